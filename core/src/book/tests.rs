@@ -1,0 +1,243 @@
+//! The book against a naive model: a list of strategies in which every query is a linear scan.
+
+mod scan;
+
+use super::*;
+use proptest::collection::vec;
+use proptest::prelude::{ProptestConfig, prop_assert_eq, prop_oneof, proptest};
+use proptest::sample::select;
+use proptest::strategy::Strategy as Generate;
+use scan::{check_prices, check_sets, check_times, check_totals, filters, walk};
+
+const PREFIXES: [&str; 3] = ["", "{a}", "{b}"];
+const USERS: [&str; 3] = ["u", "uu", "v"];
+const IDS: [&str; 3] = ["1", "2", "user"];
+const SYMBOLS: [&str; 3] = ["A", "AB", "M&M"];
+const KEYS: usize = PREFIXES.len() * USERS.len() * IDS.len();
+/// Keys below this are not touched while pages are walked.
+const STABLE_KEYS: usize = KEYS / 2;
+
+#[derive(Debug, Clone)]
+enum Op {
+    Put(usize, Strategy),
+    Remove(usize),
+    Invalid(usize),
+}
+
+impl Op {
+    fn key(&self) -> usize {
+        match self {
+            Self::Put(key, _) | Self::Remove(key) | Self::Invalid(key) => *key,
+        }
+    }
+}
+
+fn key(index: usize) -> StrategyKey<'static> {
+    StrategyKey { prefix: PREFIXES[index % 3], user: USERS[index / 3 % 3], strategy: IDS[index / 9] }
+}
+
+/// Few values of each field, so that levels, times and symbols collide.
+fn strategy() -> impl Generate<Value = Strategy> {
+    let level = || select(vec!["", "-1", "0", "1", "2", "2.00000001", "3"]);
+    let time = || select(vec!["", "0", "10", "20", "30"]);
+    let words = (
+        select(SYMBOLS.to_vec()),
+        select(vec!["LONG", "SHORT"]),
+        select(vec!["RUNNING", "RUNNING", "RUNNING", "STOPPED", "COMPLETED"]),
+        select(vec!["NONE", "BOUGHT", "BOUGHT", "SHORTED", "SOLD"]),
+        select(vec!["", "", "", "BUY", "SELL", "STOPLOSS"]),
+        select(vec!["", "", "", "STOPLOSS", "SELL"]),
+    );
+    let numbers = (level(), level(), time(), time(), time());
+    (words, numbers).prop_map(
+        |((symbol, side, status, position, pending, retry_action), (stop, target, buy, sell, retry))| {
+            let fields = [
+                ("symbol", symbol),
+                ("quantity", "5"),
+                ("side", side),
+                ("status", status),
+                ("position", position),
+                ("pending", pending),
+                ("retry_action", retry_action),
+                ("retry_at", retry),
+                ("stop_loss", stop),
+                ("take_profit", target),
+                ("buy_at", buy),
+                ("sell_at", sell),
+            ];
+            let get = |name: &str| fields.iter().find(|f| f.0 == name).map(|f| f.1.as_bytes());
+            Strategy::read(get).unwrap()
+        },
+    )
+}
+
+fn op() -> impl Generate<Value = Op> {
+    prop_oneof![
+        6 => (0..KEYS, strategy()).prop_map(|(key, strategy)| Op::Put(key, strategy)),
+        2 => (0..KEYS).prop_map(Op::Remove),
+        1 => (0..KEYS).prop_map(Op::Invalid),
+    ]
+}
+
+#[derive(Debug, Default)]
+struct Model {
+    live: Vec<(usize, Strategy)>,
+    invalid: Vec<usize>,
+}
+
+impl Model {
+    fn apply(&mut self, op: &Op) {
+        self.live.retain(|(key, _)| *key != op.key());
+        self.invalid.retain(|key| *key != op.key());
+        match op {
+            Op::Put(key, strategy) => self.live.push((*key, strategy.clone())),
+            Op::Remove(_) => {}
+            Op::Invalid(key) => self.invalid.push(*key),
+        }
+    }
+
+    fn member(&self, index: usize) -> Membership {
+        let found = self.live.iter().find(|(key, _)| *key == index);
+        let running = found.filter(|(_, s)| s.status == Status::Running);
+        Membership(running.map(|(_, strategy)| strategy.symbol.clone()))
+    }
+
+    /// Keys and levels of a symbol that `price` crosses, falls first, each in firing order.
+    fn crossed(&self, symbol: &str, price: Price) -> Vec<(i64, String)> {
+        let of_symbol = self.live.iter().filter(|(index, s)| format!("{}{}", key(*index).prefix, s.symbol) == symbol);
+        let (mut falls, mut rises) = (Vec::new(), Vec::new());
+        for (index, strategy) in of_symbol {
+            let arming = strategy.arming();
+            if let Some(level) = arming.fall.filter(|level| price <= *level) {
+                falls.push((-level.units(), key(*index).hash()));
+            }
+            if let Some(level) = arming.rise.filter(|level| price >= *level) {
+                rises.push((level.units(), key(*index).hash()));
+            }
+        }
+        falls.sort();
+        rises.sort();
+        falls.into_iter().chain(rises).collect()
+    }
+
+    fn times(&self, prefix: &str) -> Vec<(i64, String)> {
+        let mut times = Vec::new();
+        for (index, strategy) in self.live.iter().filter(|(i, _)| key(*i).prefix == prefix) {
+            let arming = strategy.arming();
+            let mut own: Vec<i64> = arming.entry_due.into_iter().chain(arming.exit_due).collect();
+            own.dedup();
+            times.extend(own.into_iter().map(|at| (at, key(*index).hash())));
+        }
+        times.sort();
+        times
+    }
+
+    fn listed(&self, filter: &ListFilter<'_>, up_to: usize) -> Vec<String> {
+        let matches = |index: usize, strategy: &Strategy| {
+            let key = key(index);
+            index < up_to
+                && key.prefix == filter.prefix
+                && strategy.status == filter.status
+                && filter.user.is_none_or(|user| user == key.user)
+                && filter.symbol.is_none_or(|symbol| symbol == strategy.symbol)
+        };
+        let matching = self.live.iter().filter(|(index, s)| matches(*index, s));
+        let mut keys: Vec<String> = matching.map(|(index, _)| key(*index).hash()).collect();
+        keys.sort();
+        keys
+    }
+}
+
+fn apply(book: &mut Book, op: &Op) -> Moved {
+    match op {
+        Op::Put(index, strategy) => book.put(&key(*index), strategy),
+        Op::Remove(index) => book.remove(&key(*index)),
+        Op::Invalid(index) => book.put_invalid(&key(*index), "why".to_owned()),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn every_query_equals_a_scan(ops in vec(op(), 1..60)) {
+        let (mut book, mut model) = (Book::default(), Model::default());
+        for op in &ops {
+            let before = model.member(op.key());
+            model.apply(op);
+            let moved = apply(&mut book, op);
+            let after = model.member(op.key());
+            prop_assert_eq!(moved.differs(), before != after);
+            prop_assert_eq!(moved, Moved { before, after });
+            check_totals(&book, &model);
+        }
+        check_prices(&book, &model);
+        check_times(&book, &model);
+        check_sets(&book, &model);
+        for filter in filters() {
+            for count in [1, 2, 7, usize::MAX] {
+                prop_assert_eq!(walk(&book, &filter, count), model.listed(&filter, KEYS));
+            }
+        }
+    }
+
+    #[test]
+    fn a_walk_returns_what_stays_exactly_once_whatever_else_changes(
+        before in vec(op(), 1..60),
+        meanwhile in vec(op(), 0..60),
+        count in 1_usize..4,
+    ) {
+        for filter in filters().step_by(3) {
+            let (mut book, mut model) = (Book::default(), Model::default());
+            for op in &before {
+                model.apply(op);
+                apply(&mut book, op);
+            }
+            let mut others = meanwhile.iter().filter(|op| op.key() >= STABLE_KEYS);
+            let stable: BTreeSet<String> = (0..STABLE_KEYS).map(|index| key(index).hash()).collect();
+            let (mut found, mut from) = (Vec::new(), Some(0));
+            while let Some(slot) = from {
+                let (keys, next) = match filter.user {
+                    None if filter.status == Status::Running => book.running_from(filter.prefix, filter.symbol, slot, count),
+                    _ => {
+                        let page = book.list(&filter, slot, count);
+                        (page.keys.into_iter().map(Into::into).collect(), page.next)
+                    }
+                };
+                found.extend(keys.into_iter().map(String::from).filter(|key| stable.contains(key)));
+                from = next;
+                for op in others.by_ref().take(2) {
+                    model.apply(op);
+                    apply(&mut book, op);
+                }
+            }
+            found.sort();
+            prop_assert_eq!(found, model.listed(&filter, STABLE_KEYS));
+        }
+    }
+}
+
+#[test]
+fn a_cursor_beyond_the_end_gives_an_empty_page() {
+    let mut book = Book::default();
+    let fields = [("symbol", "A"), ("quantity", "1")];
+    let get = |name: &str| fields.iter().find(|f| f.0 == name).map(|f| f.1.as_bytes());
+    book.put(&key(0), &Strategy::read(get).unwrap());
+    let filter = ListFilter { prefix: "", user: None, symbol: None, status: Status::Running };
+    for from in [1, Slot::MAX] {
+        let page = book.list(&filter, from, usize::MAX);
+        assert_eq!(page, ListPage { keys: Vec::new(), next: None });
+    }
+}
+
+#[test]
+fn a_cleared_book_is_empty() {
+    let mut book = Book::default();
+    let fields = [("symbol", "A"), ("quantity", "1"), ("buy_at", "5")];
+    let get = |name: &str| fields.iter().find(|f| f.0 == name).map(|f| f.1.as_bytes());
+    book.put(&key(1), &Strategy::read(get).unwrap());
+    assert!(book.heap_bytes() > 0 && book.prefixes().eq(["{a}"]));
+    book.clear();
+    assert!(book.is_empty() && book.next_due("{a}").is_none());
+    assert_eq!(book.stats(), Stats::default());
+}

@@ -1,0 +1,103 @@
+//! Refusals: one stable upper-case code and one line that names the offending argument.
+
+use std::fmt;
+
+/// The first word of every error reply. Stable: clients branch on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Code {
+    /// Syntax: wrong number of arguments, unknown option.
+    Err,
+    /// A field's name or value is not acceptable.
+    BadField,
+    /// A price is not an exact decimal.
+    BadPrice,
+    /// `IFVERSION` does not match.
+    BadVersion,
+    /// The token is not the one that holds the lock.
+    BadToken,
+    /// The state no longer allows it.
+    Busy,
+    /// There is no strategy at the key.
+    NoStrat,
+    /// The caller's epoch is not the current one: reconcile first.
+    Unsynced,
+    /// The book is being rebuilt.
+    Loading,
+    /// The key holds another type.
+    WrongType,
+}
+
+impl Code {
+    /// All codes, for tables and parsers.
+    pub const ALL: [Self; 10] = [
+        Self::Err,
+        Self::BadField,
+        Self::BadPrice,
+        Self::BadVersion,
+        Self::BadToken,
+        Self::Busy,
+        Self::NoStrat,
+        Self::Unsynced,
+        Self::Loading,
+        Self::WrongType,
+    ];
+
+    /// The code as it stands in replies.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Err => "ERR",
+            Self::BadField => "BADFIELD",
+            Self::BadPrice => "BADPRICE",
+            Self::BadVersion => "BADVERSION",
+            Self::BadToken => "BADTOKEN",
+            Self::Busy => "BUSY",
+            Self::NoStrat => "NOSTRAT",
+            Self::Unsynced => "UNSYNCED",
+            Self::Loading => "LOADING",
+            Self::WrongType => "WRONGTYPE",
+        }
+    }
+
+    /// The code that a reply starts with, if it is one of ours.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.as_str() == word)
+    }
+}
+
+/// A refused request. Nothing was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Stable code.
+    pub code: Code,
+    /// What was wrong and, where it helps, what to do; one line of ASCII.
+    pub detail: String,
+}
+
+impl Refusal {
+    /// A refusal; `detail` is made printable ASCII on one line, whatever a user typed.
+    #[must_use]
+    pub fn new(code: Code, detail: impl AsRef<str>) -> Self {
+        let detail = detail.as_ref().chars().map(|c| if c == ' ' || c.is_ascii_graphic() { c } else { '?' }).collect();
+        Self { code, detail }
+    }
+}
+
+/// A user's bytes for an error message: printable, at most 40 characters.
+#[must_use]
+pub fn shown(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    match text.char_indices().nth(40) {
+        Some((cut, _)) => format!("'{}...'", &text[..cut]),
+        None => format!("'{text}'"),
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.code.as_str(), self.detail)
+    }
+}
+
+impl std::error::Error for Refusal {}

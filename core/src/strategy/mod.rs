@@ -1,0 +1,299 @@
+//! A strategy as its hash says it is, and the rules by which it changes.
+//!
+//! [`Strategy::read`] parses a hash; the other files hold one kind of transition each and answer with a
+//! [`Change`]: what to write, enqueue and publish. Nothing here writes anything.
+
+mod arming;
+mod change;
+mod due;
+mod edit;
+mod fire;
+mod report;
+
+pub use arming::Arming;
+pub use change::{Change, Enqueue, Fields};
+pub use edit::{DEFAULTS, SetInput};
+pub use report::{Backoff, Report};
+
+use crate::decimal::{Price, Quantity};
+use crate::field::{self, OnStop};
+use crate::key::check_symbol;
+use crate::order::{Action, Leg, wire_enum};
+use crate::refusal::{Code, Refusal, shown};
+
+wire_enum! {
+    /// Direction of the position.
+    Side {
+        /// Buys first.
+        Long = "LONG",
+        /// Sells first.
+        Short = "SHORT",
+    }
+}
+
+wire_enum! {
+    /// Life of a strategy.
+    Status {
+        /// Timers and levels are watched.
+        Running = "RUNNING",
+        /// Stopped by its user.
+        Stopped = "STOPPED",
+        /// Its work is done.
+        Completed = "COMPLETED",
+        /// Its entry was refused.
+        Failed = "FAILED",
+    }
+}
+
+wire_enum! {
+    /// State of the position.
+    Position {
+        /// No entry was filled in this cycle.
+        None = "NONE",
+        /// A long is open.
+        Bought = "BOUGHT",
+        /// A short is open.
+        Shorted = "SHORTED",
+        /// A long was closed at its time or by square-off.
+        Sold = "SOLD",
+        /// A short was closed at its time or by square-off.
+        Covered = "COVERED",
+        /// Closed by the stop-loss.
+        ExitedBySl = "EXITED_BY_SL",
+        /// Closed by the take-profit.
+        ExitedByTp = "EXITED_BY_TP",
+    }
+}
+
+impl Position {
+    /// Whether quantity is held.
+    #[must_use]
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Bought | Self::Shorted)
+    }
+
+    /// The open position of a side.
+    #[must_use]
+    pub const fn opened(side: Side) -> Self {
+        match side {
+            Side::Long => Self::Bought,
+            Side::Short => Self::Shorted,
+        }
+    }
+
+    /// The position after `action` closed it.
+    #[must_use]
+    pub const fn closed_by(action: Action, side: Side) -> Self {
+        match (action, side) {
+            (Action::StopLoss, _) => Self::ExitedBySl,
+            (Action::TakeProfit, _) => Self::ExitedByTp,
+            (_, Side::Long) => Self::Sold,
+            (_, Side::Short) => Self::Covered,
+        }
+    }
+}
+
+/// A strategy's live state, parsed from its hash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Strategy {
+    /// Exchange symbol.
+    pub symbol: String,
+    /// Direction.
+    pub side: Side,
+    /// Quantity that the entry is to fill.
+    pub quantity: Quantity,
+    /// Stop-loss level.
+    pub stop_loss: Option<Price>,
+    /// Take-profit level.
+    pub take_profit: Option<Price>,
+    /// What stopping does to an open position.
+    pub on_stop: OnStop,
+    /// Life.
+    pub status: Status,
+    /// Position.
+    pub position: Position,
+    /// Enqueued action.
+    pub pending: Option<Action>,
+    /// Action whose order works at the broker.
+    pub working: Option<Action>,
+    /// Filled by this cycle's entry.
+    pub filled: Quantity,
+    /// Filled by this cycle's exits.
+    pub exited: Quantity,
+    /// Part of `exited` that dead attempts filled, and at what average price.
+    pub prior_exit: (Quantity, Price),
+    /// Average price of the exits so far.
+    pub exit_price: Option<Price>,
+    /// Attempt of the exit leg.
+    pub attempt: u64,
+    /// No further exit attempt before this time, epoch ms.
+    pub retry_at: Option<i64>,
+    /// The exit to try again then.
+    pub retry_action: Option<Action>,
+    /// Epoch ms to buy.
+    pub buy_at: Option<i64>,
+    /// Epoch ms to sell.
+    pub sell_at: Option<i64>,
+    /// Entries so far.
+    pub cycle: u64,
+    /// Changes so far.
+    pub version: u64,
+    /// Epoch ms of the last change.
+    pub updated_at: i64,
+}
+
+/// Names of the fields that [`Strategy::read`] asks for, in its order.
+pub const FIELDS_READ: [&str; 23] = [
+    "symbol",
+    "side",
+    "quantity",
+    "stop_loss",
+    "take_profit",
+    "on_stop",
+    "status",
+    "position",
+    "pending",
+    "working",
+    "filled_quantity",
+    "exit_quantity",
+    "prior_exit_quantity",
+    "prior_exit_price",
+    "exit_price",
+    "attempt",
+    "retry_at",
+    "retry_action",
+    "buy_at",
+    "sell_at",
+    "cycle",
+    "version",
+    "updated_at",
+];
+
+impl Strategy {
+    /// Parses a hash, given a way to look fields up. Absent and empty fields take their defaults.
+    ///
+    /// # Errors
+    /// The first field that does not parse. Such a hash is not guarded; the module says so loudly.
+    pub fn read<'a>(get: impl Fn(&str) -> Option<&'a [u8]>) -> Result<Self, Refusal> {
+        let reader = Reader { get };
+        let symbol = reader.text("symbol")?.unwrap_or_default().to_owned();
+        check_symbol(&symbol)?;
+        let quantity = reader
+            .parsed("quantity", Code::BadField, |v| Quantity::parse_positive(v).ok())?
+            .ok_or_else(|| Refusal::new(Code::BadField, "quantity is missing"))?;
+        let position = reader.word("position", Position::parse)?.unwrap_or(Position::None);
+        let filled = reader.quantity("filled_quantity")?;
+        // Somebody who writes position BOUGHT by hand means the whole quantity.
+        let assumed = if position.is_open() { quantity } else { Quantity::ZERO };
+        Ok(Self {
+            symbol,
+            quantity,
+            position,
+            filled: filled.unwrap_or(assumed),
+            side: reader.word("side", Side::parse)?.unwrap_or(Side::Long),
+            stop_loss: reader.price("stop_loss")?,
+            take_profit: reader.price("take_profit")?,
+            on_stop: reader.word("on_stop", OnStop::parse)?.unwrap_or(OnStop::SquareOff),
+            status: reader.word("status", Status::parse)?.unwrap_or(Status::Running),
+            pending: reader.word("pending", Action::parse)?,
+            working: reader.word("working", Action::parse)?,
+            exited: reader.quantity("exit_quantity")?.unwrap_or_default(),
+            prior_exit: (
+                reader.quantity("prior_exit_quantity")?.unwrap_or_default(),
+                reader.price("prior_exit_price")?.unwrap_or_default(),
+            ),
+            exit_price: reader.price("exit_price")?,
+            attempt: reader.count("attempt")?.unwrap_or(0).unsigned_abs(),
+            retry_at: reader.count("retry_at")?,
+            retry_action: reader.word("retry_action", Action::parse)?,
+            buy_at: reader.count("buy_at")?,
+            sell_at: reader.count("sell_at")?,
+            cycle: reader.count("cycle")?.unwrap_or(0).unsigned_abs(),
+            version: reader.count("version")?.unwrap_or(0).unsigned_abs(),
+            updated_at: reader.count("updated_at")?.unwrap_or(0),
+        })
+    }
+
+    /// Quantity held now: what the entry filled less what the exits filled.
+    #[must_use]
+    pub fn open_quantity(&self) -> Quantity {
+        if self.position.is_open() { self.filled.minus(self.exited) } else { Quantity::ZERO }
+    }
+
+    /// Epoch ms of the entry.
+    #[must_use]
+    pub const fn entry_at(&self) -> Option<i64> {
+        match self.side {
+            Side::Long => self.buy_at,
+            Side::Short => self.sell_at,
+        }
+    }
+
+    /// Epoch ms of the timed exit.
+    #[must_use]
+    pub const fn exit_at(&self) -> Option<i64> {
+        match self.side {
+            Side::Long => self.sell_at,
+            Side::Short => self.buy_at,
+        }
+    }
+
+    /// Whether an entry is enqueued or works at the broker.
+    #[must_use]
+    pub fn entry_in_flight(&self) -> bool {
+        [self.pending, self.working].into_iter().flatten().any(|action| action.leg(self.side) == Leg::Entry)
+    }
+
+    /// Whether an exit is enqueued or works at the broker.
+    #[must_use]
+    pub fn exit_in_flight(&self) -> bool {
+        [self.pending, self.working].into_iter().flatten().any(|action| action.leg(self.side) == Leg::Exit)
+    }
+
+    /// Nothing held, nothing enqueued, nothing at the broker.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.open_quantity() == Quantity::ZERO && self.pending.is_none() && self.working.is_none()
+    }
+}
+
+struct Reader<F> {
+    get: F,
+}
+
+impl<'a, F: Fn(&str) -> Option<&'a [u8]>> Reader<F> {
+    fn parsed<T>(&self, name: &str, code: Code, parse: impl Fn(&[u8]) -> Option<T>) -> Result<Option<T>, Refusal> {
+        let Some(value) = (self.get)(name).filter(|value| !value.is_empty()) else {
+            return Ok(None);
+        };
+        parse(value).map(Some).ok_or_else(|| Refusal::new(code, format!("{name} {} does not parse", shown(value))))
+    }
+
+    fn text(&self, name: &str) -> Result<Option<&'a str>, Refusal> {
+        match (self.get)(name) {
+            None => Ok(None),
+            Some(value) => std::str::from_utf8(value)
+                .map(Some)
+                .map_err(|_| Refusal::new(Code::BadField, format!("{name} is not UTF-8"))),
+        }
+    }
+
+    fn word<T>(&self, name: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Refusal> {
+        self.parsed(name, Code::BadField, |value| std::str::from_utf8(value).ok().and_then(&parse))
+    }
+
+    fn price(&self, name: &str) -> Result<Option<Price>, Refusal> {
+        self.parsed(name, Code::BadPrice, |value| Price::parse(value).ok())
+    }
+
+    fn quantity(&self, name: &str) -> Result<Option<Quantity>, Refusal> {
+        self.parsed(name, Code::BadField, |value| Quantity::parse(value).ok().filter(|q| *q >= Quantity::ZERO))
+    }
+
+    fn count(&self, name: &str) -> Result<Option<i64>, Refusal> {
+        self.parsed(name, Code::BadField, field::parse_count)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,246 @@
+//! The broker reports on the order in flight.
+
+use super::{Change, Position, Status, Strategy};
+use crate::decimal::{Price, Quantity, average_price};
+use crate::event::{EventType, OrderReport};
+use crate::order::{Action, ExecType, Leg};
+use crate::refusal::{Code, Refusal};
+
+/// One execution report. Quantities are cumulative over the order, so a repeat changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// What happened.
+    pub exec_type: ExecType,
+    /// Cumulative quantity and average price, once something was filled.
+    pub filled: Option<(Quantity, Price)>,
+    /// Order id to remember; the engine gives the client order id.
+    pub order_id: String,
+    /// The broker's words.
+    pub text: String,
+    /// Epoch ms.
+    pub ts_ms: i64,
+}
+
+/// How long an exit waits after a dead attempt: `base · 2^(attempt-1)`, at most `max`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backoff {
+    /// First wait, ms.
+    pub base_ms: i64,
+    /// Longest wait, ms.
+    pub max_ms: i64,
+}
+
+impl Backoff {
+    /// The wait after the `attempts`-th dead attempt, ms.
+    #[must_use]
+    pub fn after(self, attempts: u64) -> i64 {
+        let doublings = attempts.saturating_sub(1).min(30) as u32;
+        self.base_ms.saturating_mul(1 << doublings).min(self.max_ms)
+    }
+}
+
+impl Strategy {
+    /// Applies a report on the order for `action`. `None`: nothing new in it.
+    ///
+    /// # Errors
+    /// `ERR` where a fill comes without quantity and price.
+    pub fn report(&self, action: Action, report: &Report, backoff: Backoff) -> Result<Option<Change>, Refusal> {
+        let must_fill = matches!(report.exec_type, ExecType::Fill | ExecType::PartialFill);
+        if must_fill && report.filled.is_none_or(|(quantity, _)| quantity <= Quantity::ZERO) {
+            return Err(Refusal::new(Code::Err, format!("{} needs CUMQTY above 0 and AVGPX", report.exec_type)));
+        }
+        self.check_entry_is_settled(action, report)?;
+        let mut change = match action.leg(self.side) {
+            Leg::Entry => self.report_entry(action, report),
+            Leg::Exit => self.report_exit(action, report, backoff),
+        };
+        self.remember_order(&mut change, action, report);
+        change.release_lock = report.exec_type.is_terminal();
+        let nothing_new = change.fields.is_empty() && !change.release_lock;
+        Ok((!nothing_new).then_some(change))
+    }
+
+    /// An exit that ends with nothing held would conclude the cycle under an entry that may still fill.
+    fn check_entry_is_settled(&self, action: Action, report: &Report) -> Result<(), Refusal> {
+        let entry_works = self.working.filter(|working| working.leg(self.side) == Leg::Entry);
+        let ends_empty = report.exec_type.is_terminal()
+            && report.exec_type != ExecType::Fill
+            && action.leg(self.side) == Leg::Exit
+            && self.open_quantity() == Quantity::ZERO;
+        match entry_works {
+            Some(entry) if ends_empty => {
+                Err(Refusal::new(Code::Busy, format!("{entry} works at the broker: report its end first")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn report_entry(&self, action: Action, report: &Report) -> Change {
+        let mut change = Change::new(kind_of(report));
+        // A claim that no queue entry stands behind (a script that trades by hand) opens its own cycle.
+        if self.pending.is_none() && self.working != Some(action) && self.position == Position::None {
+            self.begin_cycle(&mut change);
+        }
+        change.set_if(self.pending == Some(action), "pending", "");
+        // The holder of an exit's lock may report here too: what is said of the entry leaves a working exit alone.
+        let others = self.working.filter(|working| *working != action);
+        let working = others.or((!report.exec_type.is_terminal()).then_some(action));
+        change.set_if(self.working != working, "working", working.map_or("", Action::as_str));
+        let filled = report.filled.unwrap_or_default();
+        // A closed position knows its fills as well: a repeat must not open it again.
+        let known = match self.position {
+            Position::None => Quantity::ZERO,
+            _ => self.filled,
+        };
+        if filled.0 > known {
+            change.set("filled_quantity", filled.0).set("entry_price", filled.1);
+            change.set_if(!self.position.is_open(), "position", Position::opened(self.side));
+            self.warn_of_unguarded(&mut change, filled.0);
+        }
+        if report.exec_type.is_terminal() && report.exec_type != ExecType::Fill && filled.0.max(known) == Quantity::ZERO
+        {
+            self.entry_died(&mut change, report);
+        }
+        change
+    }
+
+    /// A fill that comes when nothing watches the strategy any more is said loudly.
+    fn warn_of_unguarded(&self, change: &mut Change, filled: Quantity) {
+        if self.status != Status::Running && !self.exit_in_flight() {
+            change.with("unguarded_quantity", filled.minus(self.exited)).publish.push(EventType::StrategyError);
+        }
+    }
+
+    /// The entry ended with nothing filled: the timers are dropped, so that a resumed strategy does not act on old times.
+    /// Where an exit already waits for that, the exit concludes the cycle.
+    fn entry_died(&self, change: &mut Change, report: &Report) {
+        let exit_waits = self.pending.is_some_and(|pending| pending.leg(self.side) == Leg::Exit);
+        if exit_waits {
+            return;
+        }
+        change
+            .end(self, Status::Failed, report.ts_ms)
+            .set_if(self.buy_at.is_some(), "buy_at", "")
+            .set_if(self.sell_at.is_some(), "sell_at", "")
+            .set("error", format!("entry {}: {}", report.exec_type, report.text))
+            .publish
+            .push(EventType::StrategyError);
+    }
+
+    fn report_exit(&self, action: Action, report: &Report, backoff: Backoff) -> Change {
+        let mut change = Change::new(kind_of(report));
+        let this = report.filled.unwrap_or_default();
+        let total = self.prior_exit.0.plus(this.0).max(self.exited);
+        if total > self.exited {
+            change.set("exit_quantity", total);
+            if let Some(price) = average_price(self.prior_exit, this) {
+                change.set("exit_price", price);
+            }
+        }
+        if total > self.exited && total > self.filled {
+            // More was sold than bought: the account now holds the other side.
+            change.with("oversold_quantity", total.minus(self.filled)).publish.push(EventType::StrategyError);
+        }
+        let open = if self.position.is_open() { self.filled.minus(total) } else { Quantity::ZERO };
+        if !report.exec_type.is_terminal() {
+            change.set_if(self.working != Some(action), "working", action);
+            change.set_if(self.retry_at.is_some(), "retry_at", "");
+            change.set_if(self.retry_action.is_some(), "retry_action", "");
+        } else if open == Quantity::ZERO {
+            self.conclude(&mut change, action, report);
+        } else {
+            self.exit_again(&mut change, action, report, (total, open), backoff);
+        }
+        change
+    }
+
+    /// Nothing is held any more: the cycle is over.
+    fn conclude(&self, change: &mut Change, action: Action, report: &Report) {
+        let entered = self.filled > Quantity::ZERO && self.position != Position::None;
+        let position = if entered { Position::closed_by(action, self.side) } else { Position::None };
+        change
+            .set_if(self.position != position, "position", position)
+            .set_if(self.pending.is_some(), "pending", "")
+            .set_if(self.working.is_some(), "working", "")
+            .set_if(self.retry_at.is_some(), "retry_at", "")
+            .set_if(self.retry_action.is_some(), "retry_action", "");
+        if self.status == Status::Running {
+            change.end(self, Status::Completed, report.ts_ms).publish.push(EventType::StrategyCompleted);
+        }
+    }
+
+    /// The attempt is dead with quantity left: the exit waits for its retry, which comes at any price.
+    fn exit_again(
+        &self,
+        change: &mut Change,
+        action: Action,
+        report: &Report,
+        left: (Quantity, Quantity),
+        backoff: Backoff,
+    ) {
+        let (total, open) = left;
+        let price = change.fields.iter().find(|(name, _)| name == "exit_price").map(|(_, value)| value.clone());
+        if let Some(price) = price.or_else(|| self.exit_price.map(|price| price.to_string())) {
+            change.set("prior_exit_price", price);
+        }
+        change
+            .set("prior_exit_quantity", total)
+            .set("attempt", self.attempt + 1)
+            .set_if(self.working.is_some(), "working", "")
+            .with("open_quantity", open);
+        if report.exec_type == ExecType::Fill {
+            // The order was smaller than the position (the entry filled on meanwhile): the rest goes out at once.
+            change.enqueue(action, self.cycle, "", report.ts_ms);
+            return;
+        }
+        change
+            .set_if(self.pending.is_some(), "pending", "")
+            .set("retry_at", report.ts_ms.max(0).saturating_add(backoff.after(self.attempt + 1)))
+            .set("retry_action", action)
+            .set("error", format!("{action} {}: {}", report.exec_type, report.text))
+            .publish
+            .push(EventType::StrategyError);
+    }
+
+    fn remember_order(&self, change: &mut Change, action: Action, report: &Report) {
+        let known = self.working == Some(action) && report.exec_type != ExecType::New;
+        if change.fields.is_empty() && !report.exec_type.is_terminal() {
+            return;
+        }
+        if !known {
+            change.set("last_action", action);
+        }
+        if !report.order_id.is_empty() && !known {
+            change.set(action.order_field(), &report.order_id);
+        }
+        let cycle = change.fields.iter().find(|(name, _)| name == "cycle").and_then(|(_, v)| v.parse().ok());
+        let filled = report.filled.filter(|(quantity, _)| *quantity > Quantity::ZERO);
+        let order = OrderReport {
+            order_id: report.order_id.clone(),
+            action: action.to_string(),
+            leg: action.leg(self.side).to_string(),
+            cycle: cycle.unwrap_or(self.cycle),
+            attempt: if action.leg(self.side) == Leg::Exit { self.attempt } else { 0 },
+            exec_type: report.exec_type.to_string(),
+            cum_qty: filled.map_or_else(|| "0".to_owned(), |(quantity, _)| quantity.to_string()),
+            avg_px: filled.map_or_else(String::new, |(_, price)| price.to_string()),
+            text: report.text.clone(),
+        };
+        change
+            .with("symbol", &self.symbol)
+            .with("action", action)
+            .with("order_id", &order.order_id)
+            .with("exec_type", &order.exec_type)
+            .with("quantity", &order.cum_qty)
+            .with("price", &order.avg_px);
+        change.order = Some(order);
+    }
+}
+
+fn kind_of(report: &Report) -> EventType {
+    match report.exec_type {
+        ExecType::New => EventType::OrderAccepted,
+        ExecType::PartialFill | ExecType::Fill => EventType::OrderExecuted,
+        ExecType::Canceled | ExecType::Rejected | ExecType::Expired => EventType::OrderCanceled,
+    }
+}

@@ -1,0 +1,272 @@
+//! What the broker's reports do.
+
+use super::*;
+use crate::event::EventType;
+use Action::{Buy, Sell, SquareOff, StopLoss, TakeProfit};
+use ExecType::{Canceled, Expired, Fill, New, PartialFill, Rejected};
+
+/// A long whose exit for `action` is enqueued and works.
+fn exiting(action: Action) -> Hash {
+    let mut hash = long();
+    hash.fields.insert("pending".to_owned(), action.to_string());
+    hash.report(action, New, "");
+    hash
+}
+
+#[test]
+fn an_entry_goes_from_queue_to_position() {
+    let mut hash = entering("");
+    assert_eq!(hash.show("pending working position cycle last_buy_order last_action"), " BUY  1 ID BUY");
+    assert!(hash.report(Buy, New, "").is_none(), "a repeat changes nothing");
+    let change = hash.report(Buy, PartialFill, "4@100").unwrap();
+    assert!(!change.release_lock && change.order.is_some());
+    assert_eq!(hash.show("position filled_quantity entry_price working"), "BOUGHT 4 100 BUY");
+    assert!(hash.report(Buy, PartialFill, "4@100").is_none(), "a repeat changes nothing");
+    assert!(hash.report(Buy, PartialFill, "3@99").is_none(), "a late report changes nothing");
+    assert!(hash.report(Buy, New, "").is_none(), "a late acceptance changes nothing");
+    let change = hash.report(Buy, Fill, "10@101").unwrap();
+    assert!(change.release_lock);
+    assert_eq!(hash.show("position filled_quantity entry_price working status"), "BOUGHT 10 101  ");
+    assert_eq!(hash.state().arming().triggers(), 2);
+}
+
+#[test]
+fn an_entry_that_dies_unfilled_fails_the_strategy() {
+    for exec_type in [Rejected, Canceled, Expired] {
+        let mut hash = entering("");
+        let change = hash.report(Buy, exec_type, "").unwrap();
+        assert!(change.release_lock && change.publish.contains(&EventType::StrategyError));
+        assert_eq!(hash.show("status working pending position"), "FAILED   ");
+        assert_eq!(hash.get("error"), format!("entry {exec_type}: why"));
+        assert_eq!(hash.state().arming(), Arming::default(), "its timers are dropped");
+    }
+}
+
+#[test]
+fn an_entry_that_dies_part_filled_leaves_a_guarded_position() {
+    for exec_type in [Rejected, Canceled, Expired] {
+        for last in ["", "4@100", "6@100"] {
+            let mut hash = entering("4@100");
+            hash.report(Buy, exec_type, last).unwrap();
+            let filled = if last == "6@100" { "6" } else { "4" };
+            assert_eq!(hash.show("position filled_quantity working status"), format!("BOUGHT {filled}  "));
+            assert_eq!(hash.tick("95"), Some(StopLoss));
+        }
+    }
+}
+
+#[test]
+fn a_stop_that_fires_while_the_entry_works_exits_what_was_filled_by_then() {
+    let mut hash = entering("4@100");
+    assert_eq!(hash.tick("95"), Some(StopLoss));
+    assert!(hash.state().check_claim(StopLoss).is_ok());
+    assert!(hash.report(Buy, PartialFill, "5@100").is_some(), "the entry's holder still reports");
+    hash.report(Buy, Canceled, "6@100").unwrap();
+    assert_eq!(hash.show("pending working filled_quantity status"), "STOPLOSS  6 ");
+    hash.report(StopLoss, Fill, "6@95").unwrap();
+    assert_eq!(hash.show("position exit_quantity status"), "EXITED_BY_SL 6 COMPLETED");
+}
+
+#[test]
+fn an_exit_time_before_the_entry_filled_concludes_without_a_position() {
+    for queued_only in [true, false] {
+        let mut hash = if queued_only { Hash::of(&[("pending", "BUY"), ("cycle", "1")]) } else { entering("") };
+        assert_eq!(hash.due(200_000), Some(Some(Sell)));
+        assert!(hash.state().check_claim(Buy).is_err() == queued_only, "the working entry may be watched on");
+        hash.report(Buy, Canceled, "").unwrap();
+        assert_eq!(hash.show("pending working status"), "SELL  ", "the exit concludes, not the entry");
+        let change = hash.report(Sell, Canceled, "").unwrap();
+        assert!(change.release_lock && change.publish.contains(&EventType::StrategyCompleted));
+        assert_eq!(hash.show("pending working position status retry_at"), "   COMPLETED ");
+        assert!(hash.state().check_claim(Buy).is_err(), "what is left in the queue is dropped");
+    }
+}
+
+#[test]
+fn each_exit_closes_the_position_in_its_own_name() {
+    for (action, position) in
+        [(Sell, "SOLD"), (SquareOff, "SOLD"), (StopLoss, "EXITED_BY_SL"), (TakeProfit, "EXITED_BY_TP")]
+    {
+        let mut hash = exiting(action);
+        assert_eq!(hash.show("pending working"), format!("{action} {action}"));
+        let change = hash.report(action, Fill, "10@96").unwrap();
+        assert!(change.release_lock && change.publish.contains(&EventType::StrategyCompleted));
+        let shown = hash.show("position status pending working exit_quantity exit_price");
+        assert_eq!(shown, format!("{position} COMPLETED   10 96"));
+        assert_eq!(hash.state().arming(), Arming::default());
+    }
+    let mut hash = short();
+    assert_eq!(hash.due(200_000), Some(Some(Buy)));
+    hash.report(Buy, Fill, "10@90").unwrap();
+    assert_eq!(hash.show("position status"), "COVERED COMPLETED");
+}
+
+#[test]
+fn a_dead_exit_leaves_the_position_guarded_and_is_tried_again() {
+    for exec_type in [Rejected, Canceled, Expired] {
+        let mut hash = exiting(Sell);
+        let change = hash.report(Sell, exec_type, "4@96").unwrap();
+        assert!(change.release_lock && change.enqueue.is_none());
+        assert!(change.publish.contains(&EventType::StrategyError));
+        let names =
+            "position pending working attempt retry_at retry_action exit_quantity prior_exit_quantity prior_exit_price";
+        assert_eq!(hash.show(names), "BOUGHT   1 1500 SELL 4 4 96");
+        assert_eq!(hash.get("error"), format!("SELL {exec_type}: why"));
+        assert!(hash.state().arming().fall.is_some(), "the stop is armed again");
+        assert_eq!(hash.due(1_499), None);
+        assert_eq!(hash.due(1_500), Some(Some(Sell)));
+        hash.report(Sell, New, "").unwrap();
+        assert_eq!(hash.show("retry_at retry_action"), " ");
+        hash.report(Sell, Fill, "6@91").unwrap();
+        assert_eq!(hash.show("position exit_quantity exit_price status"), "SOLD 10 93 COMPLETED");
+    }
+}
+
+#[test]
+fn the_waits_double_up_to_the_largest() {
+    let waits: Vec<i64> = [0, 1, 2, 3, 6, 7, 8, 64, u64::MAX].map(|n| BACKOFF.after(n)).to_vec();
+    assert_eq!(waits, [500, 500, 1_000, 2_000, 16_000, 30_000, 30_000, 30_000, 30_000]);
+}
+
+#[test]
+fn a_stop_overtakes_a_waiting_exit_once_and_then_waits_itself() {
+    let mut hash = exiting(Sell);
+    hash.report(Sell, Rejected, "").unwrap();
+    assert_eq!(hash.tick("95"), Some(StopLoss));
+    hash.report(StopLoss, Rejected, "").unwrap();
+    assert_eq!(hash.show("attempt retry_at retry_action"), "2 2000 STOPLOSS");
+    assert_eq!(hash.tick("90"), None, "no order a tick while the broker refuses");
+    assert_eq!(hash.due(2_000), Some(Some(StopLoss)), "but at its time whatever the price");
+}
+
+#[test]
+fn an_exit_smaller_than_the_position_is_followed_by_the_rest_at_once() {
+    let mut hash = exiting(StopLoss);
+    hash.fields.insert("filled_quantity".to_owned(), "12".to_owned());
+    let change = hash.report(StopLoss, Fill, "10@95").unwrap();
+    assert!(change.release_lock);
+    assert_eq!(change.enqueue.unwrap().action, StopLoss);
+    assert_eq!(hash.show("pending working attempt exit_quantity retry_at"), "STOPLOSS  1 10 ");
+    hash.report(StopLoss, Fill, "2@89").unwrap();
+    assert_eq!(hash.show("position exit_quantity exit_price"), "EXITED_BY_SL 12 94");
+}
+
+#[test]
+fn exits_count_cumulatively() {
+    let mut hash = exiting(Sell);
+    hash.report(Sell, PartialFill, "4@100").unwrap();
+    assert!(hash.report(Sell, PartialFill, "4@100").is_none(), "a repeat");
+    assert!(hash.report(Sell, PartialFill, "2@100").is_none(), "out of order");
+    hash.report(Sell, PartialFill, "8@101").unwrap();
+    assert_eq!(hash.show("exit_quantity exit_price position"), "8 101 BOUGHT");
+    hash.report(Sell, Canceled, "4@100").unwrap();
+    assert_eq!(hash.show("exit_quantity prior_exit_quantity prior_exit_price"), "8 8 101", "what is known stays known");
+}
+
+#[test]
+fn more_sold_than_held_is_said_loudly() {
+    let mut hash = exiting(Sell);
+    let change = hash.report(Sell, Fill, "11@100").unwrap();
+    assert!(change.publish.contains(&EventType::StrategyError));
+    assert_eq!(change.context["oversold_quantity"], "1");
+}
+
+#[test]
+fn a_lock_without_a_queue_entry_begins_a_cycle() {
+    let mut hash = Hash::of(&[("cycle", "3"), ("exit_quantity", "10")]);
+    assert!(hash.state().check_claim(Buy).is_ok());
+    let change = hash.report(Buy, Fill, "10@100").unwrap();
+    assert_eq!(change.order.unwrap().cycle, 4);
+    assert_eq!(hash.show("cycle position filled_quantity exit_quantity working"), "4 BOUGHT 10 0 ");
+    let mut hash = Hash::of(&[("cycle", "3")]);
+    hash.report(Buy, New, "").unwrap();
+    hash.report(Buy, PartialFill, "1@100").unwrap();
+    hash.report(Buy, Fill, "10@100").unwrap();
+    assert_eq!(hash.show("cycle filled_quantity"), "4 10", "one order is one cycle");
+}
+
+#[test]
+fn what_is_said_of_the_entry_leaves_a_working_exit_alone() {
+    let mut hash = exiting(StopLoss);
+    hash.report(Buy, Canceled, "10@100").unwrap();
+    assert_eq!(hash.show("pending working"), "STOPLOSS STOPLOSS");
+    hash.report(Buy, PartialFill, "11@100").unwrap();
+    assert_eq!(hash.show("working filled_quantity"), "STOPLOSS 11");
+}
+
+#[test]
+fn a_closed_position_is_not_opened_by_a_repeat_and_a_late_fill_is_said_loudly() {
+    let mut hash = Hash::of(&[
+        ("status", "COMPLETED"),
+        ("position", "SOLD"),
+        ("filled_quantity", "4"),
+        ("exit_quantity", "4"),
+        ("working", "BUY"),
+    ]);
+    assert!(hash.report(Buy, PartialFill, "4@100").is_none());
+    let change = hash.report(Buy, Fill, "6@100").unwrap();
+    assert_eq!(hash.show("position filled_quantity"), "BOUGHT 6");
+    assert_eq!(hash.state().open_quantity().to_string(), "2");
+    assert!(change.publish.contains(&EventType::StrategyError));
+    assert_eq!(change.context["unguarded_quantity"], "2");
+}
+
+#[test]
+fn a_fill_needs_quantity_and_price() {
+    for (exec_type, filled) in [(Fill, None), (PartialFill, None), (Fill, Some((Quantity::ZERO, Price::ZERO)))] {
+        let report = Report { exec_type, filled, order_id: String::new(), text: String::new(), ts_ms: NOW };
+        let refusal = entering("").state().report(Buy, &report, BACKOFF).unwrap_err();
+        assert_eq!(refusal.code, Code::Err);
+    }
+}
+
+#[test]
+fn the_report_is_kept_for_the_orders_table() {
+    let mut hash = exiting(StopLoss);
+    hash.report(StopLoss, Rejected, "3@95").unwrap();
+    hash.due(10_000).unwrap();
+    let order = hash.report(StopLoss, PartialFill, "2@94.5").unwrap().order.unwrap();
+    let shown = [&*order.order_id, &*order.action, &*order.leg, &*order.exec_type, &*order.cum_qty, &*order.avg_px];
+    assert_eq!(shown, ["ID", "STOPLOSS", "EXIT", "PARTIAL_FILL", "2", "94.5"]);
+    assert_eq!((order.cycle, order.attempt), (1, 1));
+    assert_eq!(hash.get("last_sl_order"), "ID");
+}
+
+#[test]
+fn claims_follow_the_state() {
+    let with = |fields: &[(&str, &str)]| Hash::of(fields);
+    let held = |fields: &[(&str, &str)]| {
+        let mut hash = long();
+        hash.fields.extend(fields.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())));
+        hash
+    };
+    let cases = [
+        ("the entry of an idle strategy", with(&[]), Buy, true),
+        ("the entry of a stopped strategy", with(&[("status", "STOPPED")]), Buy, false),
+        ("the entry of an open position", held(&[]), Buy, false),
+        ("the entry of a closed position", held(&[("position", "SOLD")]), Buy, false),
+        ("the entry that is enqueued", with(&[("pending", "BUY")]), Buy, true),
+        (
+            "the entry that is enqueued, though stopped meanwhile",
+            with(&[("pending", "BUY"), ("status", "STOPPED")]),
+            Buy,
+            true,
+        ),
+        ("the entry that an exit has replaced", with(&[("pending", "SELL")]), Buy, false),
+        ("the entry that works while an exit waits", entering(""), Buy, true),
+        ("an entry while an exit works", with(&[("working", "SELL")]), Buy, false),
+        ("the exit that is enqueued", held(&[("pending", "STOPLOSS")]), StopLoss, true),
+        ("the loser of two exits", held(&[("pending", "STOPLOSS")]), Sell, false),
+        ("another exit than the one that works", held(&[("working", "SELL")]), StopLoss, false),
+        ("the exit that works", held(&[("working", "SELL"), ("pending", "SELL")]), Sell, true),
+        ("an exit by hand", held(&[]), Sell, true),
+        ("an exit by hand of a strategy that was stopped and left", held(&[("status", "STOPPED")]), SquareOff, true),
+        ("an exit of nothing", with(&[]), Sell, false),
+        ("an exit of a closed position", held(&[("position", "SOLD")]), SquareOff, false),
+    ];
+    for (title, hash, action, allowed) in cases {
+        let claim = hash.state().check_claim(action);
+        assert_eq!(claim.is_ok(), allowed, "{title}");
+        assert!(claim.err().is_none_or(|refusal| refusal.code == Code::Busy), "{title}");
+    }
+}
