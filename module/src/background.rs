@@ -1,0 +1,39 @@
+//! What happens between commands: mending the sets, draining storms, rebuilding after an internal error.
+//! Each turn is bounded to about a millisecond, so that clients are served in between.
+
+use crate::{keyspace, repair, server, state, trigger};
+use redis_module::Context;
+use std::time::{Duration, Instant};
+
+/// Longest turn.
+const TURN: Duration = Duration::from_millis(1);
+
+/// One turn. Starts the timer again while there is work left.
+pub(crate) fn run(ctx: &Context) {
+    if state::with(|state| state.poisoned) {
+        keyspace::rebuild(ctx);
+    }
+    if state::with(|state| state.loading) {
+        return;
+    }
+    if !server::is_primary(ctx) {
+        // A replica gets mends and drains from its primary; promotion starts them anew.
+        state::with(|state| {
+            state.mends.clear();
+            state.repairs.clear();
+            state.repair_in_hand = None;
+        });
+        return;
+    }
+    let deadline = Instant::now() + TURN;
+    let mut more = true;
+    while more && Instant::now() < deadline {
+        let mended = repair::mend_some(ctx);
+        let repaired = repair::compare_slice(ctx);
+        let drained = trigger::drain_slice(ctx);
+        more = mended || repaired || drained;
+    }
+    if more {
+        server::start_timer(ctx, 1);
+    }
+}

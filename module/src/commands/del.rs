@@ -1,0 +1,33 @@
+//! `STRAT.DEL key`
+
+use crate::args::Args;
+use crate::effects;
+use crate::server::{self, Found, KeyKind, wall_clock_ms};
+use redis_module::{Context, RedisString, RedisValue};
+use strat_core::strategy::Change;
+use strat_core::{Code, EventType, Refusal};
+
+/// Deletes the hash, its places in the sets and its lock. Replies 1, or 0 where there was nothing.
+pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Refusal> {
+    let mut args = Args::new("STRAT.DEL", args);
+    let key = args.strategy_key()?;
+    args.end("key")?;
+    match server::key_kind(ctx, &key.hash()) {
+        KeyKind::Empty => return Ok(RedisValue::Integer(0)),
+        KeyKind::Hash => {}
+        _ => {
+            return Err(Refusal::new(
+                Code::WrongType,
+                format!("{} holds another type than a strategy's hash", key.hash()),
+            ));
+        }
+    }
+    effects::preflight(ctx, key.prefix)?;
+    // A hash that does not parse can be deleted all the same.
+    let (change, version) = match server::find_strategy(ctx, key.hash().as_bytes()) {
+        Found::Strategy(strategy) => (strategy.remove(), strategy.version + 1),
+        _ => (Change::new(EventType::StrategyRemoved), 1),
+    };
+    effects::remove(ctx, &key, &change, version, wall_clock_ms());
+    Ok(RedisValue::Integer(1))
+}

@@ -1,0 +1,44 @@
+//! `STRAT.SET key [NX] field value [field value ...]`
+
+use super::strategy_at;
+use crate::args::Args;
+use crate::effects::{self, Write};
+use crate::server::{self, Found, wall_clock_ms};
+use redis_module::{Context, RedisString, RedisValue};
+use strat_core::strategy::SetInput;
+use strat_core::{Refusal, Strategy, StrategyKey};
+
+/// Creates a strategy, or replaces an idle one. Replies its version; nil with `NX` where one exists.
+pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Refusal> {
+    let mut args = Args::new("STRAT.SET", args);
+    let key = args.strategy_key()?;
+    let nx = args.option("NX");
+    let fields = args.pairs()?;
+    let old = replaceable(ctx, &key)?;
+    let now_ms = wall_clock_ms();
+    let (change, version) = Strategy::set(&SetInput { key, fields: &fields, old: old.as_ref(), now_ms })?;
+    if nx && server::key_kind(ctx, &key.hash()) != server::KeyKind::Empty {
+        return Ok(RedisValue::Null);
+    }
+    effects::preflight(ctx, key.prefix)?;
+    let side = Strategy::read(|name| {
+        change.fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_bytes())
+    })?
+    .side;
+    let obsolete = server::all_fields(ctx, &key.hash())
+        .into_iter()
+        .map(|(name, _)| name)
+        .filter(|name| !change.fields.iter().any(|(known, _)| known.as_bytes() == name.as_slice()))
+        .filter(|name| name != b"version" && name != b"updated_at")
+        .collect();
+    let write = Write { key: &key, change, version, side, now_ms, replaced: Some(obsolete) };
+    Ok(RedisValue::Integer(effects::apply(ctx, write).cast_signed()))
+}
+
+/// What stands at the key. A hash that does not parse may be replaced: that is one way to put it right.
+fn replaceable(ctx: &Context, key: &StrategyKey<'_>) -> Result<Option<Strategy>, Refusal> {
+    match server::find_strategy(ctx, key.hash().as_bytes()) {
+        Found::Invalid(_) => Ok(None),
+        _ => strategy_at(ctx, key),
+    }
+}

@@ -1,0 +1,37 @@
+//! `STRAT.UPDATE key [IFVERSION v] [TOKEN t] field value [field value ...]`
+
+use super::{lock, strategy_at};
+use crate::args::Args;
+use crate::effects::{self, Write};
+use crate::server::{all_fields, wall_clock_ms};
+use redis_module::{Context, RedisString, RedisValue};
+use strat_core::{Code, Refusal};
+
+/// Changes some fields and keeps the others. Replies the version; nil where there is no strategy.
+pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Refusal> {
+    let mut args = Args::new("STRAT.UPDATE", args);
+    let key = args.strategy_key()?;
+    let if_version = if args.option("IFVERSION") { Some(args.count("IFVERSION", 0, i64::MAX)?) } else { None };
+    let token = if args.option("TOKEN") { Some(args.text()?) } else { None };
+    let fields = args.pairs()?;
+    let Some(strategy) = strategy_at(ctx, &key)? else { return Ok(RedisValue::Null) };
+    if let Some(expected) = if_version.filter(|expected| expected.unsigned_abs() != strategy.version) {
+        return Err(Refusal::new(
+            Code::BadVersion,
+            format!("IFVERSION {expected} but the version is {}", strategy.version),
+        ));
+    }
+    if let Some(token) = token {
+        lock::check_token(ctx, &key, token)?;
+    }
+    let now_ms = wall_clock_ms();
+    let current = all_fields(ctx, &key.hash());
+    let value_of =
+        |name: &str| current.iter().find(|(known, _)| known == name.as_bytes()).map(|(_, value)| value.as_slice());
+    let Some(change) = strategy.update(&fields, value_of, now_ms)? else {
+        return Ok(RedisValue::Integer(strategy.version.cast_signed()));
+    };
+    effects::preflight(ctx, key.prefix)?;
+    let write = Write { key: &key, change, version: strategy.version + 1, side: strategy.side, now_ms, replaced: None };
+    Ok(RedisValue::Integer(effects::apply(ctx, write).cast_signed()))
+}

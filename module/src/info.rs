@@ -1,0 +1,55 @@
+//! What `INFO strat` says.
+
+use crate::{settings, state};
+use strat_core::book::Stats;
+
+/// Names and values, in order. The server puts `strat_` before each name.
+pub(crate) fn fields() -> Vec<(&'static str, String)> {
+    state::with(|state| {
+        let mut total = Stats::default();
+        let mut bytes = 0;
+        for book in state.books.values() {
+            let stats = book.stats();
+            total.strategies += stats.strategies;
+            total.running += stats.running;
+            total.triggers += stats.triggers;
+            total.times += stats.times;
+            total.invalid += stats.invalid;
+            total.symbols += stats.symbols;
+            bytes += book.heap_bytes();
+        }
+        let counters = state.counters;
+        vec![
+            ("version", settings::VERSION.to_owned()),
+            ("epoch", state.epoch.clone()),
+            (
+                "state",
+                (if state.poisoned {
+                    "rebuilding"
+                } else if state.loading {
+                    "loading"
+                } else {
+                    "ready"
+                })
+                .to_owned(),
+            ),
+            ("strategies", total.strategies.to_string()),
+            ("running", total.running.to_string()),
+            ("symbols", total.symbols.to_string()),
+            ("armed", total.triggers.to_string()),
+            ("times", total.times.to_string()),
+            ("unparseable", total.invalid.to_string()),
+            ("index_bytes", bytes.to_string()),
+            ("rebuild_microseconds", counters.rebuild_us.to_string()),
+            ("mismatches", counters.last_mismatches.to_string()),
+            ("ticks", counters.ticks.to_string()),
+            ("fired", counters.fired.to_string()),
+            ("stale", counters.stale.to_string()),
+            ("drains", counters.drains.to_string()),
+            ("draining", state.storms.len().to_string()),
+            ("mended_members", counters.mended.to_string()),
+            ("write_errors", counters.write_errors.to_string()),
+            ("panics", counters.panics.to_string()),
+        ]
+    })
+}

@@ -1,0 +1,247 @@
+//! The books follow the hashes. Whatever the event is called, the key is reopened and its place in the
+//! books derived again: a plain HSET, RENAME, RESTORE or a replica's stream all end here.
+
+use crate::server::{self, Found, KeyKind};
+use crate::settings;
+use crate::state::{self, Mend, SetRepair, Storm};
+use redis_module::Context;
+use strat_core::StrategyKey;
+use strat_core::book::Moved;
+use strat_core::key::{self, DerivedKey};
+
+/// Phases of loading a data set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Loading {
+    Started,
+    Ended,
+    Failed,
+}
+
+/// A key changed in some way.
+pub(crate) fn on_key(ctx: &Context, db: i32, key: &str) {
+    if let Some(strategy) = StrategyKey::parse(key) {
+        follow_strategy(ctx, db, &strategy);
+    } else if let Some((prefix, derived)) = key::parse_derived(key) {
+        match derived {
+            DerivedKey::Active => set_changed(ctx, db, prefix, None),
+            DerivedKey::SymbolSet(symbol) => set_changed(ctx, db, prefix, Some(symbol)),
+            DerivedKey::Drain(symbol) => follow_drain(ctx, db, prefix, symbol),
+        }
+    }
+}
+
+/// Derives a strategy's place in the books from its hash.
+pub(crate) fn follow_strategy(ctx: &Context, db: i32, key: &StrategyKey<'_>) {
+    let name = key.hash();
+    let found = server::find_strategy(ctx, name.as_bytes());
+    let mut complaint = None;
+    let moved = state::with(|state| {
+        let book = state.book(db);
+        match found {
+            Found::Strategy(strategy) => book.put(key, &strategy),
+            Found::Nothing | Found::WrongType => book.remove(key),
+            Found::Invalid(reason) => {
+                complaint = Some(reason.clone());
+                book.put_invalid(key, reason)
+            }
+        }
+    });
+    if let Some(reason) = complaint {
+        ctx.log_warning(&format!("{name} (db {db}) is not guarded: {reason}"));
+    }
+    if moved.differs() {
+        queue_mend(ctx, db, key, moved);
+    }
+}
+
+/// The sets follow: commands mend them before they answer, other roads in the next turn of the event loop.
+fn queue_mend(ctx: &Context, db: i32, key: &StrategyKey<'_>, moved: Moved) {
+    let loading = state::with(|state| state.loading);
+    // While loading, the sets come with the data; a replica gets them from its primary.
+    if loading || !server::is_primary(ctx) {
+        return;
+    }
+    let mend =
+        Mend { db, prefix: key.prefix.to_owned(), member: key.member(), before: moved.before, after: moved.after };
+    state::with(|state| state.mends.push_back(mend));
+    server::start_timer(ctx, 0);
+}
+
+fn set_changed(ctx: &Context, db: i32, prefix: &str, symbol: Option<&str>) {
+    let repair = SetRepair { db, prefix: prefix.to_owned(), symbol: symbol.map(ToOwned::to_owned) };
+    let exists = server::key_kind(ctx, &repair.key()) != KeyKind::Empty;
+    let foreign = state::with(|state| {
+        if exists {
+            state.known_sets.insert(repair.clone());
+        } else {
+            state.known_sets.remove(&repair);
+        }
+        !state.writing_sets && !state.loading
+    });
+    if !foreign || !server::is_primary(ctx) {
+        return;
+    }
+    state::with(|state| {
+        // A repair in hand may have passed the tampered place: it starts again.
+        if state.repair_in_hand.as_ref().is_some_and(|(in_hand, _)| *in_hand == repair) {
+            state.repair_in_hand = None;
+        }
+        state.repairs.insert(repair);
+    });
+    server::start_timer(ctx, 0);
+}
+
+fn follow_drain(ctx: &Context, db: i32, prefix: &str, symbol: &str) {
+    let name = key::drain(prefix, symbol);
+    let text = match server::key_kind(ctx, &name) {
+        KeyKind::String => server::read(ctx, "GET", &[name.as_bytes()]).ok().and_then(server::Reply::into_bytes),
+        _ => None,
+    };
+    let storm = text.as_deref().and_then(parse_storm);
+    let at = (db, format!("{prefix}{symbol}"));
+    state::with(|state| match storm {
+        Some(storm) => state.storms.insert(at, storm),
+        None => state.storms.remove(&at),
+    });
+    if storm.is_some() {
+        server::start_timer(ctx, 1);
+    }
+}
+
+/// `low high ts`.
+fn parse_storm(text: &[u8]) -> Option<Storm> {
+    let mut words = std::str::from_utf8(text).ok()?.split(' ');
+    let storm = Storm {
+        low: words.next()?.parse().ok()?,
+        high: words.next()?.parse().ok()?,
+        ts_ms: words.next()?.parse().ok()?,
+    };
+    words.next().is_none().then_some(storm)
+}
+
+/// A database was flushed; -1 for all.
+pub(crate) fn on_flush(ctx: &Context, db: i32) {
+    state::with(|state| {
+        if db < 0 {
+            state.forget_all();
+        } else {
+            state.forget_database(db);
+        }
+        state.new_epoch();
+    });
+    ctx.log_notice(&format!("database {db} was flushed: new epoch"));
+}
+
+/// Two databases changed places.
+pub(crate) fn on_swap(ctx: &Context, first: i32, second: i32) {
+    let other = |db: i32| match db {
+        _ if db == first => second,
+        _ if db == second => first,
+        _ => db,
+    };
+    state::with(|state| {
+        state.books = std::mem::take(&mut state.books).into_iter().map(|(db, book)| (other(db), book)).collect();
+        state.storms = std::mem::take(&mut state.storms)
+            .into_iter()
+            .map(|((db, name), storm)| ((other(db), name), storm))
+            .collect();
+        state.mends.iter_mut().for_each(|mend| mend.db = other(mend.db));
+        let swapped = |repair: SetRepair| SetRepair { db: other(repair.db), ..repair };
+        state.known_sets = std::mem::take(&mut state.known_sets).into_iter().map(swapped).collect();
+        let in_hand = state.repair_in_hand.take().map(|(repair, _)| repair);
+        let repairs = std::mem::take(&mut state.repairs).into_iter().chain(in_hand);
+        state.repairs = repairs.map(swapped).collect();
+        state.new_epoch();
+    });
+    ctx.log_notice(&format!("databases {first} and {second} were swapped: new epoch"));
+}
+
+/// A data set is loaded: at start, from the primary, or not after all.
+pub(crate) fn on_loading(ctx: &Context, phase: Loading) {
+    match phase {
+        Loading::Started => state::with(|state| {
+            state.loading = true;
+            state.loading_since_ms = server::wall_clock_ms();
+            // Whatever was queued belongs to the data that is being replaced.
+            state.mends.clear();
+            state.repairs.clear();
+            state.repair_in_hand = None;
+        }),
+        Loading::Ended | Loading::Failed => {
+            state::with(|state| {
+                state.loading = false;
+                if phase == Loading::Failed {
+                    state.books.clear();
+                    state.storms.clear();
+                    state.known_sets.clear();
+                }
+                let took = server::wall_clock_ms() - state.loading_since_ms;
+                state.counters.rebuild_us = took.unsigned_abs() * 1_000;
+                state.new_epoch();
+            });
+            take_over(ctx);
+        }
+    }
+}
+
+/// Promotion or demotion.
+pub(crate) fn on_role(ctx: &Context) {
+    state::with(|state| {
+        state.new_epoch();
+        state.mends.clear();
+        state.repairs.clear();
+        state.repair_in_hand = None;
+    });
+    take_over(ctx);
+}
+
+/// After loading or promotion the primary checks every set against the book, and goes on with storms in hand.
+fn take_over(ctx: &Context) {
+    if !server::is_primary(ctx) {
+        return;
+    }
+    state::with(|state| {
+        let mut repairs = Vec::new();
+        for (db, book) in &state.books {
+            for prefix in book.prefixes() {
+                repairs.push(SetRepair { db: *db, prefix: prefix.to_owned(), symbol: None });
+                let symbols = book.symbols(prefix).into_keys();
+                repairs.extend(symbols.map(|symbol| SetRepair {
+                    db: *db,
+                    prefix: prefix.to_owned(),
+                    symbol: Some(symbol.to_owned()),
+                }));
+            }
+        }
+        repairs.extend(state.known_sets.iter().cloned());
+        state.repairs.extend(repairs);
+    });
+    server::start_timer(ctx, 0);
+}
+
+/// Builds the books from a scan of the keyspace: the module was loaded into a running server, or a panic may have
+/// left the books wrong.
+pub(crate) fn rebuild(ctx: &Context) {
+    let started = std::time::Instant::now();
+    state::with(|state| {
+        state.books.clear();
+        state.storms.clear();
+    });
+    let databases: Vec<i32> = server::databases(ctx).collect();
+    for db in databases {
+        server::in_database(ctx, db, || {
+            let ours = |name: &str| StrategyKey::parse(name).is_some() || key::parse_derived(name).is_some();
+            for name in server::keys_of_database(ctx, ours) {
+                on_key(ctx, db, &name);
+            }
+        });
+    }
+    let stats = state::with(|state| {
+        state.counters.rebuild_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        state.poisoned = false;
+        state.new_epoch();
+        state.books.values().map(|book| book.stats().strategies).sum::<usize>()
+    });
+    take_over(ctx);
+    ctx.log_notice(&format!("strat {} holds {stats} strategies", settings::VERSION));
+}

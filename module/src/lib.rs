@@ -1,0 +1,97 @@
+//! `libstrat.so`: strat inside Redis. This file is the manifest; each command has its file in `commands/`.
+
+mod args;
+mod background;
+mod commands;
+mod effects;
+mod info;
+mod keyspace;
+mod repair;
+mod server;
+mod settings;
+mod state;
+mod trigger;
+
+use redis_module::configuration::ConfigurationFlags;
+use redis_module::{Context, RedisResult, RedisString, Status, redis_module};
+use settings::{JOURNAL_MAXLEN, MAX_FIRED_PER_CALL, PRICE_TTL_MS, RETRY_BACKOFF_MAX_MS, RETRY_BACKOFF_MS};
+
+/// Wraps each command so that a panic in it does not kill the server.
+macro_rules! handlers {
+    ($($name:ident => $run:path),+ $(,)?) => {
+        $(fn $name(ctx: &Context, args: Vec<RedisString>) -> RedisResult { server::command(ctx, args, $run) })+
+    };
+}
+
+handlers! {
+    set => commands::set::run,
+    get => commands::get::run,
+    update => commands::update::run,
+    del => commands::del::run,
+    list => commands::list::run,
+    symbols => commands::symbols::run,
+    slcheck => commands::slcheck::run,
+    due => commands::due::run,
+    lock => commands::lock::lock,
+    extend => commands::lock::extend,
+    unlock => commands::lock::unlock,
+    report => commands::report::run,
+    epoch => commands::epoch::run,
+    debug => commands::debug::run,
+}
+
+fn init(ctx: &Context, _args: &[RedisString]) -> Status {
+    state::reset();
+    server::register_info(ctx);
+    server::describe_commands(ctx);
+    let subscribed = server::subscribe(ctx);
+    if subscribed == Status::Ok {
+        server::shielded(ctx, "building the books", || keyspace::rebuild(ctx));
+    }
+    subscribed
+}
+
+fn deinit(ctx: &Context) -> Status {
+    server::stop_timer(ctx);
+    state::reset();
+    Status::Ok
+}
+
+// The server's allocator counts the books in used_memory.
+redis_module! {
+    name: "strat",
+    version: 100,
+    allocator: (redis_module::alloc::RedisAlloc, redis_module::alloc::RedisAlloc),
+    data_types: [],
+    init: init,
+    deinit: deinit,
+    commands: [
+        ["strat.set", set, "write deny-oom", 1, 1, 1, "", "write"],
+        ["strat.get", get, "readonly", 1, 1, 1, "", "read"],
+        ["strat.update", update, "write deny-oom", 1, 1, 1, "", "write"],
+        ["strat.del", del, "write", 1, 1, 1, "", "write"],
+        ["strat.list", list, "readonly", 0, 0, 0, "", "read"],
+        ["strat.symbols", symbols, "readonly", 0, 0, 0, "", "read"],
+        ["strat.slcheck", slcheck, "write fast", 1, 1, 1, "", "write"],
+        ["strat.due", due, "write", 0, 0, 0, "", "write"],
+        ["strat.lock", lock, "write fast", 1, 1, 1, "", "write"],
+        ["strat.extend", extend, "write fast", 1, 1, 1, "", "write"],
+        ["strat.unlock", unlock, "write fast", 1, 1, 1, "", "write"],
+        ["strat.report", report, "write", 1, 1, 1, "", "write"],
+        ["strat.epoch", epoch, "readonly fast", 0, 0, 0, "", "read"],
+        ["strat.debug", debug, "readonly admin", 0, 0, 0, "", "read"],
+    ],
+    configurations: [
+        i64: [
+            [PRICE_TTL_MS.name, &PRICE_TTL_MS.value, PRICE_TTL_MS.default, PRICE_TTL_MS.min, PRICE_TTL_MS.max, ConfigurationFlags::DEFAULT, None],
+            [MAX_FIRED_PER_CALL.name, &MAX_FIRED_PER_CALL.value, MAX_FIRED_PER_CALL.default, MAX_FIRED_PER_CALL.min, MAX_FIRED_PER_CALL.max, ConfigurationFlags::DEFAULT, None],
+            [JOURNAL_MAXLEN.name, &JOURNAL_MAXLEN.value, JOURNAL_MAXLEN.default, JOURNAL_MAXLEN.min, JOURNAL_MAXLEN.max, ConfigurationFlags::DEFAULT, None],
+            [RETRY_BACKOFF_MS.name, &RETRY_BACKOFF_MS.value, RETRY_BACKOFF_MS.default, RETRY_BACKOFF_MS.min, RETRY_BACKOFF_MS.max, ConfigurationFlags::DEFAULT, None],
+            [RETRY_BACKOFF_MAX_MS.name, &RETRY_BACKOFF_MAX_MS.value, RETRY_BACKOFF_MAX_MS.default, RETRY_BACKOFF_MAX_MS.min, RETRY_BACKOFF_MAX_MS.max, ConfigurationFlags::DEFAULT, None],
+        ],
+        string: [],
+        bool: [],
+        enum: [],
+        module_args_as_configuration: true,
+    ]
+}

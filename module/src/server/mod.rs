@@ -1,0 +1,27 @@
+//! The seam to the server's C API: the only place with `unsafe`. Everything above it sees safe
+//! functions, owned values and our own types.
+#![allow(unsafe_code)]
+
+mod acl;
+mod api;
+mod call;
+mod docs;
+mod events;
+mod guard;
+mod hash;
+mod info;
+mod reply;
+mod timer;
+
+pub(crate) use acl::may_read;
+pub(crate) use api::{
+    KeyKind, databases, in_database, is_primary, key_kind, keys_of_database, selected_db, store_price, wall_clock_ms,
+};
+pub(crate) use call::{Reply, read, write};
+pub(crate) use docs::describe_commands;
+pub(crate) use events::subscribe;
+pub(crate) use guard::{command, shielded};
+pub(crate) use hash::{Found, all_fields, find_strategy};
+pub(crate) use info::register as register_info;
+pub(crate) use reply::reply_map;
+pub(crate) use timer::{start as start_timer, stop as stop_timer};

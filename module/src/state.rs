@@ -1,0 +1,156 @@
+//! What the module holds in memory. All of it can be rebuilt from the keyspace.
+//!
+//! Redis runs module code on its main thread, one call at a time. The state is never borrowed across a call
+//! into Redis: key events of our own writes come back into the module.
+
+use crate::server::wall_clock_ms;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use strat_core::book::{Book, Membership, Slot};
+
+/// A strategy whose membership of the sets is to be brought up to its hash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mend {
+    pub(crate) db: i32,
+    pub(crate) prefix: String,
+    pub(crate) member: String,
+    pub(crate) before: Membership,
+    pub(crate) after: Membership,
+}
+
+/// A set that somebody wrote by another road than ours: it is compared with the book as a whole, in slices.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct SetRepair {
+    pub(crate) db: i32,
+    pub(crate) prefix: String,
+    /// `None` for `active_strategies`.
+    pub(crate) symbol: Option<String>,
+}
+
+impl SetRepair {
+    /// The key of the set.
+    pub(crate) fn key(&self) -> String {
+        match &self.symbol {
+            Some(symbol) => strat_core::key::symbol_set(&self.prefix, symbol),
+            None => strat_core::key::active(&self.prefix),
+        }
+    }
+}
+
+/// How far the repair in hand has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Pass {
+    /// Removing members that do not belong, from this SSCAN cursor on.
+    Stale(Vec<u8>),
+    /// Adding members that are missing, from this slot on.
+    Missing(Slot),
+}
+
+/// A storm that is not drained yet: `drain:{symbol}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Storm {
+    pub(crate) low: strat_core::Price,
+    pub(crate) high: strat_core::Price,
+    /// Strategies armed after this time are not touched.
+    pub(crate) ts_ms: i64,
+}
+
+/// Totals since the start, for `INFO`.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Counters {
+    pub(crate) ticks: u64,
+    pub(crate) fired: u64,
+    pub(crate) stale: u64,
+    pub(crate) mended: u64,
+    pub(crate) drains: u64,
+    pub(crate) panics: u64,
+    pub(crate) write_errors: u64,
+    pub(crate) last_mismatches: u64,
+    pub(crate) rebuild_us: u64,
+}
+
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) books: BTreeMap<i32, Book>,
+    pub(crate) mends: VecDeque<Mend>,
+    pub(crate) repairs: BTreeSet<SetRepair>,
+    pub(crate) repair_in_hand: Option<(SetRepair, Pass)>,
+    /// The derived sets that exist, ours or not: what a promotion must check.
+    pub(crate) known_sets: BTreeSet<SetRepair>,
+    /// By database and `{tag}symbol`.
+    pub(crate) storms: BTreeMap<(i32, String), Storm>,
+    pub(crate) counters: Counters,
+    pub(crate) epoch: String,
+    /// Last token's time and number, so that tokens rise.
+    pub(crate) last_token: (i64, u64),
+    pub(crate) loading: bool,
+    pub(crate) loading_since_ms: i64,
+    /// The module itself is writing the sets: their key events are its own.
+    pub(crate) writing_sets: bool,
+    /// A panic may have left the books wrong: everything is refused until they are rebuilt.
+    pub(crate) poisoned: bool,
+}
+
+thread_local! {
+    static STATE: RefCell<State> = RefCell::new(State { epoch: random_hex(), ..State::default() });
+}
+
+/// Looks at or changes the state. `body` must not call into Redis.
+pub(crate) fn with<T>(body: impl FnOnce(&mut State) -> T) -> T {
+    STATE.with(|state| body(&mut state.borrow_mut()))
+}
+
+/// Forgets everything: the module is loaded or unloaded.
+pub(crate) fn reset() {
+    with(|state| *state = State { epoch: random_hex(), ..State::default() });
+}
+
+impl State {
+    /// The book of a database.
+    pub(crate) fn book(&mut self, db: i32) -> &mut Book {
+        self.books.entry(db).or_default()
+    }
+
+    /// Memory may have lost writes: whoever works with the old epoch must reconcile first.
+    pub(crate) fn new_epoch(&mut self) {
+        self.epoch = random_hex();
+    }
+
+    /// The next lock token, `ms-n`; rises even where the clock steps back.
+    pub(crate) fn next_token(&mut self, now_ms: i64) -> String {
+        let (ms, n) = self.last_token;
+        self.last_token = if now_ms > ms { (now_ms, 0) } else { (ms, n + 1) };
+        format!("{}-{}", self.last_token.0, self.last_token.1)
+    }
+
+    /// Forgets what follows the keys of any database.
+    pub(crate) fn forget_all(&mut self) {
+        self.books.clear();
+        self.mends.clear();
+        self.repairs.clear();
+        self.repair_in_hand = None;
+        self.known_sets.clear();
+        self.storms.clear();
+    }
+
+    /// Forgets what follows a database's keys.
+    pub(crate) fn forget_database(&mut self, db: i32) {
+        self.books.remove(&db);
+        self.mends.retain(|mend| mend.db != db);
+        self.repairs.retain(|repair| repair.db != db);
+        self.known_sets.retain(|set| set.db != db);
+        self.storms.retain(|(storm_db, _), _| *storm_db != db);
+        if self.repair_in_hand.as_ref().is_some_and(|(repair, _)| repair.db == db) {
+            self.repair_in_hand = None;
+        }
+    }
+}
+
+/// 16 hex digits that no other start has: the standard library seeds `RandomState` from the system.
+fn random_hex() -> String {
+    let mut hasher = RandomState::new().build_hasher();
+    hasher.write_i64(wall_clock_ms());
+    hasher.write_u32(std::process::id());
+    format!("{:016x}", hasher.finish())
+}
