@@ -1,0 +1,212 @@
+//! Where Redis is and how patient to be with it.
+
+use crate::error::{Error, Result};
+use redis::io::tcp::TcpSettings;
+use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
+use std::fmt;
+use std::time::Duration;
+
+/// Used where neither a URL nor `REDIS_URL` is given.
+pub const URL_DEFAULT: &str = "redis://127.0.0.1:6379/";
+
+/// Settings of a connection. Every wait in this crate has a limit, and all of them come from here.
+#[derive(Clone)]
+pub struct Config {
+    info: ConnectionInfo,
+    connect_timeout: Duration,
+    response_timeout: Duration,
+    reconnect_wait: Duration,
+    backoff: (Duration, Duration),
+}
+
+impl Config {
+    /// From `redis://[user][:password@]host[:port][/db]`, `unix:///path?db=n`, or the bare path of a Unix socket.
+    ///
+    /// RESP3 is spoken unless the URL says `?protocol=resp2`: with it, a connection that breaks while nothing is being
+    /// asked is noticed at once.
+    ///
+    /// # Errors
+    /// [`Error::Config`]; the text never repeats the URL, which may hold a password.
+    pub fn from_url(url: &str) -> Result<Self> {
+        let url = url.trim();
+        let parsed = if url.starts_with('/') {
+            ConnectionAddr::Unix(url.into()).into_connection_info()
+        } else {
+            url.into_connection_info()
+        };
+        let info = parsed.map_err(|why| {
+            let hint = "expected redis://[user][:password@]host[:port][/db] or unix:///path/to/redis.sock";
+            Error::Config(format!("the Redis URL is not usable ({why}); {hint}"))
+        })?;
+        let redis = info.redis_settings().clone().set_lib_name("strat-client", env!("CARGO_PKG_VERSION"));
+        let redis = if url.contains("protocol=") { redis } else { redis.set_protocol(ProtocolVersion::RESP3) };
+        // Nagle's algorithm would hold small commands back for the sake of fuller packets.
+        let info = info.set_redis_settings(redis).set_tcp_settings(TcpSettings::default().set_nodelay(true));
+        Ok(Self {
+            info,
+            connect_timeout: Duration::from_secs(3),
+            response_timeout: Duration::from_secs(2),
+            reconnect_wait: Duration::from_secs(3),
+            backoff: (Duration::from_millis(50), Duration::from_secs(2)),
+        })
+    }
+
+    /// From `REDIS_URL`, and where set `REDIS_CONNECT_TIMEOUT_MS` and `REDIS_RESPONSE_TIMEOUT_MS`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the variable.
+    pub fn from_env() -> Result<Self> {
+        Self::from_lookup(|name| std::env::var(name).ok())
+    }
+
+    fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self> {
+        let given = |name: &str| lookup(name).filter(|value| !value.trim().is_empty());
+        let millis = |name: &str| match given(name) {
+            None => Ok(None),
+            Some(text) => match text.trim().parse() {
+                Ok(ms @ 1..=3_600_000) => Ok(Some(Duration::from_millis(ms))),
+                _ => Err(Error::Config(format!("{name} is '{text}', not a number of milliseconds from 1 to 3600000"))),
+            },
+        };
+        let mut config = Self::from_url(given("REDIS_URL").as_deref().unwrap_or(URL_DEFAULT))?;
+        if let Some(timeout) = millis("REDIS_CONNECT_TIMEOUT_MS")? {
+            config.connect_timeout = timeout;
+        }
+        if let Some(timeout) = millis("REDIS_RESPONSE_TIMEOUT_MS")? {
+            config.response_timeout = timeout;
+        }
+        Ok(config)
+    }
+
+    /// Longest time that one attempt to connect may take, greeting included. Default 3 s.
+    #[must_use]
+    pub fn with_connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// Longest wait for a reply. Default 2 s. When it passes, the outcome of the request is unknown.
+    #[must_use]
+    pub fn with_response_timeout(mut self, timeout: Duration) -> Self {
+        self.response_timeout = timeout;
+        self
+    }
+
+    /// How long a request waits for a lost connection to come back before it fails unsent. Default 3 s.
+    #[must_use]
+    pub fn with_reconnect_wait(mut self, wait: Duration) -> Self {
+        self.reconnect_wait = wait;
+        self
+    }
+
+    /// First and longest pause between attempts to reconnect; each is twice the one before. Default 50 ms and 2 s.
+    #[must_use]
+    pub fn with_backoff(mut self, first: Duration, longest: Duration) -> Self {
+        self.backoff = (first, longest.max(first));
+        self
+    }
+
+    /// Where Redis is: `host:port` or a path, without credentials.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.info.addr().to_string()
+    }
+
+    /// Longest attempt to connect.
+    #[must_use]
+    pub fn connect_timeout(&self) -> Duration {
+        self.connect_timeout
+    }
+
+    /// Longest wait for a reply.
+    #[must_use]
+    pub fn response_timeout(&self) -> Duration {
+        self.response_timeout
+    }
+
+    /// Longest wait of a request for a lost connection to come back.
+    #[must_use]
+    pub fn reconnect_wait(&self) -> Duration {
+        self.reconnect_wait
+    }
+
+    /// First and longest pause between attempts to reconnect.
+    #[must_use]
+    pub fn backoff(&self) -> (Duration, Duration) {
+        self.backoff
+    }
+
+    /// What the `redis` crate connects with, to open connections of your own.
+    #[must_use]
+    pub fn connection_info(&self) -> &ConnectionInfo {
+        &self.info
+    }
+}
+
+impl fmt::Debug for Config {
+    /// Leaves the password out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("address", &self.address())
+            .field("user", &self.info.redis_settings().username())
+            .field("db", &self.info.redis_settings().db())
+            .field("connect_timeout", &self.connect_timeout)
+            .field("response_timeout", &self.response_timeout)
+            .field("reconnect_wait", &self.reconnect_wait)
+            .field("backoff", &self.backoff)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn env<'a>(vars: &'a [(&str, &str)]) -> impl Fn(&str) -> Option<String> + 'a {
+        move |name| vars.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+    }
+
+    #[test]
+    fn without_settings_it_is_the_local_server_with_explicit_timeouts() {
+        let config = Config::from_lookup(env(&[])).unwrap();
+        assert_eq!(config.address(), "127.0.0.1:6379");
+        assert_eq!(config.response_timeout(), Duration::from_secs(2));
+        assert!(config.info.tcp_settings().nodelay());
+        assert_eq!(config.info.redis_settings().protocol(), ProtocolVersion::RESP3);
+    }
+
+    #[test]
+    fn the_environment_is_read_and_checked() {
+        let vars = [("REDIS_URL", "redis://bob:s3cret@db:7000/2"), ("REDIS_RESPONSE_TIMEOUT_MS", "750")];
+        let config = Config::from_lookup(env(&vars)).unwrap();
+        assert_eq!((config.address().as_str(), config.response_timeout()), ("db:7000", Duration::from_millis(750)));
+        assert_eq!(config.info.redis_settings().db(), 2);
+        for wrong in ["0", "-1", "1.5", "soon"] {
+            let error = Config::from_lookup(env(&[("REDIS_CONNECT_TIMEOUT_MS", wrong)])).unwrap_err();
+            assert!(error.to_string().contains("REDIS_CONNECT_TIMEOUT_MS"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_unix_socket_may_be_a_url_or_just_a_path() {
+        for url in ["/run/redis/redis.sock", "unix:///run/redis/redis.sock", "redis+unix:///run/redis/redis.sock"] {
+            assert_eq!(Config::from_url(url).unwrap().address(), "/run/redis/redis.sock", "{url}");
+        }
+    }
+
+    #[test]
+    fn the_protocol_of_the_url_counts() {
+        let config = Config::from_url("redis://h/?protocol=resp2").unwrap();
+        assert_eq!(config.info.redis_settings().protocol(), ProtocolVersion::RESP2);
+    }
+
+    #[test]
+    fn passwords_are_in_no_text() {
+        let config = Config::from_url("redis://bob:s3cret@h:1/").unwrap();
+        assert!(!format!("{config:?}").contains("s3cret"));
+        for url in ["http://bob:s3cret@h", "redis://bob:s3cret@h:99999/", "rediss://bob:s3cret@h/x", "s3cret"] {
+            let error = Config::from_url(url).unwrap_err();
+            assert!(!error.to_string().contains("s3cret"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! A connection that comes back by itself and never repeats a request.
+
+use crate::backoff::Backoff;
+use crate::config::Config;
+use crate::error::{NotSent, Result};
+use crate::server::{self, Health};
+use redis::aio::{ConnectionLike, MultiplexedConnection, SendError};
+use redis::{
+    AsyncConnectionConfig, Cmd, ErrorKind, Pipeline, ProtocolVersion, PushInfo, PushKind, RedisError, RedisFuture,
+    RedisResult, ServerErrorKind, Value,
+};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until, timeout};
+
+/// Requests that may wait to be written to the socket; further callers wait their turn.
+const WRITE_QUEUE: usize = 512;
+
+/// A shared connection to one server. Clones use the same socket; requests of many tasks are pipelined.
+///
+/// What it does that a plain `ConnectionManager` does not:
+/// - It tells a request that was never sent ([`crate::Error::Unavailable`]) from one whose outcome is unknown.
+/// - It leaves a server that answers `READONLY` (a demoted primary) and resolves the address again.
+/// - It leaves a connection on which a reply did not come in time: a socket can be connected and mute.
+///
+/// A request that fails is never sent again by itself. While the server is away, requests wait for at most
+/// [`Config::reconnect_wait`].
+#[derive(Clone)]
+pub struct Connection {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    client: redis::Client,
+    config: Config,
+    /// The socket in use, if any.
+    live: RwLock<Option<Live>>,
+    /// Held by the one task that connects.
+    connecting: tokio::sync::Mutex<()>,
+    pause: Mutex<Pause>,
+}
+
+#[derive(Clone)]
+struct Live {
+    /// Tells sockets apart, so that a late error of an old one does not close its successor.
+    generation: u64,
+    connection: MultiplexedConnection,
+}
+
+struct Pause {
+    backoff: Backoff,
+    /// No attempt to connect before this.
+    until: Option<Instant>,
+    generations: u64,
+    last_failure: String,
+}
+
+impl Connection {
+    /// Connects, in one attempt.
+    ///
+    /// # Errors
+    /// [`crate::Error::Unavailable`] if that fails, [`crate::Error::Config`] for wrong credentials.
+    pub async fn open(config: &Config) -> Result<Self> {
+        let connection = Self::lazy(config)?;
+        connection.shared.connect().await?;
+        Ok(connection)
+    }
+
+    /// Connects with the first request.
+    ///
+    /// # Errors
+    /// [`crate::Error::Config`] for an address that this build cannot connect to.
+    pub fn lazy(config: &Config) -> Result<Self> {
+        let pause = Pause {
+            backoff: Backoff::new(config.backoff()),
+            until: None,
+            generations: 0,
+            last_failure: "no answer yet".to_owned(),
+        };
+        let shared = Shared {
+            client: redis::Client::open(config.connection_info().clone())?,
+            config: config.clone(),
+            live: RwLock::new(None),
+            connecting: tokio::sync::Mutex::new(()),
+            pause: Mutex::new(pause),
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// The settings it was opened with.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
+    /// Leaves the current socket; the next request connects anew, address resolution included. Requests under way on
+    /// the old socket still get their replies.
+    pub fn reset(&self) {
+        *self.shared.live.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Makes sure that the server has the strat module in a version that this client can talk to.
+    ///
+    /// # Errors
+    /// [`crate::Error::ModuleMissing`] or [`crate::Error::ModuleVersion`], each saying what to do. `NOPERM` where
+    /// the ACL does not give `INFO`.
+    pub async fn check_module(&mut self) -> Result<String> {
+        server::check_module(self).await
+    }
+
+    /// Asks the server how it is.
+    ///
+    /// # Errors
+    /// Any; each means that the server cannot be called healthy.
+    pub async fn health(&mut self) -> Result<Health> {
+        server::health(self).await
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("config", &self.shared.config).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn current(&self) -> Option<Live> {
+        self.live.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn pause(&self) -> MutexGuard<'_, Pause> {
+        self.pause.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The socket in use, or a new one within the time that a request may wait for it.
+    async fn live(self: &Arc<Self>) -> RedisResult<Live> {
+        if let Some(live) = self.current() {
+            return Ok(live);
+        }
+        let waited = timeout(self.config.reconnect_wait(), self.reconnect()).await;
+        waited.unwrap_or_else(|_| {
+            let reason = format!("gave up waiting; last attempt: {}", self.pause().last_failure);
+            Err(NotSent { address: self.config.address(), reason }.into())
+        })
+    }
+
+    /// Tries until it succeeds or finds that it cannot.
+    async fn reconnect(self: &Arc<Self>) -> RedisResult<Live> {
+        let _one_at_a_time = self.connecting.lock().await;
+        loop {
+            if let Some(live) = self.current() {
+                return Ok(live);
+            }
+            let until = self.pause().until;
+            if let Some(until) = until {
+                sleep_until(until).await;
+            }
+            match self.connect().await {
+                Err(error) if error.kind() == ErrorKind::Io => {}
+                settled => return settled,
+            }
+        }
+    }
+
+    /// One attempt. Its failure is counted before it begins, so that callers who give up half-way count as well.
+    async fn connect(self: &Arc<Self>) -> RedisResult<Live> {
+        let generation = {
+            let mut pause = self.pause();
+            let wait = pause.backoff.next_pause();
+            pause.until = Some(Instant::now() + wait);
+            pause.generations += 1;
+            pause.generations
+        };
+        let options = self.options(generation);
+        let attempt = self.client.get_multiplexed_async_connection_with_config(&options);
+        let limit = self.config.connect_timeout();
+        let outcome = timeout(limit, attempt)
+            .await
+            .unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()));
+        let mut pause = self.pause();
+        match outcome {
+            Ok(connection) => {
+                pause.backoff.reset();
+                pause.until = None;
+                let live = Live { generation, connection };
+                *self.live.write().unwrap_or_else(PoisonError::into_inner) = Some(live.clone());
+                tracing::debug!(address = self.config.address(), generation, "connected to Redis");
+                Ok(live)
+            }
+            Err(error) => {
+                pause.last_failure = error.to_string();
+                tracing::warn!(address = self.config.address(), %error, "cannot connect to Redis");
+                let settled = matches!(
+                    error.kind(),
+                    ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig | ErrorKind::RESP3NotSupported
+                );
+                let reason = error.to_string();
+                Err(if settled { error } else { NotSent { address: self.config.address(), reason }.into() })
+            }
+        }
+    }
+
+    fn options(self: &Arc<Self>, generation: u64) -> AsyncConnectionConfig {
+        let options = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.config.connect_timeout()))
+            .set_response_timeout(Some(self.config.response_timeout()))
+            .set_pipeline_buffer_size(WRITE_QUEUE);
+        if self.config.connection_info().redis_settings().protocol() == ProtocolVersion::RESP2 {
+            return options;
+        }
+        let shared: Weak<Self> = Arc::downgrade(self);
+        options.set_push_sender(move |push: PushInfo| {
+            if push.kind == PushKind::Disconnection
+                && let Some(shared) = shared.upgrade()
+            {
+                shared.leave(generation);
+            }
+            Ok::<(), SendError>(())
+        })
+    }
+
+    fn leave(&self, generation: u64) {
+        let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
+        if live.as_ref().is_some_and(|live| live.generation == generation) {
+            *live = None;
+        }
+    }
+
+    /// Leaves the socket if the error says that it, or the server behind it, is of no more use.
+    fn judge(&self, generation: u64, error: &RedisError) {
+        let demoted = error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly);
+        if demoted {
+            // A replica that answers at once would otherwise be asked again as fast as it answers.
+            self.pause().until = Some(Instant::now() + self.config.backoff().0);
+        }
+        if demoted || error.kind() == ErrorKind::Io || error.is_unrecoverable_error() {
+            tracing::warn!(address = self.config.address(), %error, "leaving the connection to Redis");
+            self.leave(generation);
+        }
+    }
+}
+
+impl ConnectionLike for Connection {
+    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
+        Box::pin(async move {
+            let mut live = self.shared.live().await?;
+            let reply = live.connection.send_packed_command(cmd).await;
+            let reply = reply.and_then(Value::extract_error);
+            reply.inspect_err(|error| self.shared.judge(live.generation, error))
+        })
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        cmd: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        Box::pin(async move {
+            let mut live = self.shared.live().await?;
+            let replies = live.connection.send_packed_commands(cmd, offset, count).await;
+            replies.inspect_err(|error| self.shared.judge(live.generation, error))
+        })
+    }
+
+    fn get_db(&self) -> i64 {
+        self.shared.config.connection_info().redis_settings().db()
+    }
+}
+
+/// `timeout`, with an error of the kind that a reply that never came has.
+pub(crate) async fn in_time<T>(limit: Duration, work: impl Future<Output = RedisResult<T>>) -> Result<T> {
+    let late = || RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut));
+    Ok(timeout(limit, work).await.unwrap_or_else(|_| Err(late()))?)
+}
+
+#[cfg(test)]
+mod tests;

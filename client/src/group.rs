@@ -1,0 +1,198 @@
+//! Reading a stream as a member of a consumer group: what queues and journal have in common.
+
+use crate::connection::Connection;
+use crate::entry::{RawEntry, entries, entries_by_stream};
+use crate::error::{Error, Result};
+use crate::reply;
+use redis::{Cmd, Value};
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// Most `XAUTOCLAIM` calls for one stream in one go; the next go continues where this one stopped.
+const CLAIM_CALLS_MAX: usize = 8;
+
+/// One consumer of one group.
+#[derive(Debug)]
+pub(crate) struct GroupReader {
+    /// For everything that answers at once.
+    pub(crate) commands: Connection,
+    /// For blocking reads, which hold up whatever comes behind them on the same socket.
+    blocking: Connection,
+    group: &'static str,
+    consumer: String,
+    block_max: Duration,
+    streams: Vec<String>,
+    cursors: HashMap<String, String>,
+}
+
+impl GroupReader {
+    pub(crate) fn new(
+        commands: &Connection,
+        group: &'static str,
+        consumer: &str,
+        streams: Vec<String>,
+        block_max: Duration,
+    ) -> Result<Self> {
+        let config = commands.config();
+        let patient = config.clone().with_response_timeout(block_max.saturating_add(config.response_timeout()));
+        Ok(Self {
+            commands: commands.clone(),
+            blocking: Connection::lazy(&patient)?,
+            group,
+            consumer: consumer.to_owned(),
+            block_max,
+            streams,
+            cursors: HashMap::new(),
+        })
+    }
+
+    /// Creates streams and group where they are missing. Existing ones stay as they are.
+    pub(crate) async fn ensure_groups(&mut self) -> Result<()> {
+        for stream in &self.streams {
+            let mut command = redis::cmd("XGROUP");
+            // From 0: what was enqueued before the group existed counts as well.
+            command.arg("CREATE").arg(stream).arg(self.group).arg("0").arg("MKSTREAM");
+            match command.exec_async(&mut self.commands).await.map_err(Error::from) {
+                Err(Error::Server { code, .. }) if code == "BUSYGROUP" => {}
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+
+    /// New entries; none if nothing comes within `block`. Without `block` it answers at once.
+    ///
+    /// Where the group is gone (a flush), it is created again and nothing is returned.
+    pub(crate) async fn read_new(
+        &mut self,
+        streams: &[&str],
+        count: usize,
+        block: Option<Duration>,
+    ) -> Result<Vec<RawEntry>> {
+        let mut command = self.read_command(count);
+        // BLOCK 0 would wait for ever.
+        let block = block.map(|block| block.min(self.block_max).as_millis().max(1));
+        if let Some(ms) = block {
+            command.arg("BLOCK").arg(ms as u64);
+        }
+        command.arg("STREAMS").arg(streams);
+        for _ in streams {
+            command.arg(">");
+        }
+        let connection = if block.is_some() { &mut self.blocking } else { &mut self.commands };
+        let outcome = command.query_async::<Value>(connection).await.map_err(Error::from);
+        match self.recreated(outcome).await? {
+            Some(value) => entries_by_stream(value),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Entries that this consumer was given before and has not acknowledged, from the oldest.
+    pub(crate) async fn read_own_pending(&mut self, stream: &str, count: usize) -> Result<Vec<RawEntry>> {
+        let mut command = self.read_command(count);
+        command.arg("STREAMS").arg(stream).arg("0");
+        let outcome = command.query_async::<Value>(&mut self.commands).await.map_err(Error::from);
+        let Some(value) = self.recreated(outcome).await? else {
+            return Ok(Vec::new());
+        };
+        let entries = entries_by_stream(value)?;
+        self.with_delivery_counts(stream, entries).await
+    }
+
+    fn read_command(&self, count: usize) -> Cmd {
+        let mut command = redis::cmd("XREADGROUP");
+        command.arg("GROUP").arg(self.group).arg(&self.consumer).arg("COUNT").arg(count.max(1));
+        command
+    }
+
+    /// `None` where the group did not exist; now it does.
+    async fn recreated(&mut self, outcome: Result<Value>) -> Result<Option<Value>> {
+        match outcome {
+            Err(Error::Server { code, .. }) if code == "NOGROUP" || code == "UNBLOCKED" => {
+                tracing::warn!(group = self.group, streams = ?self.streams, "consumer group is gone (a flush?), creating it again");
+                self.ensure_groups().await?;
+                Ok(None)
+            }
+            other => other.map(Some),
+        }
+    }
+
+    /// Takes over entries that some consumer was given `min_idle` ago or earlier and has not acknowledged.
+    pub(crate) async fn claim(&mut self, stream: &str, min_idle: Duration, count: usize) -> Result<Vec<RawEntry>> {
+        let mut claimed: Vec<RawEntry> = Vec::new();
+        for _ in 0..CLAIM_CALLS_MAX {
+            let cursor = self.cursors.get(stream).map_or("0-0", String::as_str);
+            let mut command = redis::cmd("XAUTOCLAIM");
+            command.arg(stream).arg(self.group).arg(&self.consumer).arg(min_idle.as_millis() as u64).arg(cursor);
+            command.arg("COUNT").arg(count.saturating_sub(claimed.len()).max(1));
+            let outcome = command.query_async::<Value>(&mut self.commands).await.map_err(Error::from);
+            let Some(value) = self.recreated(outcome).await? else {
+                break;
+            };
+            // Next cursor, entries, and from 7.0 on the ids that were deleted meanwhile and are acknowledged with that.
+            let mut parts = reply::array(value, "XAUTOCLAIM's reply")?.into_iter();
+            let cursor = reply::text(parts.next().unwrap_or_default(), "cursor")?;
+            claimed.extend(entries(stream, parts.next().unwrap_or_default())?);
+            let finished = cursor == "0-0";
+            self.cursors.insert(stream.to_owned(), cursor);
+            if finished || claimed.len() >= count {
+                break;
+            }
+        }
+        self.with_delivery_counts(stream, claimed).await
+    }
+
+    /// Neither `XAUTOCLAIM` nor `XREADGROUP` says how often an entry was handed out.
+    async fn with_delivery_counts(&mut self, stream: &str, mut entries: Vec<RawEntry>) -> Result<Vec<RawEntry>> {
+        if entries.is_empty() {
+            return Ok(entries);
+        }
+        let mut pipeline = redis::pipe();
+        for entry in &entries {
+            pipeline.cmd("XPENDING").arg(stream).arg(self.group).arg(&entry.id).arg(&entry.id).arg(1);
+        }
+        let replies: Vec<Value> = pipeline.query_async(&mut self.commands).await?;
+        for (entry, reply) in entries.iter_mut().zip(replies) {
+            // Acknowledged in between: it was handed out at least twice, or it would not be here.
+            entry.deliveries = delivery_count(reply)?.unwrap_or(2);
+        }
+        Ok(entries)
+    }
+
+    pub(crate) async fn acknowledge(&mut self, stream: &str, ids: &[&str], delete: bool) -> Result<()> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("XACK").arg(stream).arg(self.group).arg(ids).ignore();
+        if delete {
+            pipeline.atomic().cmd("XDEL").arg(stream).arg(ids).ignore();
+        }
+        Ok(pipeline.exec_async(&mut self.commands).await?)
+    }
+}
+
+/// The fourth member of `XPENDING`'s only row.
+fn delivery_count(value: Value) -> Result<Option<u64>> {
+    let Some(row) = reply::array(value, "XPENDING's reply")?.into_iter().next() else {
+        return Ok(None);
+    };
+    let count = reply::array(row, "XPENDING's row")?.into_iter().nth(3);
+    count.map(|count| reply::count(count, "delivery count")).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bulk(text: &str) -> Value {
+        Value::BulkString(text.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn the_delivery_count_is_the_fourth_column() {
+        let row = Value::Array(vec![bulk("1-0"), bulk("worker"), Value::Int(1_500), Value::Int(3)]);
+        assert_eq!(delivery_count(Value::Array(vec![row])).unwrap(), Some(3));
+        assert_eq!(delivery_count(Value::Array(vec![])).unwrap(), None);
+    }
+}
