@@ -90,21 +90,22 @@ impl QueueReader {
     }
 
     /// Orders that nobody was given yet: exits if there are any, else whatever comes first within `block`
-    /// (at most `block_max`); nothing if nothing comes.
+    /// (at most `block_max`); nothing if nothing comes. With a `block` of zero it answers at once.
     ///
     /// Not cancel-safe: what was handed out to a future that is dropped comes back by [`QueueReader::claim`] only.
     ///
     /// # Errors
     /// Whatever the server or the connection says. What a lost reply held comes back by [`QueueReader::claim`].
     pub async fn read(&mut self, wanted: Wanted, block: Duration) -> Result<Vec<Delivery>> {
+        let block = Some(block).filter(|block| !block.is_zero());
         let (exits, orders) = (self.exits.as_str(), self.orders.as_str());
         let mut found = self.group.read_new(&[exits], wanted.exits, None).await?;
         if found.is_empty() {
             found = if wanted.orders == 0 {
-                self.group.read_new(&[exits], wanted.exits, Some(block)).await?
+                self.group.read_new(&[exits], wanted.exits, block).await?
             } else {
                 let count = wanted.exits.min(wanted.orders);
-                self.group.read_new(&[exits, orders], count, Some(block)).await?
+                self.group.read_new(&[exits, orders], count, block).await?
             };
         }
         Ok(found.into_iter().map(typed).collect())

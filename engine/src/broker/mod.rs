@@ -1,0 +1,156 @@
+//! Brokers. What the engine needs of one is [`Broker`]; `paper` is the simulated one.
+//!
+//! **A timeout is never a rejection.** [`BrokerError::Unknown`] says that an order may exist; only a look-up by
+//! client order id can prove that it does not.
+
+mod ledger;
+mod paper;
+mod reports;
+
+pub use ledger::{Ledger, LedgerError, LedgerEvent, LedgerLine};
+pub use paper::{PaperBroker, PaperSettings};
+pub use reports::ReportQueue;
+
+use async_trait::async_trait;
+use std::time::Duration;
+use strat_core::order::ExecType;
+use strat_core::{Action, Price, Quantity, Side};
+
+/// Side of an order at the broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum OrderSide {
+    /// Buys.
+    Buy,
+    /// Sells.
+    Sell,
+}
+
+impl OrderSide {
+    /// The side on which `action` trades for a strategy of `side`.
+    #[must_use]
+    pub fn of(action: Action, side: Side) -> Self {
+        match (action.leg(side), side) {
+            (strat_core::Leg::Entry, Side::Long) | (strat_core::Leg::Exit, Side::Short) => Self::Buy,
+            _ => Self::Sell,
+        }
+    }
+}
+
+/// A market order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderRequest {
+    /// Deterministic: a retry is the same order.
+    pub client_order_id: String,
+    /// Whose account.
+    pub user: String,
+    /// Exchange symbol.
+    pub symbol: String,
+    /// BUY or SELL.
+    pub side: OrderSide,
+    /// Above 0.
+    pub quantity: Quantity,
+}
+
+/// Names an order: some brokers want the account or the symbol with the id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OrderRef<'a> {
+    /// Client order id.
+    pub client_order_id: &'a str,
+    /// Whose account.
+    pub user: &'a str,
+    /// Exchange symbol.
+    pub symbol: &'a str,
+}
+
+/// An order as the broker has it. Quantities are cumulative, so a repeat says nothing new.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderState {
+    /// Client order id.
+    pub client_order_id: String,
+    /// State in terms of the last execution report.
+    pub status: ExecType,
+    /// Quantity filled so far.
+    pub cum_qty: Quantity,
+    /// Average price of that; `None` if nothing is filled.
+    pub avg_px: Option<Price>,
+    /// The broker's words.
+    pub text: String,
+    /// Epoch ms of the last change.
+    pub ts_ms: i64,
+}
+
+/// Why a request to a broker failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BrokerError {
+    /// The broker refused the order for good. It does not exist.
+    #[error("rejected: {0}")]
+    Rejected(String),
+    /// No usable answer: time-out, lost connection, server error. The request may have been carried out.
+    #[error("outcome unknown: {0}")]
+    Unknown(String),
+    /// The broker did not look at the request; try again after a while.
+    #[error("rate limited for {} ms", retry_after.as_millis())]
+    RateLimited {
+        /// How long to wait.
+        retry_after: Duration,
+    },
+    /// The request was never sent (no connection, no credentials yet).
+    #[error("broker not reachable: {0}")]
+    Unavailable(String),
+}
+
+/// What a broker does with a client order id that it has seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Idempotency {
+    /// Refuses or answers with the first order, for ever: sending again is safe.
+    Dedupes,
+    /// Can be asked for it: prove that it is absent, then send again.
+    Queryable,
+    /// Neither: match it in the day's orders; never send again by oneself.
+    None,
+}
+
+/// A broker.
+#[async_trait]
+pub trait Broker: Send + Sync {
+    /// How it treats repeated client order ids.
+    fn idempotency(&self) -> Idempotency;
+
+    /// Places an order.
+    ///
+    /// # Errors
+    /// [`BrokerError`]; only `Rejected` means that the order does not exist.
+    async fn submit(&self, order: &OrderRequest) -> Result<OrderState, BrokerError>;
+
+    /// Looks an order up; `None` is proof that the broker does not have it.
+    ///
+    /// # Errors
+    /// [`BrokerError`] where the broker gives no answer.
+    async fn lookup(&self, order: OrderRef<'_>) -> Result<Option<OrderState>, BrokerError>;
+
+    /// Asks for cancellation. Done twice, or on an order that has ended or never was, it changes nothing; how the
+    /// order stands afterwards is what [`Broker::lookup`] says.
+    ///
+    /// # Errors
+    /// [`BrokerError`] where the broker gives no answer.
+    async fn cancel(&self, order: OrderRef<'_>) -> Result<(), BrokerError>;
+
+    /// Execution reports as they arrive.
+    fn reports(&self) -> &ReportQueue;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exits_trade_against_the_position() {
+        assert_eq!(OrderSide::of(Action::Buy, Side::Long), OrderSide::Buy);
+        assert_eq!(OrderSide::of(Action::StopLoss, Side::Long), OrderSide::Sell);
+        assert_eq!(OrderSide::of(Action::Sell, Side::Short), OrderSide::Sell);
+        assert_eq!(OrderSide::of(Action::Buy, Side::Short), OrderSide::Buy);
+        assert_eq!(OrderSide::of(Action::TakeProfit, Side::Short), OrderSide::Buy);
+    }
+}

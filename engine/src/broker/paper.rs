@@ -1,0 +1,335 @@
+//! The paper broker: fills market orders at the next price of their symbol.
+//!
+//! Without latency, partial fills, rejections and timeouts it is deterministic: an order accepted before a tick
+//! fills whole at that tick's price.
+
+use super::ledger::{Ledger, LedgerError, LedgerEvent, LedgerLine};
+use super::{Broker, BrokerError, Idempotency, OrderRef, OrderRequest, OrderState, ReportQueue};
+use crate::clock::Clock;
+use crate::random::SplitMix;
+use async_trait::async_trait;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use strat_core::decimal::average_price;
+use strat_core::{ExecType, Price, Quantity};
+
+/// Most orders open at once; a broker that takes more and more is a programming error somewhere.
+const OPEN_MAX: usize = 1_000_000;
+
+/// Ended orders that can still be looked up; the oldest are forgotten first.
+const ENDED_MAX: usize = 1_000_000;
+
+/// How the paper broker behaves.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PaperSettings {
+    /// Time until a request is answered.
+    pub latency: Duration,
+    /// Orders in a hundred that fill in parts, half of the rest at each tick.
+    pub partial_percent: u8,
+    /// Orders in a hundred that are rejected.
+    pub reject_percent: u8,
+    /// Requests in a hundred whose answer never comes; half of those orders exist all the same.
+    pub timeout_percent: u8,
+    /// Seed of those draws.
+    pub seed: u64,
+}
+
+/// The simulated broker.
+pub struct PaperBroker {
+    settings: PaperSettings,
+    clock: Arc<dyn Clock>,
+    books: Mutex<Books>,
+    reports: ReportQueue,
+}
+
+struct Books {
+    orders: HashMap<String, Order>,
+    /// Ids of open orders by symbol, oldest first.
+    open: HashMap<String, Vec<String>>,
+    open_count: usize,
+    /// Ids of ended orders, oldest first.
+    ended: VecDeque<String>,
+    ledger: Ledger,
+    random: SplitMix,
+}
+
+struct Order {
+    request: OrderRequest,
+    state: OrderState,
+    in_parts: bool,
+}
+
+impl Order {
+    fn new(request: OrderRequest, in_parts: bool, ts_ms: i64) -> Self {
+        let client_order_id = request.client_order_id.clone();
+        let (status, text) = (ExecType::New, String::new());
+        Self {
+            request,
+            in_parts,
+            state: OrderState { client_order_id, status, cum_qty: Quantity::ZERO, avg_px: None, text, ts_ms },
+        }
+    }
+
+    fn line(&self, event: LedgerEvent, ts: i64) -> LedgerLine {
+        line(&self.request, event, ts)
+    }
+
+    fn fill(&mut self, quantity: Quantity, price: Price, ts_ms: i64) {
+        let before = (self.state.cum_qty, self.state.avg_px.unwrap_or_default());
+        self.state.avg_px = average_price(before, (quantity, price));
+        self.state.cum_qty = self.state.cum_qty.plus(quantity);
+        let whole = self.state.cum_qty >= self.request.quantity;
+        self.state.status = if whole { ExecType::Fill } else { ExecType::PartialFill };
+        self.state.ts_ms = ts_ms;
+    }
+}
+
+fn line(request: &OrderRequest, event: LedgerEvent, ts: i64) -> LedgerLine {
+    LedgerLine {
+        ts,
+        event,
+        client_order_id: request.client_order_id.clone(),
+        user: request.user.clone(),
+        symbol: request.symbol.clone(),
+        side: request.side,
+        quantity: request.quantity.to_string(),
+        price: None,
+        reason: None,
+    }
+}
+
+impl PaperBroker {
+    /// A broker that goes on from what `lines` of its ledger say.
+    #[must_use]
+    pub fn new(settings: PaperSettings, clock: Arc<dyn Clock>, ledger: Ledger, lines: &[LedgerLine]) -> Self {
+        let random = SplitMix::new(settings.seed);
+        let mut books = Books {
+            orders: HashMap::new(),
+            open: HashMap::new(),
+            open_count: 0,
+            ended: VecDeque::new(),
+            ledger,
+            random,
+        };
+        for line in lines {
+            books.restore(line);
+        }
+        Self { settings, clock, books: Mutex::new(books), reports: ReportQueue::default() }
+    }
+
+    /// A price was traded: open orders of the symbol fill at it. Returns how many did.
+    ///
+    /// # Errors
+    /// [`LedgerError`] where the fills cannot be written down; then nothing has been filled.
+    pub fn on_tick(&self, symbol: &str, price: Price, ts_ms: i64) -> Result<usize, LedgerError> {
+        let mut books = self.lock();
+        // Nearly every tick: nothing is open.
+        let Some(ids) = books.open.get(symbol).filter(|ids| !ids.is_empty()).cloned() else { return Ok(0) };
+        let fills: Vec<(String, Quantity)> = ids.iter().filter_map(|id| books.fill_of(id)).collect();
+        let lines = fills.iter().filter_map(|(id, quantity)| {
+            let mut line = books.orders.get(id)?.line(LedgerEvent::Fill, ts_ms);
+            (line.quantity, line.price) = (quantity.to_string(), Some(price.to_string()));
+            Some(line)
+        });
+        let lines = lines.collect();
+        blocking(|| books.ledger.append(lines))?;
+        let count = fills.len();
+        for (id, quantity) in fills {
+            if let Some(order) = books.orders.get_mut(&id) {
+                order.fill(quantity, price, ts_ms);
+                self.reports.push(order.state.clone());
+            }
+            books.close_if_ended(&id);
+        }
+        Ok(count)
+    }
+
+    /// Orders that wait for a price.
+    #[must_use]
+    pub fn open_orders(&self) -> usize {
+        self.lock().open_count
+    }
+
+    /// Whether an order of the symbol waits for a price.
+    #[must_use]
+    pub fn has_open(&self, symbol: &str) -> bool {
+        self.lock().open.get(symbol).is_some_and(|ids| !ids.is_empty())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Books> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn delay(&self) {
+        if !self.settings.latency.is_zero() {
+            tokio::time::sleep(self.settings.latency).await;
+        }
+    }
+
+    /// Takes or refuses an order; both are in the ledger when this returns.
+    fn place(&self, request: &OrderRequest) -> Result<OrderState, BrokerError> {
+        let now = self.clock.now_ms();
+        let mut books = self.lock();
+        let mut lines = vec![line(request, LedgerEvent::Submit, now)];
+        let answer = match books.orders.get(&request.client_order_id) {
+            Some(order) => {
+                lines.push(order.line(LedgerEvent::Duplicate, now));
+                Ok(order.state.clone())
+            }
+            None => match books.refusal(self.settings, request) {
+                Some(reason) => {
+                    let rejected = line(request, LedgerEvent::Reject, now);
+                    lines.push(LedgerLine { reason: Some(reason.clone()), ..rejected });
+                    Err(BrokerError::Rejected(reason))
+                }
+                None => {
+                    lines.push(line(request, LedgerEvent::Accept, now));
+                    Ok(Order::new(request.clone(), false, now).state)
+                }
+            },
+        };
+        let accepted = lines.last().is_some_and(|line| line.event == LedgerEvent::Accept);
+        blocking(|| books.ledger.append(lines)).map_err(|error| BrokerError::Unknown(error.to_string()))?;
+        if accepted {
+            let in_parts = books.random.chance(self.settings.partial_percent);
+            books.add(Order::new(request.clone(), in_parts, now));
+        }
+        answer
+    }
+}
+
+#[async_trait]
+impl Broker for PaperBroker {
+    fn idempotency(&self) -> Idempotency {
+        Idempotency::Dedupes
+    }
+
+    async fn submit(&self, order: &OrderRequest) -> Result<OrderState, BrokerError> {
+        let (lost, arrives) = {
+            let mut books = self.lock();
+            let lost = books.random.chance(self.settings.timeout_percent);
+            (lost, !lost || books.random.chance(50))
+        };
+        self.delay().await;
+        let answer = if arrives { self.place(order) } else { Err(BrokerError::Unknown("request lost".to_owned())) };
+        if lost { Err(BrokerError::Unknown("no answer in time (simulated)".to_owned())) } else { answer }
+    }
+
+    async fn lookup(&self, order: OrderRef<'_>) -> Result<Option<OrderState>, BrokerError> {
+        self.delay().await;
+        Ok(self.lock().orders.get(order.client_order_id).map(|order| order.state.clone()))
+    }
+
+    async fn cancel(&self, order: OrderRef<'_>) -> Result<(), BrokerError> {
+        self.delay().await;
+        let now = self.clock.now_ms();
+        let mut books = self.lock();
+        let Some(known) = books.orders.get(order.client_order_id).filter(|order| !order.state.status.is_terminal())
+        else {
+            return Ok(());
+        };
+        let lines = vec![known.line(LedgerEvent::Cancel, now)];
+        blocking(|| books.ledger.append(lines)).map_err(|error| BrokerError::Unknown(error.to_string()))?;
+        if let Some(known) = books.orders.get_mut(order.client_order_id) {
+            (known.state.status, known.state.ts_ms) = (ExecType::Canceled, now);
+            known.state.text = "cancelled on request".to_owned();
+            self.reports.push(known.state.clone());
+        }
+        books.close_if_ended(order.client_order_id);
+        Ok(())
+    }
+
+    fn reports(&self) -> &ReportQueue {
+        &self.reports
+    }
+}
+
+impl Books {
+    fn add(&mut self, order: Order) {
+        let id = order.request.client_order_id.clone();
+        self.open.entry(order.request.symbol.clone()).or_default().push(id.clone());
+        self.open_count += 1;
+        self.orders.insert(id, order);
+    }
+
+    fn refusal(&mut self, settings: PaperSettings, request: &OrderRequest) -> Option<String> {
+        if request.quantity <= Quantity::ZERO {
+            return Some("quantity must be above 0".to_owned());
+        }
+        if self.open_count >= OPEN_MAX {
+            return Some(format!("more than {OPEN_MAX} open orders"));
+        }
+        self.random.chance(settings.reject_percent).then(|| "rejected (simulated)".to_owned())
+    }
+
+    /// How much of an order the next tick fills.
+    fn fill_of(&self, id: &str) -> Option<(String, Quantity)> {
+        let order = self.orders.get(id)?;
+        let rest = order.request.quantity.minus(order.state.cum_qty);
+        let half = Quantity::from_units(rest.units() / 2 / strat_core::decimal::SCALE * strat_core::decimal::SCALE);
+        let part = if order.in_parts && half > Quantity::ZERO { half } else { rest };
+        Some((id.to_owned(), part))
+    }
+
+    fn close_if_ended(&mut self, id: &str) {
+        let Some(order) = self.orders.get(id).filter(|order| order.state.status.is_terminal()) else { return };
+        let Some(ids) = self.open.get_mut(&order.request.symbol) else { return };
+        let before = ids.len();
+        ids.retain(|open| open != id);
+        if ids.len() == before {
+            return;
+        }
+        self.open_count -= 1;
+        self.ended.push_back(id.to_owned());
+        if self.ended.len() > ENDED_MAX
+            && let Some(oldest) = self.ended.pop_front()
+        {
+            self.orders.remove(&oldest);
+        }
+    }
+
+    fn restore(&mut self, line: &LedgerLine) {
+        let id = &line.client_order_id;
+        let quantity: Quantity = line.quantity.parse().unwrap_or_default();
+        match line.event {
+            LedgerEvent::Accept => {
+                let request = OrderRequest {
+                    client_order_id: id.clone(),
+                    user: line.user.clone(),
+                    symbol: line.symbol.clone(),
+                    side: line.side,
+                    quantity,
+                };
+                if !self.orders.contains_key(id) {
+                    self.add(Order::new(request, false, line.ts));
+                }
+            }
+            LedgerEvent::Fill => {
+                let price = line.price.as_deref().and_then(|text| text.parse().ok()).unwrap_or_default();
+                if let Some(order) = self.orders.get_mut(id) {
+                    order.fill(quantity, price, line.ts);
+                }
+            }
+            LedgerEvent::Cancel => {
+                if let Some(order) = self.orders.get_mut(id) {
+                    (order.state.status, order.state.ts_ms) = (ExecType::Canceled, line.ts);
+                }
+            }
+            LedgerEvent::Submit | LedgerEvent::Duplicate | LedgerEvent::Reject => {}
+        }
+        self.close_if_ended(id);
+    }
+}
+
+/// Runs a short disk write without holding up other tasks where the runtime has threads to move them to.
+fn blocking<T>(write: impl FnOnce() -> T) -> T {
+    use tokio::runtime::{Handle, RuntimeFlavor};
+    match Handle::try_current() {
+        Ok(handle) if handle.runtime_flavor() == RuntimeFlavor::MultiThread => tokio::task::block_in_place(write),
+        _ => write(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

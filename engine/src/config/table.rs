@@ -1,0 +1,303 @@
+//! The table of settings: name, environment variable, meaning, how to read and how to show each.
+
+use super::{FeedKind, LogFormat, MissedPolicy, Settings, UnknownPolicy, parse_symbols};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// One setting.
+pub struct Setting {
+    /// Dotted name, as in the TOML file and in `--set`.
+    pub name: &'static str,
+    /// Environment variable.
+    pub env: &'static str,
+    /// What it means, one line.
+    pub about: &'static str,
+    /// Reads a text into the settings; the error completes "'value' …".
+    pub set: fn(&mut Settings, &str) -> Result<(), String>,
+    /// The value as text.
+    pub get: fn(&Settings) -> String,
+    /// Whether its value may carry a password.
+    pub secret: bool,
+}
+
+impl Setting {
+    /// A value for messages: URLs lose their password.
+    #[must_use]
+    pub fn shown(&self, value: &str) -> String {
+        if self.secret { format!("'{}'", without_password(value)) } else { format!("'{value}'") }
+    }
+}
+
+const fn row(
+    name: &'static str,
+    env: &'static str,
+    about: &'static str,
+    set: fn(&mut Settings, &str) -> Result<(), String>,
+    get: fn(&Settings) -> String,
+) -> Setting {
+    Setting { name, env, about, set, get, secret: false }
+}
+
+/// Every setting.
+pub const TABLE: &[Setting] = &[
+    Setting {
+        secret: true,
+        ..row(
+            "redis.url",
+            "REDIS_URL",
+            "Redis with the module: redis://host:port/ or redis+unix:///path",
+            |s, v| url(v, &["redis://", "rediss://", "redis+unix://", "unix://"]).map(|v| s.redis_url = v),
+            |s| without_password(&s.redis_url),
+        )
+    },
+    Setting {
+        secret: true,
+        ..row(
+            "database.url",
+            "DATABASE_URL",
+            "Postgres: postgres://user@host/database",
+            |s, v| url(v, &["postgres://", "postgresql://"]).map(|v| s.database_url = v),
+            |s| without_password(&s.database_url),
+        )
+    },
+    row(
+        "http.addr",
+        "STRAT_HTTP_ADDR",
+        "address and port of GET /health; port 0 takes a free one",
+        |s, v| v.parse().map(|v| s.http_addr = v).map_err(|_| "is not an address such as 127.0.0.1:8710".to_owned()),
+        |s| s.http_addr.to_string(),
+    ),
+    row(
+        "engine.name",
+        "STRAT_ENGINE_NAME",
+        "name in the streams, different for each engine running; host:pid unless set",
+        |s, v| name(v).map(|v| s.engine_name = v),
+        |s| s.engine_name.clone(),
+    ),
+    row(
+        "engine.concurrency",
+        "STRAT_ENGINE_CONCURRENCY",
+        "orders handled at the same time, 1 to 10000",
+        |s, v| whole(v, 1, 10_000).map(|v| s.concurrency = v as usize),
+        |s| s.concurrency.to_string(),
+    ),
+    row(
+        "engine.lock_ttl_ms",
+        "STRAT_ENGINE_LOCK_TTL_MS",
+        "life of an order lock unless extended, 500 to 60000 ms",
+        |s, v| whole(v, 500, 60_000).map(|v| s.lock_ttl = Duration::from_millis(v)),
+        |s| s.lock_ttl.as_millis().to_string(),
+    ),
+    row(
+        "schedule.missed",
+        "STRAT_SCHEDULE_MISSED",
+        "a time missed is done `late` (within the grace) or `skip`ped",
+        |s, v| one_of(v, &[("late", MissedPolicy::Late), ("skip", MissedPolicy::Skip)]).map(|v| s.missed = v),
+        |s| if s.missed == MissedPolicy::Late { "late" } else { "skip" }.to_owned(),
+    ),
+    row(
+        "schedule.grace_seconds",
+        "STRAT_SCHEDULE_GRACE_SECONDS",
+        "how late a missed time may still be done, 0 to 86400 s",
+        |s, v| whole(v, 0, 86_400).map(|v| s.missed_grace = Duration::from_secs(v)),
+        |s| s.missed_grace.as_secs().to_string(),
+    ),
+    row(
+        "schedule.calendars_dir",
+        "STRAT_SCHEDULE_CALENDARS_DIR",
+        "folder of session calendars; empty for none",
+        |s, v| {
+            s.calendars_dir = path(v);
+            Ok(())
+        },
+        |s| shown_path(s.calendars_dir.as_ref()),
+    ),
+    row(
+        "reconcile.interval_seconds",
+        "STRAT_RECONCILE_INTERVAL_SECONDS",
+        "time between two reconciliations, 1 to 86400 s",
+        |s, v| whole(v, 1, 86_400).map(|v| s.reconcile_interval = Duration::from_secs(v)),
+        |s| s.reconcile_interval.as_secs().to_string(),
+    ),
+    row(
+        "reconcile.unknown",
+        "STRAT_RECONCILE_UNKNOWN",
+        "a strategy only Redis knows: `adopt` it into Postgres or `remove` it",
+        |s, v| {
+            one_of(v, &[("adopt", UnknownPolicy::Adopt), ("remove", UnknownPolicy::Remove)])
+                .map(|v| s.reconcile_unknown = v)
+        },
+        |s| if s.reconcile_unknown == UnknownPolicy::Adopt { "adopt" } else { "remove" }.to_owned(),
+    ),
+    row(
+        "feed.kind",
+        "STRAT_FEED_KIND",
+        "where prices come from: `sim` (simulated market) or `csv` (a file of ticks)",
+        |s, v| one_of(v, &[("sim", FeedKind::Sim), ("csv", FeedKind::Csv)]).map(|v| s.feed.kind = v),
+        |s| if s.feed.kind == FeedKind::Sim { "sim" } else { "csv" }.to_owned(),
+    ),
+    row(
+        "feed.seed",
+        "STRAT_FEED_SEED",
+        "seed of the simulated market",
+        |s, v| whole(v, 0, u64::MAX).map(|v| s.feed.seed = v),
+        |s| s.feed.seed.to_string(),
+    ),
+    row(
+        "feed.symbols",
+        "STRAT_FEED_SYMBOLS",
+        "symbols of the simulated market: SYMBOL=PRICE,SYMBOL=PRICE",
+        |s, v| parse_symbols(v).map(|v| s.feed.symbols = v),
+        |s| s.feed.symbols.iter().map(|(symbol, price)| format!("{symbol}={price}")).collect::<Vec<_>>().join(","),
+    ),
+    row(
+        "feed.tick_ms",
+        "STRAT_FEED_TICK_MS",
+        "time between two simulated ticks of a symbol, 1 to 60000 ms",
+        |s, v| whole(v, 1, 60_000).map(|v| s.feed.tick_ms = v),
+        |s| s.feed.tick_ms.to_string(),
+    ),
+    row(
+        "feed.step_bps",
+        "STRAT_FEED_STEP_BPS",
+        "largest simulated step, 1 to 1000 basis points",
+        |s, v| whole(v, 1, 1_000).map(|v| s.feed.step_bps = v as u32),
+        |s| s.feed.step_bps.to_string(),
+    ),
+    row(
+        "feed.file",
+        "STRAT_FEED_FILE",
+        "file of ticks for feed.kind csv",
+        |s, v| {
+            s.feed.file = path(v);
+            Ok(())
+        },
+        |s| shown_path(s.feed.file.as_ref()),
+    ),
+    row(
+        "paper.latency_ms",
+        "STRAT_PAPER_LATENCY_MS",
+        "time until the paper broker answers, 0 to 60000 ms",
+        |s, v| whole(v, 0, 60_000).map(|v| s.paper.latency = Duration::from_millis(v)),
+        |s| s.paper.latency.as_millis().to_string(),
+    ),
+    row(
+        "paper.partial_percent",
+        "STRAT_PAPER_PARTIAL_PERCENT",
+        "paper orders in a hundred that fill in parts",
+        |s, v| whole(v, 0, 100).map(|v| s.paper.partial_percent = v as u8),
+        |s| s.paper.partial_percent.to_string(),
+    ),
+    row(
+        "paper.reject_percent",
+        "STRAT_PAPER_REJECT_PERCENT",
+        "paper orders in a hundred that are rejected",
+        |s, v| whole(v, 0, 100).map(|v| s.paper.reject_percent = v as u8),
+        |s| s.paper.reject_percent.to_string(),
+    ),
+    row(
+        "paper.timeout_percent",
+        "STRAT_PAPER_TIMEOUT_PERCENT",
+        "paper requests in a hundred whose answer never comes",
+        |s, v| whole(v, 0, 100).map(|v| s.paper.timeout_percent = v as u8),
+        |s| s.paper.timeout_percent.to_string(),
+    ),
+    row(
+        "paper.seed",
+        "STRAT_PAPER_SEED",
+        "seed of the paper broker's draws",
+        |s, v| whole(v, 0, u64::MAX).map(|v| s.paper.seed = v),
+        |s| s.paper.seed.to_string(),
+    ),
+    row(
+        "paper.ledger",
+        "STRAT_PAPER_LEDGER",
+        "file in which the paper broker keeps its own books",
+        |s, v| path(v).map(|v| s.paper.ledger = v).ok_or_else(|| "names no file".to_owned()),
+        |s| s.paper.ledger.display().to_string(),
+    ),
+    row(
+        "log.format",
+        "STRAT_LOG_FORMAT",
+        "log lines as `text` or `json`",
+        |s, v| one_of(v, &[("text", LogFormat::Text), ("json", LogFormat::Json)]).map(|v| s.log_format = v),
+        |s| if s.log_format == LogFormat::Text { "text" } else { "json" }.to_owned(),
+    ),
+    row(
+        "log.filter",
+        "STRAT_LOG_FILTER",
+        "what is logged: error, warn, info, debug, trace, or as in RUST_LOG",
+        |s, v| log_filter(v).map(|v| s.log_filter = v),
+        |s| s.log_filter.clone(),
+    ),
+];
+
+fn url(value: &str, schemes: &[&str]) -> Result<String, String> {
+    if schemes.iter().any(|scheme| value.starts_with(scheme)) {
+        return Ok(value.to_owned());
+    }
+    Err(format!("must start with {}", schemes.join(" or ")))
+}
+
+/// `scheme://user:password@host` without the password.
+fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let authority_end = rest.find(['/', '?']).unwrap_or(rest.len());
+    match rest[..authority_end].rsplit_once('@') {
+        Some((login, host)) => {
+            let user = login.split_once(':').map_or(login.to_owned(), |(user, _)| format!("{user}:***"));
+            format!("{scheme}://{user}@{host}{}", &rest[authority_end..])
+        }
+        None => url.to_owned(),
+    }
+}
+
+fn whole(value: &str, min: u64, max: u64) -> Result<u64, String> {
+    value
+        .parse()
+        .ok()
+        .filter(|number| (min..=max).contains(number) && value.bytes().all(|b| b.is_ascii_digit()))
+        .ok_or_else(|| format!("is not a whole number from {min} to {max}"))
+}
+
+fn one_of<T: Copy>(value: &str, known: &[(&str, T)]) -> Result<T, String> {
+    let words = || known.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(" or ");
+    known.iter().find(|(word, _)| *word == value).map(|(_, value)| *value).ok_or_else(|| format!("is not {}", words()))
+}
+
+fn name(value: &str) -> Result<String, String> {
+    let plain = (1..=128).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_graphic());
+    if plain { Ok(value.to_owned()) } else { Err("is not 1 to 128 printable ASCII bytes without blanks".to_owned()) }
+}
+
+fn path(value: &str) -> Option<PathBuf> {
+    (!value.is_empty()).then(|| PathBuf::from(value))
+}
+
+fn shown_path(path: Option<&PathBuf>) -> String {
+    path.map_or_else(String::new, |path| path.display().to_string())
+}
+
+fn log_filter(value: &str) -> Result<String, String> {
+    value
+        .parse::<tracing_subscriber::EnvFilter>()
+        .map(|_| value.to_owned())
+        .map_err(|cause| format!("is not a filter: {cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_password;
+
+    #[test]
+    fn passwords_are_never_shown() {
+        for (url, shown) in [
+            ("redis://:secret@h:1/", "redis://:***@h:1/"),
+            ("postgres://u:p@ss@h/db", "postgres://u:***@h/db"),
+            ("postgres://u@h/db?host=/tmp/a@b", "postgres://u@h/db?host=/tmp/a@b"),
+            ("redis+unix:///tmp/x.sock", "redis+unix:///tmp/x.sock"),
+        ] {
+            assert_eq!(without_password(url), shown);
+        }
+    }
+}

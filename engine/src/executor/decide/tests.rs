@@ -1,0 +1,144 @@
+use super::*;
+
+const KEY: &str = "user:alice:strategy:s1";
+
+fn strategy(fields: &[(&str, &str)]) -> Strategy {
+    let base = [("symbol", "IBM"), ("quantity", "10"), ("cycle", "1")];
+    Strategy::read(|name| {
+        let given = fields.iter().chain(&base).find(|(known, _)| *known == name);
+        given.map(|(_, value)| value.as_bytes())
+    })
+    .unwrap()
+}
+
+fn facts(strategy: &Strategy, action: Action) -> Facts<'_> {
+    Facts {
+        key: StrategyKey::parse(KEY).unwrap(),
+        strategy,
+        action,
+        cycle: 1,
+        now_ms: 1_000,
+        must_query: false,
+        idempotency: Idempotency::Dedupes,
+        own: Known::NotAsked,
+        entry: Known::NotAsked,
+        entry_reported: false,
+    }
+}
+
+fn order(status: ExecType, cum: &str) -> OrderState {
+    OrderState {
+        client_order_id: "X".into(),
+        status,
+        cum_qty: cum.parse().unwrap(),
+        avg_px: Some("100".parse().unwrap()),
+        text: String::new(),
+        ts_ms: 1,
+    }
+}
+
+fn quantity_of(step: Step) -> String {
+    match step {
+        Step::Submit(request) => format!("{:?} {}", request.side, request.quantity),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_fresh_entry_is_sent_whole() {
+    let pending = strategy(&[("pending", "BUY")]);
+    assert_eq!(quantity_of(facts(&pending, Action::Buy).next_step()), "Buy 10");
+    let short = strategy(&[("pending", "SELL"), ("side", "SHORT")]);
+    assert_eq!(quantity_of(facts(&short, Action::Sell).next_step()), "Sell 10");
+}
+
+#[test]
+fn what_may_have_been_sent_is_looked_up_and_sent_only_if_proven_absent() {
+    let pending = strategy(&[("pending", "BUY")]);
+    let redelivered = Facts { must_query: true, ..facts(&pending, Action::Buy) };
+    assert_eq!(redelivered.next_step(), Step::Query);
+    let there = Facts { own: Known::There(order(ExecType::New, "0")), ..redelivered.clone() };
+    assert_eq!(there.next_step(), Step::Adopt(order(ExecType::New, "0")));
+    let absent = Facts { own: Known::Absent, ..redelivered };
+    assert!(matches!(absent.next_step(), Step::Submit(_)));
+    // The hash says that the order works, whatever the queue entry says.
+    let working = strategy(&[("working", "BUY")]);
+    assert_eq!(facts(&working, Action::Buy).next_step(), Step::Query);
+    // A broker that does not dedupe is always asked.
+    let plain = Facts { idempotency: Idempotency::Queryable, ..facts(&pending, Action::Buy) };
+    assert_eq!(plain.next_step(), Step::Query);
+}
+
+#[test]
+fn an_entry_of_another_cycle_is_dropped() {
+    let later = strategy(&[("cycle", "2")]);
+    assert!(matches!(facts(&later, Action::Buy).next_step(), Step::Drop(_)));
+}
+
+#[test]
+fn an_exit_sells_what_is_open() {
+    let held =
+        strategy(&[("position", "BOUGHT"), ("filled_quantity", "7"), ("exit_quantity", "3"), ("pending", "STOPLOSS")]);
+    assert_eq!(quantity_of(facts(&held, Action::StopLoss).next_step()), "Sell 4");
+}
+
+#[test]
+fn an_exit_kills_an_entry_that_still_works_and_then_exits_what_it_filled() {
+    let held =
+        strategy(&[("position", "BOUGHT"), ("filled_quantity", "4"), ("working", "BUY"), ("pending", "STOPLOSS")]);
+    let start = facts(&held, Action::StopLoss);
+    assert_eq!(start.next_step(), Step::KillEntry);
+    let dying = Facts { entry: Known::There(order(ExecType::PartialFill, "4")), ..start.clone() };
+    assert!(matches!(dying.next_step(), Step::Wait { .. }));
+    let dead = order(ExecType::Canceled, "6");
+    let known = Facts { entry: Known::There(dead.clone()), ..start.clone() };
+    assert_eq!(known.next_step(), Step::ReportEntry(dead.clone()));
+    let after = strategy(&[("position", "BOUGHT"), ("filled_quantity", "6"), ("pending", "STOPLOSS")]);
+    let reported = Facts { entry: Known::There(dead), entry_reported: true, ..facts(&after, Action::StopLoss) };
+    assert_eq!(quantity_of(reported.next_step()), "Sell 6");
+}
+
+#[test]
+fn an_exit_of_what_never_came_concludes_the_cycle() {
+    let waiting = strategy(&[("pending", "SELL")]);
+    let start = facts(&waiting, Action::Sell);
+    assert_eq!(start.next_step(), Step::KillEntry);
+    assert_eq!(Facts { entry: Known::Absent, ..start.clone() }.next_step(), Step::Conclude);
+    let cancelled = Known::There(order(ExecType::Canceled, "0"));
+    assert_eq!(Facts { entry: cancelled, ..start.clone() }.next_step(), Step::Conclude);
+    // It filled after all, a moment before the cancellation.
+    let filled = order(ExecType::Fill, "10");
+    assert_eq!(Facts { entry: Known::There(filled.clone()), ..start }.next_step(), Step::ReportEntry(filled));
+}
+
+#[test]
+fn an_entry_that_the_broker_never_got_is_reported_dead() {
+    let working = strategy(&[("working", "BUY"), ("pending", "SELL")]);
+    let lost = Facts { entry: Known::Absent, ..facts(&working, Action::Sell) };
+    assert!(
+        matches!(lost.next_step(), Step::ReportEntry(state) if state.status == ExecType::Canceled && state.cum_qty == Quantity::ZERO)
+    );
+}
+
+#[test]
+fn an_exit_waits_for_its_retry_time() {
+    let held = strategy(&[
+        ("position", "BOUGHT"),
+        ("filled_quantity", "10"),
+        ("pending", "STOPLOSS"),
+        ("retry_at", "1500"),
+        ("attempt", "1"),
+    ]);
+    assert!(matches!(facts(&held, Action::StopLoss).next_step(), Step::Wait { ms: 500, .. }));
+    let later = Facts { now_ms: 1_500, ..facts(&held, Action::StopLoss) };
+    assert_eq!(quantity_of(later.next_step()), "Sell 10");
+}
+
+#[test]
+fn every_attempt_of_an_exit_is_another_order_and_all_exits_of_an_attempt_are_one() {
+    let first = strategy(&[("position", "BOUGHT"), ("filled_quantity", "10")]);
+    let second = strategy(&[("position", "BOUGHT"), ("filled_quantity", "10"), ("attempt", "1")]);
+    assert_eq!(facts(&first, Action::StopLoss).own_id(), facts(&first, Action::Sell).own_id());
+    assert_ne!(facts(&first, Action::StopLoss).own_id(), facts(&second, Action::StopLoss).own_id());
+    assert_eq!(facts(&first, Action::StopLoss).order_id(Leg::Entry), facts(&second, Action::Sell).order_id(Leg::Entry));
+}

@@ -1,0 +1,45 @@
+//! Market data.
+
+mod csv;
+mod sim;
+
+pub use self::csv::{CsvFeed, CsvOptions};
+pub use sim::{SimFeed, SimSettings};
+
+use crate::table::TableError;
+use async_trait::async_trait;
+use std::sync::Arc;
+use strat_core::{Price, Quantity};
+
+/// One trade on the market.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tick {
+    /// Epoch ms.
+    pub ts_ms: i64,
+    /// Exchange symbol.
+    pub symbol: Arc<str>,
+    /// Price.
+    pub price: Price,
+    /// The price as the feed gave it, which is how it is stored and shown.
+    pub price_text: String,
+    /// Traded quantity where the feed tells it.
+    pub size: Option<Quantity>,
+}
+
+/// Why a feed cannot give its next tick.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FeedError {
+    /// A file that cannot be read, or a line of it that does not parse.
+    #[error(transparent)]
+    Table(#[from] TableError),
+}
+
+/// A source of ticks, in the order in which they happened.
+#[async_trait]
+pub trait Feed: Send {
+    /// The next tick; `None` at the feed's end.
+    ///
+    /// Cancel safe: a call that is dropped loses no tick.
+    async fn next(&mut self) -> Option<Result<Tick, FeedError>>;
+}

@@ -1,0 +1,33 @@
+//! The engine: keeps time, reads market data, trades at brokers, and keeps Postgres in step with Redis.
+//!
+//! `main.rs` only parses the command line and calls in here.
+#![forbid(unsafe_code)]
+
+pub mod broker;
+pub mod calendar;
+pub mod cli;
+pub mod clock;
+pub mod commands;
+pub mod config;
+pub mod doctor;
+pub mod executor;
+pub mod failure;
+pub mod feed;
+pub mod gate;
+pub mod http;
+pub mod link;
+pub mod live;
+pub mod logging;
+pub mod market;
+pub mod random;
+pub mod reconcile;
+pub mod replay;
+pub mod report;
+pub mod run;
+pub mod samples;
+pub mod schedule;
+pub mod store;
+pub mod strategies;
+pub mod strategies_csv;
+pub mod sync;
+pub mod table;

@@ -1,0 +1,72 @@
+//! The way to Redis, checked once at the start.
+
+use crate::failure::{Failure, OrFail as _};
+use color_eyre::Result;
+use std::time::{Duration, Instant};
+use strat_client::{Config, Connection};
+
+const HINT: &str =
+    "start redis-server with the module, or set REDIS_URL to where it runs; `strat-engine doctor` checks it";
+
+/// Where Redis is, and a connection to it that comes back by itself.
+#[derive(Clone)]
+pub struct Link {
+    config: Config,
+    connection: Connection,
+}
+
+impl Link {
+    /// Connects with the first request.
+    ///
+    /// # Errors
+    /// Where the URL is not usable.
+    pub fn lazy(url: &str) -> Result<Self> {
+        let unusable = "the Redis URL (redis.url, REDIS_URL) is not usable";
+        let config =
+            Config::from_url(url).or_fail(unusable, "write redis://host:6379/ or redis+unix:///path/to/redis.sock")?;
+        let connection = Connection::lazy(&config).or_fail(unusable, HINT)?;
+        Ok(Self { config, connection })
+    }
+
+    /// Connects and makes sure that the right module is there; a server that is just starting gets `patience`.
+    ///
+    /// # Errors
+    /// Where the server does not answer in time, or lacks the module, or has another version of it.
+    pub async fn connect(url: &str, patience: Duration) -> Result<Self> {
+        let link = Self::lazy(url)?;
+        let until = Instant::now() + patience;
+        let mut wait = Duration::from_millis(100);
+        loop {
+            let Err(error) = link.connection().check_module().await else { return Ok(link) };
+            let passing = error.is_retryable() || error.outcome_unknown();
+            if !passing || Instant::now() + wait >= until {
+                let hint = if passing { HINT } else { "" };
+                let message = format!("Redis at {} cannot be used", link.config.address());
+                return Err(Failure { message, hint: hint.to_owned(), source: Some(Box::new(error)) }.into());
+            }
+            tracing::warn!(%error, "Redis does not answer yet, trying again");
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(Duration::from_secs(1));
+        }
+    }
+
+    /// The shared connection; clones use the same socket.
+    #[must_use]
+    pub fn connection(&self) -> Connection {
+        self.connection.clone()
+    }
+
+    /// A connection of its own, for reads that wait in the server: nobody else's requests wait behind them.
+    ///
+    /// # Errors
+    /// Where the address cannot be used.
+    pub fn own(&self) -> Result<Connection> {
+        Connection::lazy(&self.config).or_fail("the Redis URL (redis.url, REDIS_URL) is not usable", HINT)
+    }
+
+    /// Host and port, or the socket's path.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.config.address()
+    }
+}

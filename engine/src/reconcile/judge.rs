@@ -1,0 +1,150 @@
+//! Which of two copies of a strategy is right.
+
+use crate::config::UnknownPolicy;
+use crate::store::{Fields, Row};
+use strat_core::Strategy;
+use strat_core::field::parse_count;
+
+/// What to do about a strategy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Nothing: both agree, or it is in no need of being in Redis.
+    Agree,
+    /// Into Redis, where it is missing.
+    Load,
+    /// Into Postgres, where it is missing.
+    Adopt(&'static str),
+    /// Out of Redis.
+    Remove,
+    /// The hash is right, the row follows.
+    HashWins(&'static str),
+    /// The row is right, the hash follows.
+    RowWins(&'static str),
+}
+
+/// Compares a row with a hash. Both are as they were at nearly the same moment, with the journal drained in between.
+pub(super) fn judge(row: Option<&Row>, hash: Option<&Fields>, policy: UnknownPolicy) -> Verdict {
+    match (row.filter(|row| !row.removed), hash) {
+        (None, None) => Verdict::Agree,
+        (None, Some(hash)) => unknown(hash, policy),
+        (Some(row), None) if is_live(row) => Verdict::Load,
+        (Some(_), None) => Verdict::Agree,
+        (Some(row), Some(hash)) => {
+            let (kept, live) = (row.version(), number(hash, "version"));
+            if kept > live {
+                return Verdict::RowWins("Redis lost the newest changes");
+            }
+            if kept < live {
+                return Verdict::HashWins("changes are missing in the journal");
+            }
+            if same(&row.fields, hash) {
+                Verdict::Agree
+            } else {
+                Verdict::HashWins("fields were written past the commands")
+            }
+        }
+    }
+}
+
+fn unknown(hash: &Fields, policy: UnknownPolicy) -> Verdict {
+    let idle = state(hash).is_ok_and(|state| state.is_idle());
+    match policy {
+        UnknownPolicy::Adopt => Verdict::Adopt("Postgres did not know it"),
+        UnknownPolicy::Remove if idle => Verdict::Remove,
+        UnknownPolicy::Remove => Verdict::Adopt("Postgres did not know it, and it is in the market"),
+    }
+}
+
+/// Whether Redis has to know it: it runs, or it is in the market.
+fn is_live(row: &Row) -> bool {
+    row.state().is_ok_and(|state| state.status == strat_core::Status::Running || !state.is_idle())
+}
+
+/// The fields with which a row goes into Redis.
+///
+/// A pending order may have reached the broker without Postgres hearing of it. It goes in as one that works there, so
+/// that it is looked up before it is sent again; enqueued like a new one it would just be sent.
+pub(super) fn to_load(row: &Row) -> Fields {
+    let mut fields = row.fields.clone();
+    if row.text("working").is_empty()
+        && let Some(pending) = fields.remove("pending")
+    {
+        fields.insert("working".to_owned(), pending);
+    }
+    fields
+}
+
+pub(super) fn state(fields: &Fields) -> Result<Strategy, strat_core::Refusal> {
+    Strategy::read(|name| fields.get(name).map(String::as_bytes))
+}
+
+pub(super) fn number(fields: &Fields, name: &str) -> i64 {
+    fields.get(name).and_then(|text| parse_count(text.as_bytes())).unwrap_or(0)
+}
+
+/// Equal, where an empty text and none mean the same.
+fn same(one: &Fields, other: &Fields) -> bool {
+    let filled = |fields: &Fields| {
+        fields.iter().filter(|(_, text)| !text.is_empty()).map(|(n, t)| (n.clone(), t.clone())).collect::<Vec<_>>()
+    };
+    filled(one) == filled(other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(pairs: &[(&str, &str)]) -> Fields {
+        let base = [("symbol", "IBM"), ("quantity", "10")];
+        base.iter().chain(pairs).map(|(n, t)| ((*n).to_owned(), (*t).to_owned())).collect()
+    }
+
+    fn row(pairs: &[(&str, &str)]) -> Row {
+        Row { user: "a".to_owned(), strategy: "s".to_owned(), fields: fields(pairs), removed: false }
+    }
+
+    fn judged(row: Option<&Row>, hash: Option<&Fields>) -> Verdict {
+        judge(row, hash, UnknownPolicy::Adopt)
+    }
+
+    #[test]
+    fn what_runs_or_is_in_the_market_must_be_in_redis() {
+        assert_eq!(judged(Some(&row(&[])), None), Verdict::Load);
+        assert_eq!(judged(Some(&row(&[("status", "COMPLETED")])), None), Verdict::Agree);
+        assert_eq!(judged(Some(&row(&[("status", "STOPPED"), ("pending", "SQUAREOFF")])), None), Verdict::Load);
+        assert_eq!(judged(Some(&row(&[("status", "STOPPED"), ("position", "BOUGHT")])), None), Verdict::Load);
+        assert_eq!(judged(Some(&Row { removed: true, ..row(&[]) }), None), Verdict::Agree);
+    }
+
+    #[test]
+    fn the_higher_version_wins_and_at_a_tie_what_was_written_by_hand() {
+        let kept = row(&[("version", "5")]);
+        assert!(matches!(judged(Some(&kept), Some(&fields(&[("version", "4")]))), Verdict::RowWins(_)));
+        assert!(matches!(judged(Some(&kept), Some(&fields(&[("version", "6")]))), Verdict::HashWins(_)));
+        assert!(matches!(
+            judged(Some(&kept), Some(&fields(&[("version", "5"), ("stop_loss", "9")]))),
+            Verdict::HashWins(_)
+        ));
+        assert_eq!(judged(Some(&kept), Some(&fields(&[("version", "5"), ("error", "")]))), Verdict::Agree);
+    }
+
+    #[test]
+    fn a_strategy_that_only_redis_knows_is_adopted_or_removed_but_never_with_a_position() {
+        let removed = |pairs: &[(&str, &str)]| judge(None, Some(&fields(pairs)), UnknownPolicy::Remove);
+        assert!(matches!(judged(None, Some(&fields(&[]))), Verdict::Adopt(_)));
+        assert_eq!(removed(&[]), Verdict::Remove);
+        assert!(matches!(removed(&[("position", "BOUGHT")]), Verdict::Adopt(_)));
+        assert!(matches!(removed(&[("pending", "BUY")]), Verdict::Adopt(_)));
+    }
+
+    #[test]
+    fn a_pending_order_is_loaded_as_one_that_may_be_at_the_broker() {
+        let loaded = |pairs: &[(&str, &str)]| {
+            let fields = to_load(&row(pairs));
+            ["pending", "working"].map(|name| fields.get(name).cloned().unwrap_or_default())
+        };
+        assert_eq!(loaded(&[("pending", "BUY")]), ["", "BUY"]);
+        assert_eq!(loaded(&[("working", "SELL")]), ["", "SELL"]);
+        assert_eq!(loaded(&[("working", "BUY"), ("pending", "STOPLOSS")]), ["STOPLOSS", "BUY"]);
+    }
+}

@@ -1,0 +1,139 @@
+//! Carries out what was judged; every action is logged with its key and reason.
+
+use super::judge::{Verdict, number, to_load};
+use super::{Doubt, Reconciler, Report};
+use crate::store::{Fields, Row};
+use color_eyre::Result;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use strat_client::{StratCommands as _, StrategySpec};
+use strat_core::{Code, StrategyKey};
+
+/// Loads on their way at the same time.
+const LOADS_AT_A_TIME: usize = 64;
+
+enum Loaded {
+    Yes,
+    Present,
+    Refused,
+}
+
+impl Reconciler {
+    pub(super) async fn mend(&self, doubt: Doubt, report: &mut Report) -> Result<()> {
+        let Doubt { key, row, hash, verdict } = doubt;
+        match (verdict, row, hash) {
+            (Verdict::RowWins(reason), Some(row), Some(hash)) => self.replace(&key, &row, &hash, reason, report).await,
+            (Verdict::HashWins(reason), Some(row), Some(hash)) => self.follow(&key, &row, hash, reason, report).await,
+            (Verdict::Adopt(reason), row, Some(hash)) => self.adopt(&key, row, hash, reason, report).await,
+            (Verdict::Remove, ..) => {
+                if self.link.connection().strat_del(&key).await? {
+                    let reason = "Postgres does not know it (reconcile.unknown = remove)";
+                    tracing::warn!(key, reason, "removed a strategy from Redis");
+                    report.removed += 1;
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Loads what is missing in Redis, many at a time: after a flush that is everything.
+    pub(super) async fn load_all(&self, rows: Vec<Row>, report: &mut Report) -> Result<()> {
+        let mut loads =
+            stream::iter(rows).map(|row| async move { self.load(&row).await }).buffer_unordered(LOADS_AT_A_TIME);
+        while let Some(loaded) = loads.try_next().await? {
+            match loaded {
+                Loaded::Yes => report.loaded += 1,
+                Loaded::Present => {}
+                Loaded::Refused => report.unreadable += 1,
+            }
+        }
+        Ok(())
+    }
+
+    async fn load(&self, row: &Row) -> Result<Loaded> {
+        let key = row.key();
+        match self.link.connection().strat_set_nx(&key, &StrategySpec::from_fields(to_load(row))).await {
+            Ok(Some(version)) => {
+                tracing::warn!(key, version, reason = "it was missing in Redis", "loaded a strategy from Postgres");
+                Ok(Loaded::Yes)
+            }
+            Ok(None) => self.present(&key).await,
+            Err(error) if error.code().is_some_and(|code| code != Code::Loading) => {
+                tracing::error!(key, %error, "a strategy cannot be loaded from Postgres; correct it by `strategy update`");
+                Ok(Loaded::Refused)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// There is a hash after all: somebody has loaded or created it meanwhile, or it does not parse.
+    async fn present(&self, key: &str) -> Result<Loaded> {
+        let hash = self.link.connection().strat_get(key).await?;
+        match hash.map(|hash| hash.state()) {
+            Some(Err(error)) => {
+                tracing::error!(key, %error, "THIS STRATEGY IS NOT GUARDED: its hash does not parse; correct the field by HSET");
+                Ok(Loaded::Refused)
+            }
+            _ => Ok(Loaded::Present),
+        }
+    }
+
+    /// The older hash goes and the row comes in its place, in one step.
+    async fn replace(&self, key: &str, row: &Row, hash: &Fields, reason: &str, report: &mut Report) -> Result<()> {
+        let fields = to_load(row);
+        let mut set = redis::cmd("STRAT.SET");
+        set.arg(key).arg("NX");
+        for (name, value) in &fields {
+            set.arg(name).arg(value);
+        }
+        let mut step = redis::pipe();
+        step.atomic().cmd("DEL").arg(key).ignore().add_command(set);
+        let (version,): (u64,) =
+            step.query_async(&mut self.link.connection()).await.map_err(strat_client::Error::from)?;
+        tracing::warn!(
+            key,
+            from = number(hash, "version"),
+            to = version,
+            reason,
+            "brought a strategy in Redis up to its row"
+        );
+        report.hashes_mended += 1;
+        Ok(())
+    }
+
+    async fn follow(&self, key: &str, row: &Row, hash: Fields, reason: &str, report: &mut Report) -> Result<()> {
+        let new = Row { fields: hash, ..row.clone() };
+        // Written only over the version that was judged: the sync may have been faster.
+        if self.store.overwrite(&new, Some(row.version())).await? {
+            tracing::warn!(
+                key,
+                from = row.version(),
+                to = new.version(),
+                reason,
+                "brought a row up to its strategy in Redis"
+            );
+            report.rows_mended += 1;
+        }
+        Ok(())
+    }
+
+    async fn adopt(
+        &self,
+        key: &str,
+        removed: Option<Row>,
+        hash: Fields,
+        reason: &str,
+        report: &mut Report,
+    ) -> Result<()> {
+        let Some(id) = StrategyKey::parse(key) else { return Ok(()) };
+        let row = Row { user: id.user.to_owned(), strategy: id.strategy.to_owned(), fields: hash, removed: false };
+        if self.store.insert(&row).await? {
+            tracing::warn!(key, version = row.version(), reason, "adopted a strategy into Postgres");
+            report.adopted += 1;
+        }
+        if let Some(cycle) = removed.as_ref().map(Row::cycle).filter(|cycle| *cycle > row.cycle()) {
+            crate::sync::raise_cycle(&mut self.link.connection(), key, cycle).await?;
+        }
+        Ok(())
+    }
+}

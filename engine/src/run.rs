@@ -1,0 +1,290 @@
+//! `run`: puts the parts together, watches over them, and ends them in order.
+
+use crate::broker::{Ledger, PaperBroker, PaperSettings};
+use crate::calendar::Calendars;
+use crate::clock::{Clock, LiveClock};
+use crate::config::{FeedKind, MissedPolicy, Settings};
+use crate::executor::{self, Executor, ExecutorSettings, Job};
+use crate::failure::{OrFail as _, failure, sentence};
+use crate::feed::{CsvFeed, CsvOptions, Feed, SimFeed, SimSettings};
+use crate::gate::EpochGate;
+use crate::http::{self, Watched};
+use crate::link::Link;
+use crate::live::Live;
+use crate::market::Market;
+use crate::reconcile::{ReconcileSettings, Reconciler};
+use crate::schedule::{Missed, Scheduler, SchedulerSettings};
+use crate::store::{START_PATIENCE, Store};
+use crate::sync::{Sync, SyncHandle};
+use color_eyre::eyre::eyre;
+use color_eyre::{Report, Result};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Longest wait for one answer of the broker.
+const BROKER_TIMEOUT: Duration = Duration::from_secs(2);
+/// Orders without a queue entry that wait for the executor; the next reconciliation brings the rest.
+const ADOPTED_MAX: usize = 1_024;
+/// How long a shutdown waits for orders under way and for whatever else trades.
+const TRADING_STOP: Duration = Duration::from_secs(8);
+/// How long it waits for the journal to reach Postgres.
+const SYNC_STOP: Duration = Duration::from_secs(3);
+
+/// The parts that run side by side. One that ends by itself ends all.
+struct Crew {
+    tasks: JoinSet<(&'static str, Result<()>)>,
+    cancel: CancellationToken,
+}
+
+impl Crew {
+    fn new() -> Self {
+        Self { tasks: JoinSet::new(), cancel: CancellationToken::new() }
+    }
+
+    fn spawn(&mut self, name: &'static str, work: impl Future<Output = Result<()>> + Send + 'static) {
+        self.tasks.spawn(async move { (name, work.await) });
+    }
+
+    /// Waits until a part ends, and says which and why.
+    async fn first_end(&mut self) -> Report {
+        match self.tasks.join_next().await {
+            Some(Ok((name, Err(error)))) => error.wrap_err(format!("the {name} failed")),
+            Some(Ok((name, Ok(())))) => eyre!("the {name} ended by itself"),
+            Some(Err(panic)) => eyre!("a part of the engine panicked: {panic}"),
+            None => eyre!("nothing is running"),
+        }
+    }
+
+    /// Asks all to end and waits for them; what does not end in time is dropped.
+    async fn stop(mut self, patience: Duration) {
+        self.cancel.cancel();
+        let all = async {
+            while let Some(ended) = self.tasks.join_next().await {
+                match ended {
+                    Ok((name, Err(error))) => {
+                        tracing::error!(part = name, error = sentence(&error), "failed while stopping")
+                    }
+                    Ok((name, Ok(()))) => tracing::debug!(part = name, "stopped"),
+                    Err(panic) => tracing::error!(%panic, "panicked while stopping"),
+                }
+            }
+        };
+        if tokio::time::timeout(patience, all).await.is_err() {
+            tracing::warn!(seconds = patience.as_secs(), "some parts did not stop in time and are dropped");
+        }
+    }
+}
+
+/// What everything works on.
+struct Base {
+    settings: Settings,
+    link: Link,
+    store: Store,
+    gate: EpochGate,
+    clock: Arc<dyn Clock>,
+}
+
+/// Trades until SIGINT or SIGTERM.
+///
+/// # Errors
+/// Where something is missing at the start, or a part fails.
+pub async fn run(settings: Settings) -> Result<()> {
+    let mut stop = StopSignal::new()?;
+    let base = tokio::select! {
+        base = Base::connect(settings) => base?,
+        () = stop.received() => return Ok(()),
+    };
+    let listener = http::listen(base.settings.http_addr).await?;
+    let address = listener.local_addr()?;
+    let mut trading = Crew::new();
+    let mut sync = Crew::new();
+    let handle = base.start_sync(&mut sync);
+    base.start_trading(&handle, &mut trading)?;
+    let watched = Watched {
+        link: base.link.clone(),
+        store: base.store.clone(),
+        sync: handle.clone(),
+        gate: base.gate.clone(),
+        engine: base.settings.engine_name.clone(),
+        started: Instant::now(),
+    };
+    trading.spawn("HTTP server", http::serve(listener, watched, trading.cancel.clone()));
+    tracing::info!(engine = base.settings.engine_name, health = format!("http://{address}/health"), "running");
+    let trouble = tokio::select! {
+        error = trading.first_end() => Some(error),
+        error = sync.first_end() => Some(error),
+        () = stop.received() => None,
+    };
+    tracing::info!("stopping");
+    trading.stop(TRADING_STOP).await;
+    // Last, so that Postgres has what the others did while they stopped.
+    if let Err(error) = handle.drained(&base.link, SYNC_STOP).await {
+        tracing::warn!(error = sentence(&error), "the journal keeps the rest for the next start");
+    }
+    sync.stop(SYNC_STOP).await;
+    tracing::info!("stopped");
+    trouble.map_or(Ok(()), Err)
+}
+
+/// A stop by Ctrl-C, or by whoever supervises the engine.
+pub(crate) struct StopSignal {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl StopSignal {
+    pub(crate) fn new() -> Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    pub(crate) async fn received(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+impl Base {
+    async fn connect(settings: Settings) -> Result<Self> {
+        let store = Store::connect(&settings.database_url, "strat-engine", START_PATIENCE).await?;
+        store.require_schema().await?;
+        let link = Link::connect(&settings.redis_url, START_PATIENCE).await?;
+        Ok(Self { settings, link, store, gate: EpochGate::new(), clock: Arc::new(LiveClock) })
+    }
+
+    fn start_sync(&self, crew: &mut Crew) -> SyncHandle {
+        let sync = Sync::new(self.link.clone(), self.store.clone());
+        let handle = sync.handle();
+        let cancel = crew.cancel.clone();
+        crew.spawn("Postgres sync", async move {
+            sync.run(cancel).await;
+            Ok(())
+        });
+        handle
+    }
+
+    fn start_trading(&self, sync: &SyncHandle, crew: &mut Crew) -> Result<()> {
+        let settings = &self.settings;
+        let paper = Arc::new(self.paper_broker()?);
+        let executor = Arc::new(Executor::new(
+            ExecutorSettings {
+                owner: settings.engine_name.clone(),
+                prefix: String::new(),
+                lock_ttl: settings.lock_ttl,
+                broker_timeout: BROKER_TIMEOUT,
+                concurrency: settings.concurrency,
+            },
+            self.link.connection(),
+            Arc::clone(&paper) as _,
+            Arc::clone(&self.clock),
+            self.gate.clone(),
+        ));
+        let (adopted, orphans) = mpsc::channel(ADOPTED_MAX);
+        let market = Arc::new(Market::new(self.link.connection(), Some(paper), ""));
+        let live = Live::new(sync.subscribe(), Arc::clone(&market), Arc::clone(&executor), self.gate.clone());
+        self.spawn_reconciler(sync, adopted, crew);
+        self.spawn_scheduler(crew)?;
+        let (redis, cancel) = (self.link.connection(), crew.cancel.clone());
+        crew.spawn("executor", async move { Ok(executor::live::run(executor, redis, orphans, cancel).await?) });
+        let (feed, cancel) = (self.feed()?, crew.cancel.clone());
+        crew.spawn("market listener", async move {
+            market.run(feed, cancel.clone()).await?;
+            // A file of ticks ends; orders, exits by time and everything else go on.
+            cancel.cancelled().await;
+            Ok(())
+        });
+        let cancel = crew.cancel.clone();
+        crew.spawn("live view", async move {
+            live.run(cancel).await;
+            Ok(())
+        });
+        Ok(())
+    }
+
+    fn spawn_reconciler(&self, sync: &SyncHandle, adopted: mpsc::Sender<Job>, crew: &mut Crew) {
+        let settings =
+            ReconcileSettings { unknown: self.settings.reconcile_unknown, interval: self.settings.reconcile_interval };
+        let reconciler =
+            Reconciler::new(self.link.clone(), self.store.clone(), sync.clone(), self.gate.clone(), settings, adopted);
+        let cancel = crew.cancel.clone();
+        crew.spawn("reconciliation", async move {
+            reconciler.run(cancel).await;
+            Ok(())
+        });
+    }
+
+    fn spawn_scheduler(&self, crew: &mut Crew) -> Result<()> {
+        let calendars = Calendars::load(self.settings.calendars_dir.as_deref()).or_fail(
+            "the session calendars cannot be read",
+            "check schedule.calendars_dir (STRAT_SCHEDULE_CALENDARS_DIR)",
+        )?;
+        let missed = match self.settings.missed {
+            MissedPolicy::Late => {
+                Missed::Late { grace_ms: i64::try_from(self.settings.missed_grace.as_millis()).unwrap_or(i64::MAX) }
+            }
+            MissedPolicy::Skip => Missed::Skip,
+        };
+        let scheduler = Arc::new(Scheduler::new(
+            SchedulerSettings { tag: None, missed },
+            calendars,
+            (self.link.connection(), self.link.own()?),
+            Arc::clone(&self.clock),
+            self.gate.clone(),
+        ));
+        let cancel = crew.cancel.clone();
+        crew.spawn("scheduler", async move {
+            scheduler.run(cancel).await;
+            Ok(())
+        });
+        Ok(())
+    }
+
+    fn paper_broker(&self) -> Result<PaperBroker> {
+        let paper = &self.settings.paper;
+        let (ledger, lines) = Ledger::open(&paper.ledger).or_fail(
+            "the paper broker's ledger cannot be used",
+            "set paper.ledger (STRAT_PAPER_LEDGER) to a file of this engine's own, in a folder that it may write",
+        )?;
+        let behaviour = PaperSettings {
+            latency: paper.latency,
+            partial_percent: paper.partial_percent,
+            reject_percent: paper.reject_percent,
+            timeout_percent: paper.timeout_percent,
+            seed: paper.seed,
+        };
+        Ok(PaperBroker::new(behaviour, Arc::clone(&self.clock), ledger, &lines))
+    }
+
+    fn feed(&self) -> Result<Box<dyn Feed>> {
+        let feed = &self.settings.feed;
+        match (feed.kind, &feed.file) {
+            (FeedKind::Sim, _) if feed.symbols.is_empty() => Err(failure(
+                "the simulated market has no symbols",
+                "set feed.symbols (STRAT_FEED_SYMBOLS) to SYMBOL=PRICE,SYMBOL=PRICE",
+            )),
+            (FeedKind::Sim, _) => {
+                let sim = SimSettings {
+                    seed: feed.seed,
+                    symbols: feed.symbols.clone(),
+                    tick: Duration::from_millis(feed.tick_ms),
+                    step_bps: feed.step_bps,
+                };
+                Ok(Box::new(SimFeed::new(&sim, Arc::clone(&self.clock))))
+            }
+            (FeedKind::Csv, Some(file)) => {
+                let ticks = CsvFeed::open(file, CsvOptions::default());
+                Ok(Box::new(ticks.or_fail("the file of ticks cannot be read", "check feed.file (STRAT_FEED_FILE)")?))
+            }
+            (FeedKind::Csv, None) => Err(failure(
+                "feed.kind is csv and feed.file is not set",
+                "set feed.file (STRAT_FEED_FILE) to a file of ticks",
+            )),
+        }
+    }
+}

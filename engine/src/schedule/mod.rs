@@ -1,0 +1,283 @@
+//! When a strategy buys and sells: local times, zone and session calendar become epoch milliseconds.
+//!
+//! - **Clock changes.** A local time that a change of clocks skips means the first instant after the gap; one
+//!   that comes twice means the first of the two.
+//! - **Closed days.** A day without a session is passed over.
+//! - **Shortened sessions.** An exit between the early close and the usual one keeps its distance from the
+//!   close; an entry that this leaves no time for waits for the next session.
+//! - **Overnight.** An exit time not after the entry time means the following day, live. A replay has one day.
+
+mod decide;
+mod task;
+
+pub use task::{Scheduler, SchedulerError, SchedulerSettings};
+
+use crate::calendar::{Calendar, CalendarError, Calendars, Session, civil_time};
+use jiff::Timestamp;
+use jiff::civil::{Date, Time};
+use jiff::tz::{AmbiguousOffset, TimeZone};
+use std::sync::Arc;
+use strat_core::field::{Kind, lookup};
+use strat_core::time::TimeOfDay;
+use strat_core::{Action, Leg, Side};
+
+/// Why no times can be computed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScheduleError {
+    /// The zone is not in the time zone database.
+    #[error("timezone '{zone}' is not known; use an IANA name such as America/New_York")]
+    Zone {
+        /// As given.
+        zone: String,
+    },
+    /// A time of day does not parse.
+    #[error("{field} '{value}' must be a local time HH:MM or HH:MM:SS")]
+    Time {
+        /// Field.
+        field: &'static str,
+        /// As given.
+        value: String,
+    },
+    /// The calendar cannot answer.
+    #[error(transparent)]
+    Calendar(#[from] CalendarError),
+    /// Beyond the years that dates can have.
+    #[error("the date {0} is out of range")]
+    OutOfRange(Date),
+}
+
+/// What becomes of an entry whose time has passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missed {
+    /// Enter late if no more than this many milliseconds have passed, else wait for the next session.
+    Late {
+        /// The grace window, ms.
+        grace_ms: i64,
+    },
+    /// Wait for the next session, always.
+    Skip,
+}
+
+impl Missed {
+    /// How late an entry may be, ms.
+    #[must_use]
+    pub const fn grace_ms(self) -> i64 {
+        match self {
+            Self::Late { grace_ms } => grace_ms,
+            Self::Skip => 0,
+        }
+    }
+}
+
+/// Times of one day, epoch ms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Plan {
+    /// Field `buy_at`.
+    pub buy_at: Option<i64>,
+    /// Field `sell_at`.
+    pub sell_at: Option<i64>,
+}
+
+/// A plan, and the entry time that it passed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Planned {
+    /// The times to set.
+    pub plan: Plan,
+    /// The entry time that was missed and is not made up for, epoch ms.
+    pub skipped: Option<i64>,
+}
+
+/// A strategy's wishes about time.
+#[derive(Debug, Clone)]
+pub struct Times {
+    side: Side,
+    entry: Option<Time>,
+    exit: Option<Time>,
+    zone: TimeZone,
+    calendar: Arc<Calendar>,
+}
+
+impl Times {
+    /// Reads the fields `side buy_time sell_time timezone calendar`. Without a timezone the calendar's counts,
+    /// which is UTC where no calendar is named.
+    ///
+    /// # Errors
+    /// [`ScheduleError`] naming the field.
+    pub fn read<'a>(get: impl Fn(&str) -> Option<&'a str>, calendars: &Calendars) -> Result<Self, ScheduleError> {
+        let side = get("side").and_then(Side::parse).unwrap_or(Side::Long);
+        let calendar = calendars.get(get("calendar").unwrap_or_default())?;
+        let zone = match get("timezone").unwrap_or_default() {
+            "" => calendar.zone.clone(),
+            zone => TimeZone::get(zone).map_err(|_| ScheduleError::Zone { zone: zone.to_owned() })?,
+        };
+        let (buy, sell) = (time_field(&get, "buy_time")?, time_field(&get, "sell_time")?);
+        let (entry, exit) = match Action::Buy.leg(side) {
+            Leg::Entry => (buy, sell),
+            Leg::Exit => (sell, buy),
+        };
+        Ok(Self { side, entry, exit, zone, calendar })
+    }
+
+    /// Whether there is anything to plan.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.entry.is_none() && self.exit.is_none()
+    }
+
+    /// Whether there is an entry time.
+    #[must_use]
+    pub const fn has_entry(&self) -> bool {
+        self.entry.is_some()
+    }
+
+    /// Whether there is an exit time.
+    #[must_use]
+    pub const fn has_exit(&self) -> bool {
+        self.exit.is_some()
+    }
+
+    /// The date at `now_ms` where the strategy's clock hangs.
+    ///
+    /// # Errors
+    /// [`ScheduleError::OutOfRange`].
+    pub fn date(&self, now_ms: i64) -> Result<Date, ScheduleError> {
+        let now = Timestamp::from_millisecond(now_ms).map_err(|_| ScheduleError::OutOfRange(Date::MAX))?;
+        Ok(now.to_zoned(self.zone.clone()).date())
+    }
+
+    /// The times of the replayed day `date`, or of the session after it; both times on the same date.
+    ///
+    /// # Errors
+    /// [`ScheduleError`].
+    pub fn on_day(&self, date: Date) -> Result<Plan, ScheduleError> {
+        Ok(self.named(self.day_from(date, false)?.1))
+    }
+
+    /// What to wait for at `now_ms` while nothing is held.
+    ///
+    /// # Errors
+    /// [`ScheduleError`].
+    pub fn plan(&self, now_ms: i64, missed: Missed) -> Result<Planned, ScheduleError> {
+        let today = self.date(now_ms)?;
+        let overnight = matches!((self.entry, self.exit), (Some(entry), Some(exit)) if exit <= entry);
+        // Overnight the day before counts as well: its exit may be still to come.
+        let mut date = if overnight { today.yesterday().unwrap_or(today) } else { today };
+        let mut skipped = None;
+        loop {
+            let (day, legs) = self.day_from(date, true)?;
+            let late = legs.entry.is_some_and(|at| at.saturating_add(missed.grace_ms()) < now_ms);
+            let over = legs.exit.is_some_and(|at| at <= now_ms);
+            if !late && !over {
+                return Ok(Planned { plan: self.named(legs), skipped });
+            }
+            if day <= today {
+                skipped = legs.entry.filter(|at| *at <= now_ms);
+            }
+            date = after(day)?;
+        }
+    }
+
+    /// When to exit what is already held. A time that has passed today stays: exits are made up for, never skipped.
+    ///
+    /// # Errors
+    /// [`ScheduleError`].
+    pub fn plan_exit(&self, now_ms: i64) -> Result<Plan, ScheduleError> {
+        let exit_only = Self { entry: None, ..self.clone() };
+        Ok(exit_only.named(exit_only.day_from(self.date(now_ms)?, true)?.1))
+    }
+
+    /// The first date from `from` on that has a session with room for the times.
+    fn day_from(&self, from: Date, overnight: bool) -> Result<(Date, Legs), ScheduleError> {
+        let mut date = from;
+        loop {
+            if let Some(legs) = self.legs_on(date, overnight)? {
+                return Ok((date, legs));
+            }
+            // Jumps over closed days, and errs where the calendar ends.
+            date = self.calendar.next_session(after(date)?)?.date.max(after(date)?);
+        }
+    }
+
+    fn legs_on(&self, date: Date, overnight: bool) -> Result<Option<Legs>, ScheduleError> {
+        let entry = self.entry.map(|time| instant(&self.zone, date, time)).transpose()?;
+        let mut exit = self.exit.map(|time| instant(&self.zone, date, time)).transpose()?;
+        let Some(first) = entry.or(exit) else { return Ok(Some(Legs { entry, exit })) };
+        // The session is that of the exchange's own date: zones may differ.
+        let Some(session) = self.calendar.session(on_wall(&self.calendar.zone, first)?)? else { return Ok(None) };
+        if let (true, Some(at), Some(time)) = (overnight, exit, self.exit)
+            && entry.is_some_and(|entry| at <= entry)
+        {
+            exit = Some(instant(&self.zone, after(date)?, time)?);
+        }
+        self.shorten(session, Legs { entry, exit })
+    }
+
+    /// Fits the legs into a session that closes early. `None`: there is no room for the entry.
+    fn shorten(&self, session: Session, legs: Legs) -> Result<Option<Legs>, ScheduleError> {
+        let (Some(close), Some(regular)) = (session.close, session.regular_close) else { return Ok(Some(legs)) };
+        let close = instant(&self.calendar.zone, session.date, close)?;
+        let regular = instant(&self.calendar.zone, session.date, regular)?;
+        if close >= regular {
+            return Ok(Some(legs));
+        }
+        let exit = legs.exit.map(|at| if at > close && at <= regular { close - (regular - at) } else { at });
+        let no_room = legs.entry.is_some_and(|entry| {
+            (entry >= close && entry <= regular) || (exit != legs.exit && exit.is_some_and(|exit| exit <= entry))
+        });
+        Ok((!no_room).then_some(Legs { entry: legs.entry, exit }))
+    }
+
+    fn named(&self, legs: Legs) -> Plan {
+        match Action::entry(self.side) {
+            Action::Buy => Plan { buy_at: legs.entry, sell_at: legs.exit },
+            _ => Plan { buy_at: legs.exit, sell_at: legs.entry },
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Legs {
+    entry: Option<i64>,
+    exit: Option<i64>,
+}
+
+fn time_field<'a>(get: &impl Fn(&str) -> Option<&'a str>, field: &'static str) -> Result<Option<Time>, ScheduleError> {
+    debug_assert!(lookup(field).is_some_and(|spec| spec.kind == Kind::TimeOfDay));
+    match get(field).unwrap_or_default() {
+        "" => Ok(None),
+        value => TimeOfDay::parse(value)
+            .map(|time| Some(civil_time(time)))
+            .ok_or_else(|| ScheduleError::Time { field, value: value.to_owned() }),
+    }
+}
+
+/// The instant at which the clocks of `zone` show `time` on `date`.
+fn instant(zone: &TimeZone, date: Date, time: Time) -> Result<i64, ScheduleError> {
+    let out_of_range = |_| ScheduleError::OutOfRange(date);
+    let ambiguous = zone.to_ambiguous_timestamp(date.to_datetime(time));
+    let timestamp = match ambiguous.offset() {
+        AmbiguousOffset::Gap { .. } => {
+            // Read with the later offset the skipped time lies before the change; the change is what follows.
+            let before = ambiguous.earlier().map_err(out_of_range)?;
+            let change = zone.following(before).next().map(|transition| transition.timestamp());
+            change.ok_or(ScheduleError::OutOfRange(date))?
+        }
+        AmbiguousOffset::Unambiguous { .. } | AmbiguousOffset::Fold { .. } => {
+            ambiguous.earlier().map_err(out_of_range)?
+        }
+    };
+    Ok(timestamp.as_millisecond())
+}
+
+fn on_wall(zone: &TimeZone, at_ms: i64) -> Result<Date, ScheduleError> {
+    let at = Timestamp::from_millisecond(at_ms).map_err(|_| ScheduleError::OutOfRange(Date::MAX))?;
+    Ok(at.to_zoned(zone.clone()).date())
+}
+
+fn after(date: Date) -> Result<Date, ScheduleError> {
+    date.tomorrow().map_err(|_| ScheduleError::OutOfRange(date))
+}
+
+#[cfg(test)]
+mod tests;

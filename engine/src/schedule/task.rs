@@ -1,0 +1,291 @@
+//! The scheduler: gives strategies their times, and calls `STRAT.DUE` when one has come.
+
+use super::decide::{Wish, wish};
+use super::{Missed, ScheduleError};
+use crate::calendar::Calendars;
+use crate::clock::Clock;
+use crate::gate::EpochGate;
+use redis::streams::StreamReadReply;
+use std::sync::Arc;
+use std::time::Duration;
+use strat_client::{Connection, ListQuery, StratCommands as _, StrategyUpdate};
+use strat_core::event::journal_field;
+use strat_core::{Code, key};
+use tokio::sync::Notify;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+/// Longest sleep between two looks at the clock: a clock that is set, or a machine that slept, is noticed soon.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Strategies enqueued by one `STRAT.DUE`.
+const DUE_LIMIT: u32 = 1_000;
+/// Strategies in one page.
+const PAGE: u32 = 500;
+/// Longest blocking read of the journal.
+const BLOCK_MS: u64 = 500;
+/// Journal entries read at once.
+const READ_COUNT: usize = 500;
+/// Tries to change a strategy that others change at the same time.
+const TRIES: usize = 5;
+/// Pause after Redis failed.
+const TROUBLE_WAIT: Duration = Duration::from_millis(500);
+/// Fields of which the times are made.
+const TIME_FIELDS: [&str; 5] = ["buy_time", "sell_time", "timezone", "calendar", "side"];
+
+/// Settings of the scheduler.
+#[derive(Debug, Clone)]
+pub struct SchedulerSettings {
+    /// Tag of the partition, without braces.
+    pub tag: Option<String>,
+    /// What becomes of missed entries; a strategy's field `grace_seconds` overrules the window.
+    pub missed: Missed,
+}
+
+/// Why a strategy could not be scheduled.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SchedulerError {
+    /// Redis gave no usable answer.
+    #[error(transparent)]
+    Redis(#[from] strat_client::Error),
+}
+
+/// Gives strategies their times and enqueues what has become due.
+pub struct Scheduler {
+    settings: SchedulerSettings,
+    calendars: Calendars,
+    redis: Connection,
+    /// For reads that wait in the server.
+    blocking: Connection,
+    clock: Arc<dyn Clock>,
+    gate: EpochGate,
+    /// Rings when times have changed.
+    changed: Notify,
+}
+
+impl Scheduler {
+    /// A scheduler; `blocking` is a connection of its own whose replies may take half a second.
+    #[must_use]
+    pub fn new(
+        settings: SchedulerSettings,
+        calendars: Calendars,
+        connections: (Connection, Connection),
+        clock: Arc<dyn Clock>,
+        gate: EpochGate,
+    ) -> Self {
+        let (redis, blocking) = connections;
+        Self { settings, calendars, redis, blocking, clock, gate, changed: Notify::new() }
+    }
+
+    /// Works until `cancel`.
+    pub async fn run(self: Arc<Self>, cancel: CancellationToken) {
+        tokio::select! {
+            () = cancel.cancelled() => {}
+            ((), ()) = async { tokio::join!(self.follow(), self.tick()) } => {}
+        }
+    }
+
+    /// Enqueues what is due, again and again.
+    async fn tick(&self) {
+        // Missed times are judged before the first call would enqueue them.
+        let mut epoch = String::new();
+        let mut looked_ms = i64::MIN;
+        loop {
+            let current = self.gate.current().await;
+            let now = self.clock.now_ms();
+            let grace = self.settings.missed.grace_ms().max(LOOK_EVERY.as_millis() as i64 * 5);
+            let stalled = looked_ms != i64::MIN && now.saturating_sub(looked_ms) > grace;
+            if *current != *epoch || stalled {
+                if stalled {
+                    tracing::warn!(
+                        ms = now - looked_ms,
+                        "time has passed unnoticed (a stopped process, a clock that was set); judging missed times"
+                    );
+                }
+                if let Err(error) = self.review().await {
+                    tracing::error!(%error, "cannot look through the strategies, trying again");
+                    sleep(TROUBLE_WAIT).await;
+                    continue;
+                }
+                epoch = current.to_string();
+            }
+            looked_ms = now;
+            let next = match self.due(now).await {
+                Ok(next) => next,
+                Err(error) => {
+                    tracing::error!(%error, "cannot enqueue due orders, trying again");
+                    sleep(TROUBLE_WAIT).await;
+                    continue;
+                }
+            };
+            let until = next.map_or(LOOK_EVERY, |at| {
+                Duration::from_millis(at.saturating_sub(self.clock.now_ms()).max(1).unsigned_abs())
+            });
+            tokio::select! {
+                () = sleep(until.min(LOOK_EVERY)) => {}
+                () = self.changed.notified() => {}
+            }
+        }
+    }
+
+    /// Enqueues everything that is due at `now_ms`; answers with the next time.
+    async fn due(&self, now_ms: i64) -> Result<Option<i64>, SchedulerError> {
+        loop {
+            let due = self.redis.clone().strat_due(now_ms, self.settings.tag.as_deref(), Some(DUE_LIMIT)).await?;
+            if due.enqueued > 0 {
+                tracing::info!(count = due.enqueued, "times have come");
+            }
+            if due.enqueued < u64::from(DUE_LIMIT) {
+                return Ok(due.next_due_ms);
+            }
+        }
+    }
+
+    /// Looks at every RUNNING strategy: gives times to those without, and judges those that were missed.
+    ///
+    /// # Errors
+    /// Where Redis fails.
+    pub async fn review(&self) -> Result<(), SchedulerError> {
+        let mut query = ListQuery::new().count(PAGE);
+        if let Some(tag) = &self.settings.tag {
+            query = query.tag(tag);
+        }
+        let mut cursor: Option<String> = None;
+        loop {
+            let page = match &cursor {
+                None => query.clone(),
+                Some(cursor) => query.clone().cursor(cursor),
+            };
+            let page = self.redis.clone().strat_list_values(&page).await?;
+            for strategy in &page.items {
+                if !matches!(self.wish_of(strategy, false), Wish::Nothing) {
+                    self.schedule(strategy.key(), false).await?;
+                }
+            }
+            cursor = page.cursor;
+            if cursor.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Looks at one strategy. For whoever creates or changes strategies and does not want to wait for the journal.
+    ///
+    /// # Errors
+    /// Where Redis fails.
+    pub async fn schedule_key(&self, key: &str) -> Result<(), SchedulerError> {
+        self.schedule(key, false).await
+    }
+
+    fn wish_of(&self, strategy: &strat_client::Strategy, anew: bool) -> Wish {
+        wish(strategy, &self.calendars, self.clock.now_ms(), self.settings.missed, anew)
+    }
+
+    /// `anew`: the times that it has are of wishes that have changed since.
+    async fn schedule(&self, key: &str, anew: bool) -> Result<(), SchedulerError> {
+        for _ in 0..TRIES {
+            let mut redis = self.redis.clone();
+            let Some(strategy) = redis.strat_get(key).await? else { return Ok(()) };
+            let update = match self.wish_of(&strategy, anew) {
+                Wish::Nothing => return Ok(()),
+                Wish::Times(plan, skipped) => {
+                    let note = skipped.map(|at| {
+                        let missed = strat_core::time::rfc3339(at);
+                        format!("the entry time {missed} was missed; waiting for the next session")
+                    });
+                    if let Some(note) = &note {
+                        tracing::warn!(key, note, "entry skipped");
+                    }
+                    let text = |at: Option<i64>| at.map_or_else(String::new, |at| at.to_string());
+                    let update = StrategyUpdate::new().buy_at(text(plan.buy_at)).sell_at(text(plan.sell_at));
+                    note.map_or(update.clone(), |note| update.error(note))
+                }
+                Wish::Trouble(error) => {
+                    let text = format!("cannot be scheduled: {error}");
+                    tracing::error!(key, %error, "a strategy cannot be scheduled");
+                    if strategy.text("error") == text {
+                        return Ok(());
+                    }
+                    StrategyUpdate::new().error(text)
+                }
+            };
+            match redis.strat_update(key, &update.if_version(strategy.version())).await {
+                Ok(_) => {
+                    self.changed.notify_one();
+                    return Ok(());
+                }
+                // Somebody changed it meanwhile: look again.
+                Err(error) if error.code() == Some(Code::BadVersion) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        tracing::warn!(key, "the strategy changes all the time; it is scheduled when its journal entries are read");
+        Ok(())
+    }
+
+    /// Follows the journal: strategies that came or changed get their times. The journal is read without a group:
+    /// what is missed while away is seen by the review when the gate opens again.
+    async fn follow(&self) {
+        let mut last = "$".to_owned();
+        let journal = key::journal(&key::prefix_of_tag(self.settings.tag.as_deref()));
+        loop {
+            match self.read_journal(&journal, &mut last).await {
+                Ok(()) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "cannot follow the journal, trying again");
+                    sleep(TROUBLE_WAIT).await;
+                    // Whatever came in between is found by looking at everything.
+                    if let Err(error) = self.review().await {
+                        tracing::warn!(%error, "cannot look through the strategies");
+                    }
+                }
+            }
+        }
+    }
+
+    async fn read_journal(&self, journal: &str, last: &mut String) -> Result<(), SchedulerError> {
+        let mut blocking = self.blocking.clone();
+        if last == "$" {
+            // A name for "now" that stays the same between two reads.
+            let newest: redis::Value = redis::cmd("XREVRANGE")
+                .arg(journal)
+                .arg("+")
+                .arg("-")
+                .arg("COUNT")
+                .arg(1)
+                .query_async(&mut blocking)
+                .await
+                .map_err(strat_client::Error::from)?;
+            let newest: redis::streams::StreamRangeReply =
+                redis::from_redis_value(newest).map_err(redis::RedisError::from).map_err(strat_client::Error::from)?;
+            *last = newest.ids.first().map_or_else(|| "0-0".to_owned(), |entry| entry.id.clone());
+            self.review().await?;
+        }
+        let mut command = redis::cmd("XREAD");
+        command.arg("COUNT").arg(READ_COUNT).arg("BLOCK").arg(BLOCK_MS).arg("STREAMS").arg(journal).arg(&*last);
+        let reply: Option<StreamReadReply> =
+            command.query_async(&mut blocking).await.map_err(strat_client::Error::from)?;
+        for entry in reply.into_iter().flat_map(|reply| reply.keys).flat_map(|stream| stream.ids) {
+            let text = |name: &str| entry.get::<String>(name).unwrap_or_default();
+            let data: serde_json::Map<String, serde_json::Value> =
+                serde_json::from_str(&text(journal_field::DATA)).unwrap_or_default();
+            let whole = text(journal_field::REPLACE) == "1";
+            let wishes = TIME_FIELDS.iter().any(|field| data.contains_key(*field));
+            let times = ["buy_at", "sell_at"].iter().any(|field| data.contains_key(*field));
+            if whole || wishes || data.contains_key("status") {
+                self.schedule(&text(journal_field::KEY), wishes && !times && !whole).await?;
+            }
+            if whole || times || data.contains_key("retry_at") {
+                self.changed.notify_one();
+            }
+            last.clone_from(&entry.id);
+        }
+        Ok(())
+    }
+}
+
+impl From<ScheduleError> for Wish {
+    fn from(error: ScheduleError) -> Self {
+        Self::Trouble(error)
+    }
+}

@@ -1,0 +1,293 @@
+//! Journal entries onto rows, in memory and without IO.
+
+use super::entry::JournalEntry;
+use super::rows::{Fields, count, state};
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use strat_core::event::OrderReport;
+use strat_core::{Leg, Quantity, StrategyKey, order::OrderIdentity};
+
+/// User and strategy id.
+pub(super) type Id = (String, String);
+
+/// A row while entries are applied to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Slot {
+    pub(super) fields: Fields,
+    pub(super) removed: bool,
+    pub(super) changed: bool,
+}
+
+/// An order as the last report leaves it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct OrderRow {
+    pub(super) client_order_id: String,
+    user_id: String,
+    strategy_id: String,
+    symbol: String,
+    cycle: u64,
+    leg: String,
+    attempt: u64,
+    action: String,
+    status: String,
+    quantity: String,
+    cum_qty: String,
+    avg_px: Option<String>,
+    reference: String,
+    text: String,
+    submitted_at_ms: i64,
+    updated_at_ms: i64,
+}
+
+/// A row of `order_events`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct OrderEvent {
+    journal_id: String,
+    user_id: String,
+    strategy_id: String,
+    version: i64,
+    client_order_id: String,
+    action: String,
+    exec_type: String,
+    cum_qty: String,
+    avg_px: Option<String>,
+    text: String,
+    ts_ms: i64,
+}
+
+/// What a batch of entries leads to.
+#[derive(Debug, Default)]
+pub(super) struct Fold {
+    pub(super) rows: BTreeMap<Id, Slot>,
+    pub(super) orders: BTreeMap<String, OrderRow>,
+    pub(super) order_events: Vec<OrderEvent>,
+    /// Strategies whose cycle started below what was used before, and the cycle to raise them to.
+    pub(super) lowered: Vec<(String, i64)>,
+    /// Strategies whose row cannot be told from the journal alone: a change of an unknown one, or a gap.
+    pub(super) doubtful: Vec<String>,
+}
+
+impl Fold {
+    /// Starts from the rows as they are.
+    pub(super) fn new(rows: BTreeMap<Id, Slot>) -> Self {
+        Self { rows, ..Self::default() }
+    }
+
+    /// Applies an entry that was never applied before; entries of a strategy come in their order.
+    pub(super) fn apply(&mut self, entry: &JournalEntry) {
+        if let Some(order) = &entry.order {
+            self.apply_order(entry, order);
+        }
+        let id = (entry.user.clone(), entry.strategy.clone());
+        match self.rows.get_mut(&id) {
+            Some(slot) if entry.is_removal() => {
+                if entry.version >= count(&slot.fields, "version") && !slot.removed {
+                    (slot.removed, slot.changed) = (true, true);
+                }
+            }
+            Some(slot) if entry.replace => {
+                let known = count(&slot.fields, "cycle");
+                slot.fields.clear();
+                merge(&mut slot.fields, entry);
+                (slot.removed, slot.changed) = (false, true);
+                if count(&slot.fields, "cycle") < known {
+                    self.lowered.push((entry.key.clone(), known));
+                }
+            }
+            Some(slot) if !slot.removed => {
+                let version = count(&slot.fields, "version");
+                if entry.version <= version {
+                    return;
+                }
+                if entry.version > version + 1 {
+                    self.doubtful.push(entry.key.clone());
+                }
+                merge(&mut slot.fields, entry);
+                slot.changed = true;
+            }
+            None if entry.replace => {
+                let mut fields = Fields::new();
+                merge(&mut fields, entry);
+                self.rows.insert(id, Slot { fields, removed: false, changed: true });
+            }
+            None if entry.is_removal() => {}
+            Some(_) | None => self.doubtful.push(entry.key.clone()),
+        }
+    }
+
+    fn apply_order(&mut self, entry: &JournalEntry, report: &OrderReport) {
+        let Some(leg) = Leg::parse(&report.leg) else { return };
+        let Some(key) = StrategyKey::parse(&entry.key) else { return };
+        let identity = OrderIdentity { key, cycle: report.cycle, leg, attempt: report.attempt };
+        let client_order_id = identity.client_order_id();
+        let avg_px = (!report.avg_px.is_empty()).then(|| report.avg_px.clone());
+        let slot = self.rows.get(&(entry.user.clone(), entry.strategy.clone()));
+        let row = OrderRow {
+            client_order_id: client_order_id.clone(),
+            user_id: entry.user.clone(),
+            strategy_id: entry.strategy.clone(),
+            symbol: slot.and_then(|slot| slot.fields.get("symbol")).cloned().unwrap_or_default(),
+            cycle: report.cycle,
+            leg: report.leg.clone(),
+            attempt: report.attempt,
+            action: report.action.clone(),
+            status: report.exec_type.clone(),
+            quantity: ordered_quantity(slot, leg).unwrap_or_else(|| report.cum_qty.clone()),
+            cum_qty: report.cum_qty.clone(),
+            avg_px: avg_px.clone(),
+            reference: report.order_id.clone(),
+            text: report.text.clone(),
+            submitted_at_ms: entry.ts_ms,
+            updated_at_ms: entry.ts_ms,
+        };
+        match self.orders.get_mut(&client_order_id) {
+            Some(known) => known.follow(row),
+            None => drop(self.orders.insert(client_order_id.clone(), row)),
+        }
+        self.order_events.push(OrderEvent {
+            journal_id: entry.id.clone(),
+            user_id: entry.user.clone(),
+            strategy_id: entry.strategy.clone(),
+            version: entry.version,
+            client_order_id,
+            action: report.action.clone(),
+            exec_type: report.exec_type.clone(),
+            cum_qty: report.cum_qty.clone(),
+            avg_px,
+            text: report.text.clone(),
+            ts_ms: entry.ts_ms,
+        });
+    }
+}
+
+impl OrderRow {
+    /// The next report of the same order. An end without quantities keeps what was filled before.
+    fn follow(&mut self, next: Self) {
+        let filled = |row: &Self| Quantity::parse(row.cum_qty.as_bytes()).unwrap_or_default();
+        let keep = (filled(self) > filled(&next)).then(|| (self.cum_qty.clone(), self.avg_px.clone()));
+        let quantity = std::mem::take(&mut self.quantity);
+        *self = Self { submitted_at_ms: self.submitted_at_ms, quantity, ..next };
+        if let Some(keep) = keep {
+            (self.cum_qty, self.avg_px) = keep;
+        }
+    }
+}
+
+/// What the order was sent for: an entry for the whole quantity, an exit for what the entry filled less what
+/// dead attempts sold.
+fn ordered_quantity(slot: Option<&Slot>, leg: Leg) -> Option<String> {
+    let state = state(&slot?.fields).ok()?;
+    let quantity = match leg {
+        Leg::Entry => state.quantity,
+        Leg::Exit => state.filled.minus(state.prior_exit.0),
+    };
+    (quantity > Quantity::ZERO).then(|| quantity.to_string())
+}
+
+/// Writes the changed fields; an empty text clears one.
+fn merge(fields: &mut Fields, entry: &JournalEntry) {
+    for (name, value) in &entry.data {
+        let text = match value {
+            Value::String(text) => text.clone(),
+            Value::Null => String::new(),
+            other => other.to_string(),
+        };
+        if text.is_empty() {
+            fields.remove(name);
+        } else {
+            fields.insert(name.clone(), text);
+        }
+    }
+    fields.insert("version".to_owned(), entry.version.to_string());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn entry(version: i64, replace: bool, data: Value) -> JournalEntry {
+        let Value::Object(data) = data else { unreachable!() };
+        JournalEntry {
+            id: format!("{version}-0"),
+            key: "user:a:strategy:s".to_owned(),
+            user: "a".to_owned(),
+            strategy: "s".to_owned(),
+            version,
+            kind: "STRATEGY_UPDATED".to_owned(),
+            ts_ms: version * 10,
+            data,
+            order: None,
+            replace,
+        }
+    }
+
+    fn started() -> Fold {
+        let mut fold = Fold::default();
+        fold.apply(&entry(1, true, json!({"symbol": "IBM", "quantity": "10", "stop_loss": "99.50", "pending": ""})));
+        fold
+    }
+
+    fn slot(fold: &Fold) -> &Slot {
+        fold.rows.values().next().unwrap()
+    }
+
+    #[test]
+    fn changes_add_up_and_texts_stay_as_given() {
+        let mut fold = started();
+        fold.apply(&entry(2, false, json!({"stop_loss": "", "take_profit": "120.00"})));
+        let fields = &slot(&fold).fields;
+        assert_eq!(fields.get("take_profit").map(String::as_str), Some("120.00"));
+        assert!(!fields.contains_key("stop_loss") && !fields.contains_key("pending"));
+        assert_eq!(count(fields, "version"), 2);
+        assert!(fold.doubtful.is_empty());
+    }
+
+    #[test]
+    fn an_older_change_is_nothing_new_and_a_gap_is_doubtful() {
+        let mut fold = started();
+        fold.apply(&entry(1, false, json!({"note": "old"})));
+        assert!(!slot(&fold).fields.contains_key("note"));
+        fold.apply(&entry(5, false, json!({"note": "new"})));
+        assert_eq!(fold.doubtful, ["user:a:strategy:s"]);
+        assert_eq!(count(&slot(&fold).fields, "version"), 5);
+    }
+
+    #[test]
+    fn a_removed_strategy_keeps_its_cycle_and_a_lower_one_is_raised() {
+        let mut fold = started();
+        fold.apply(&entry(2, false, json!({"cycle": "7"})));
+        fold.apply(&JournalEntry { kind: "STRATEGY_REMOVED".to_owned(), ..entry(3, false, json!({})) });
+        assert!(slot(&fold).removed);
+        fold.apply(&entry(4, false, json!({"note": "x"})));
+        assert!(slot(&fold).removed && fold.doubtful.len() == 1);
+        fold.apply(&entry(1, true, json!({"symbol": "IBM", "quantity": "1", "cycle": "0"})));
+        assert!(!slot(&fold).removed);
+        assert_eq!(fold.lowered, [("user:a:strategy:s".to_owned(), 7)]);
+    }
+
+    #[test]
+    fn reports_become_one_order_and_one_event_each() {
+        let mut fold = started();
+        let report = |exec_type: &str, cum_qty: &str| OrderReport {
+            order_id: "X".to_owned(),
+            action: "BUY".to_owned(),
+            leg: "ENTRY".to_owned(),
+            cycle: 1,
+            attempt: 0,
+            exec_type: exec_type.to_owned(),
+            cum_qty: cum_qty.to_owned(),
+            avg_px: if cum_qty == "0" { String::new() } else { "100".to_owned() },
+            text: String::new(),
+        };
+        fold.apply(&JournalEntry { order: Some(report("NEW", "0")), ..entry(2, false, json!({"working": "BUY"})) });
+        fold.apply(&JournalEntry { order: Some(report("FILL", "10")), ..entry(3, false, json!({"working": ""})) });
+        let order = fold.orders.values().next().unwrap();
+        assert_eq!((order.status.as_str(), order.quantity.as_str(), order.cum_qty.as_str()), ("FILL", "10", "10"));
+        assert_eq!(
+            (order.submitted_at_ms, order.updated_at_ms, fold.orders.len(), fold.order_events.len()),
+            (20, 30, 1, 2)
+        );
+    }
+}

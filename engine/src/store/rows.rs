@@ -1,0 +1,211 @@
+//! Rows of `strategies`.
+
+use super::Store;
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+use sqlx::types::Json;
+use std::collections::BTreeMap;
+use strat_core::field::parse_count;
+use strat_core::{Refusal, Strategy, StrategyKey};
+
+/// A strategy's hash: every text as it was given. Empty texts are left out: they mean none.
+pub type Fields = BTreeMap<String, String>;
+
+/// A row of `strategies`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Whose.
+    pub user: String,
+    /// Which.
+    pub strategy: String,
+    /// The hash.
+    pub fields: Fields,
+    /// Whether it was removed; the row stays because its cycle must go on counting.
+    pub removed: bool,
+}
+
+/// Which rows to list. Empty means all that are not removed.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Only this user's.
+    pub user: Option<String>,
+    /// Only this symbol's.
+    pub symbol: Option<String>,
+    /// Only of this status.
+    pub status: Option<String>,
+    /// Removed ones as well.
+    pub removed: bool,
+}
+
+impl Row {
+    fn read(row: &PgRow) -> sqlx::Result<Self> {
+        let Json(fields) = row.try_get("fields")?;
+        Ok(Self {
+            user: row.try_get("user_id")?,
+            strategy: row.try_get("strategy_id")?,
+            fields,
+            removed: row.try_get("removed")?,
+        })
+    }
+
+    /// Its key in Redis.
+    #[must_use]
+    pub fn key(&self) -> String {
+        StrategyKey { prefix: "", user: &self.user, strategy: &self.strategy }.hash()
+    }
+
+    /// A field's text; empty if absent.
+    #[must_use]
+    pub fn text(&self, name: &str) -> &str {
+        self.fields.get(name).map_or("", String::as_str)
+    }
+
+    /// Version of the last change applied.
+    #[must_use]
+    pub fn version(&self) -> i64 {
+        count(&self.fields, "version")
+    }
+
+    /// Entries so far.
+    #[must_use]
+    pub fn cycle(&self) -> i64 {
+        count(&self.fields, "cycle")
+    }
+
+    /// The state, by the rules.
+    ///
+    /// # Errors
+    /// The first field that does not parse.
+    pub fn state(&self) -> Result<Strategy, Refusal> {
+        state(&self.fields)
+    }
+}
+
+/// The state of a hash, by the rules.
+///
+/// # Errors
+/// The first field that does not parse.
+pub(crate) fn state(fields: &Fields) -> Result<Strategy, Refusal> {
+    Strategy::read(|name| fields.get(name).map(String::as_bytes))
+}
+
+/// A whole number in a hash; 0 if absent or malformed.
+pub(crate) fn count(fields: &Fields, name: &str) -> i64 {
+    fields.get(name).and_then(|text| parse_count(text.as_bytes())).unwrap_or(0)
+}
+
+impl Store {
+    /// One strategy, removed or not.
+    ///
+    /// # Errors
+    /// Of Postgres.
+    pub async fn get(&self, user: &str, strategy: &str) -> sqlx::Result<Option<Row>> {
+        let row = sqlx::query(
+            "SELECT user_id, strategy_id, fields, removed_at IS NOT NULL AS removed FROM strategies WHERE user_id = $1 AND strategy_id = $2",
+        )
+        .bind(user)
+        .bind(strategy)
+        .fetch_optional(self.pool())
+        .await?;
+        row.as_ref().map(Row::read).transpose()
+    }
+
+    /// A page of strategies by key, after `after`.
+    ///
+    /// # Errors
+    /// Of Postgres.
+    pub async fn page(&self, filter: &Filter, after: Option<(&str, &str)>, limit: i64) -> sqlx::Result<Vec<Row>> {
+        let (user, strategy) = after.unwrap_or_default();
+        let rows = sqlx::query(
+            "SELECT user_id, strategy_id, fields, removed_at IS NOT NULL AS removed FROM strategies
+             WHERE (removed_at IS NULL OR $1) AND ($2::TEXT IS NULL OR user_id = $2) AND ($3::TEXT IS NULL OR symbol = $3)
+               AND ($4::TEXT IS NULL OR status = $4) AND (user_id, strategy_id) > ($5, $6)
+             ORDER BY user_id, strategy_id LIMIT $7",
+        )
+        .bind(filter.removed)
+        .bind(&filter.user)
+        .bind(&filter.symbol)
+        .bind(&filter.status)
+        .bind(user)
+        .bind(strategy)
+        .bind(limit)
+        .fetch_all(self.pool())
+        .await?;
+        rows.iter().map(Row::read).collect()
+    }
+
+    /// Strategies that Redis has to know: RUNNING, or in the market in any status.
+    ///
+    /// # Errors
+    /// Of Postgres.
+    pub async fn page_live(&self, after: Option<(&str, &str)>, limit: i64) -> sqlx::Result<Vec<Row>> {
+        let (user, strategy) = after.unwrap_or_default();
+        let rows = sqlx::query(
+            "SELECT user_id, strategy_id, fields, FALSE AS removed FROM strategies
+             WHERE removed_at IS NULL AND (user_id, strategy_id) > ($1, $2)
+               AND (status = 'RUNNING' OR pending IS NOT NULL OR working IS NOT NULL OR position IN ('BOUGHT', 'SHORTED'))
+             ORDER BY user_id, strategy_id LIMIT $3",
+        )
+        .bind(user)
+        .bind(strategy)
+        .bind(limit)
+        .fetch_all(self.pool())
+        .await?;
+        rows.iter().map(Row::read).collect()
+    }
+
+    /// A new strategy, or one that comes back after it was removed. A row that is there is left alone.
+    ///
+    /// Answers whether it was written.
+    ///
+    /// # Errors
+    /// Of Postgres.
+    pub async fn insert(&self, row: &Row) -> sqlx::Result<bool> {
+        let done = sqlx::query(
+            "INSERT INTO strategies (user_id, strategy_id, fields) VALUES ($1, $2, $3)
+             ON CONFLICT (user_id, strategy_id) DO UPDATE SET fields = EXCLUDED.fields, removed_at = NULL
+             WHERE strategies.removed_at IS NOT NULL",
+        )
+        .bind(&row.user)
+        .bind(&row.strategy)
+        .bind(Json(&row.fields))
+        .execute(self.pool())
+        .await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// Writes the whole row, but only over the version it was judged by (`None`: over no row).
+    ///
+    /// Answers whether it was written.
+    ///
+    /// # Errors
+    /// Of Postgres.
+    pub async fn overwrite(&self, row: &Row, judged: Option<i64>) -> sqlx::Result<bool> {
+        let Some(version) = judged else { return self.insert(row).await };
+        let done = sqlx::query(
+            "UPDATE strategies SET fields = $3, removed_at = NULL WHERE user_id = $1 AND strategy_id = $2 AND version = $4",
+        )
+        .bind(&row.user)
+        .bind(&row.strategy)
+        .bind(Json(&row.fields))
+        .bind(version)
+        .execute(self.pool())
+        .await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    /// Marks a strategy as removed; answers whether it was there.
+    ///
+    /// # Errors
+    /// Of Postgres.
+    pub async fn remove(&self, user: &str, strategy: &str) -> sqlx::Result<bool> {
+        let done = sqlx::query(
+            "UPDATE strategies SET removed_at = now() WHERE user_id = $1 AND strategy_id = $2 AND removed_at IS NULL",
+        )
+        .bind(user)
+        .bind(strategy)
+        .execute(self.pool())
+        .await?;
+        Ok(done.rows_affected() > 0)
+    }
+}

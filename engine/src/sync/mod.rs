@@ -1,0 +1,245 @@
+//! The journal's way into Postgres.
+//!
+//! One engine at a time reads the journal: the one whose Postgres session holds an advisory lock, and all writing
+//! happens in that session. So an engine that was away for a while cannot write behind its successor's back.
+//! Entries are acknowledged after their transaction has committed; what a crash leaves unacknowledged comes again
+//! and changes nothing, because `strategy_events` knows every entry that was ever applied.
+
+mod apply;
+mod journal;
+
+pub(crate) use apply::raise_cycle;
+pub use journal::{Backlog, backlog, drained_to, last_id};
+
+use crate::failure::sentence;
+use crate::link::Link;
+use crate::store::{JournalEntry, Store};
+use color_eyre::Result;
+use color_eyre::eyre::eyre;
+use sqlx::PgConnection;
+use std::sync::Arc;
+use std::time::Duration;
+use strat_client::{JournalDelivery, JournalReader};
+use tokio::sync::{Notify, broadcast, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// Most entries in one transaction.
+const BATCH: usize = 500;
+/// Longest wait of a read in the server; short, so that a shutdown is noticed soon.
+const BLOCK: Duration = Duration::from_millis(500);
+/// Advisory lock of the one engine that reads the journal: "strat" in ASCII.
+const LEADER_LOCK: i64 = 0x73_74_72_61_74;
+/// Name in the consumer group. One for all engines, because only one of them reads at a time.
+const CONSUMER: &str = "postgres";
+/// Entries that a slow listener may fall behind before it has to look for itself.
+const FEED_CAPACITY: usize = 4_096;
+/// Time between two trims of the journal.
+const TRIM_EVERY: Duration = Duration::from_secs(10);
+/// Pauses after failures.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+
+/// How the sync is doing.
+#[derive(Debug, Clone, Default)]
+pub struct SyncStatus {
+    /// Whether this engine is the one that reads the journal.
+    pub leader: bool,
+    /// Entries applied.
+    pub applied: u64,
+    /// Entries put aside in `journal_rejects`.
+    pub rejected: u64,
+    /// What keeps it from working, if something does.
+    pub trouble: Option<String>,
+}
+
+/// What others see of the sync. Clones share it.
+#[derive(Clone)]
+pub struct SyncHandle {
+    status: Arc<watch::Sender<SyncStatus>>,
+    feed: broadcast::Sender<Arc<JournalEntry>>,
+    doubts: Arc<Notify>,
+}
+
+impl Default for SyncHandle {
+    fn default() -> Self {
+        Self { status: Arc::default(), feed: broadcast::Sender::new(FEED_CAPACITY), doubts: Arc::default() }
+    }
+}
+
+impl SyncHandle {
+    /// How it is doing.
+    #[must_use]
+    pub fn status(&self) -> SyncStatus {
+        self.status.borrow().clone()
+    }
+
+    /// Every entry, once it is in Postgres. Who falls behind gets `Lagged` and should look at everything again.
+    #[must_use]
+    pub fn subscribe(&self) -> broadcast::Receiver<Arc<JournalEntry>> {
+        self.feed.subscribe()
+    }
+
+    /// Waits for an entry after which a row needs a look at the hash itself.
+    pub async fn doubt(&self) {
+        self.doubts.notified().await;
+    }
+
+    /// Waits until everything that is in the journal now is in Postgres.
+    ///
+    /// # Errors
+    /// Where that takes longer than `patience`, or Redis does not answer.
+    pub async fn drained(&self, link: &Link, patience: Duration) -> Result<()> {
+        let mut connection = link.connection();
+        let until = Instant::now() + patience;
+        let target = last_id(&mut connection).await?;
+        let mut status = self.status.subscribe();
+        while !drained_to(&mut connection, &target).await? {
+            if Instant::now() >= until {
+                let trouble = status.borrow().trouble.clone().unwrap_or_else(|| "it is still at work".to_owned());
+                return Err(eyre!("the journal did not reach Postgres within {} s: {trouble}", patience.as_secs()));
+            }
+            // Another engine may be the one that reads, and says nothing here: hence the limit.
+            let _ = tokio::time::timeout(Duration::from_millis(50), status.changed()).await;
+        }
+        Ok(())
+    }
+
+    fn update(&self, change: impl FnOnce(&mut SyncStatus)) {
+        self.status.send_modify(change);
+    }
+}
+
+/// The sync itself.
+pub struct Sync {
+    link: Link,
+    store: Store,
+    handle: SyncHandle,
+}
+
+impl Sync {
+    /// A sync that has not started yet.
+    #[must_use]
+    pub fn new(link: Link, store: Store) -> Self {
+        Self { link, store, handle: SyncHandle::default() }
+    }
+
+    /// What others see of it.
+    #[must_use]
+    pub fn handle(&self) -> SyncHandle {
+        self.handle.clone()
+    }
+
+    /// Works until cancelled. Whatever fails, the journal keeps, and the work goes on when it can.
+    pub async fn run(self, cancel: CancellationToken) {
+        let mut wait = BACKOFF.0;
+        while !cancel.is_cancelled() {
+            let started = Instant::now();
+            let Err(error) = self.session(&cancel).await else { return };
+            let error = sentence(&error);
+            tracing::error!(error, "the journal is not reaching Postgres; it keeps its entries, trying again");
+            self.handle.update(|status| {
+                status.leader = false;
+                status.trouble = Some(error);
+            });
+            if started.elapsed() > BACKOFF.1 {
+                wait = BACKOFF.0;
+            }
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                () = tokio::time::sleep(wait) => wait = (wait * 2).min(BACKOFF.1),
+            }
+        }
+    }
+
+    async fn session(&self, cancel: &CancellationToken) -> Result<()> {
+        let mut journal = JournalReader::new(&self.link.connection(), "", CONSUMER, BLOCK)?;
+        journal.ensure_groups().await?;
+        // Detached: the lock ends with this session, and the pool must not hand it to anybody else.
+        let mut postgres = self.store.pool().acquire().await?.detach();
+        if !self.lead(&mut postgres, cancel).await? {
+            return Ok(());
+        }
+        tracing::info!("reading the journal");
+        self.handle.update(|status| {
+            status.leader = true;
+            status.trouble = None;
+        });
+        // What a predecessor, or this engine before a crash, left unacknowledged comes first, because it is older.
+        while !cancel.is_cancelled() {
+            let read = journal.claim(Duration::ZERO, BATCH).await?;
+            if read.is_empty() {
+                break;
+            }
+            self.take(&mut journal, &mut postgres, read).await?;
+        }
+        let mut trimmed = Instant::now();
+        while !cancel.is_cancelled() {
+            let read = journal.read(BATCH, BLOCK).await?;
+            if read.is_empty() {
+                // Notices in time that the session, and the lock with it, is gone.
+                sqlx::query("SELECT 1").execute(&mut postgres).await?;
+            } else {
+                self.take(&mut journal, &mut postgres, read).await?;
+            }
+            if trimmed.elapsed() >= TRIM_EVERY {
+                let gone = journal::trim(&mut self.link.connection()).await?;
+                tracing::debug!(gone, "trimmed the journal");
+                trimmed = Instant::now();
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the lock; false if cancelled meanwhile.
+    async fn lead(&self, postgres: &mut PgConnection, cancel: &CancellationToken) -> Result<bool> {
+        let mut told = false;
+        loop {
+            let locked: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
+                .bind(LEADER_LOCK)
+                .fetch_one(&mut *postgres)
+                .await?;
+            if locked {
+                return Ok(true);
+            }
+            if !told {
+                tracing::info!("another engine reads the journal; standing by");
+                self.handle.update(|status| status.trouble = None);
+                told = true;
+            }
+            tokio::select! {
+                () = cancel.cancelled() => return Ok(false),
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            }
+        }
+    }
+
+    async fn take(
+        &self,
+        journal: &mut JournalReader,
+        postgres: &mut PgConnection,
+        read: Vec<JournalDelivery>,
+    ) -> Result<()> {
+        let mut redis = self.link.connection();
+        let id =
+            |delivery: &JournalDelivery| delivery.as_ref().map_or_else(|bad| bad.id.clone(), |entry| entry.id.clone());
+        let ids: Vec<String> = read.iter().map(id).collect();
+        let outcome = apply::apply(postgres, &mut redis, read).await?;
+        journal.acknowledge(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+        self.handle.update(|status| {
+            status.applied += outcome.fresh.len() as u64;
+            status.rejected += outcome.rejected;
+            status.trouble = None;
+        });
+        for entry in outcome.fresh {
+            // Nobody listening is no error.
+            let _ = self.handle.feed.send(entry);
+        }
+        for (key, cycle) in outcome.lowered {
+            apply::raise_cycle(&mut redis, &key, cycle).await?;
+        }
+        if outcome.doubtful {
+            self.handle.doubts.notify_one();
+        }
+        Ok(())
+    }
+}
