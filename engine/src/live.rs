@@ -17,8 +17,19 @@ use tokio_util::sync::CancellationToken;
 /// Time between two status lines.
 const STATUS_EVERY: Duration = Duration::from_secs(10);
 /// Fields worth a place on the line when they change.
-const SHOWN: [&str; 9] =
-    ["symbol", "status", "position", "pending", "entry_price", "exit_price", "stop_loss", "take_profit", "error"];
+const SHOWN: [&str; 11] = [
+    "symbol",
+    "status",
+    "position",
+    "pending",
+    "entry_price",
+    "exit_price",
+    "stop_loss",
+    "take_profit",
+    "buy_at",
+    "sell_at",
+    "error",
+];
 
 /// Prints what happens.
 pub struct Live {
@@ -86,7 +97,8 @@ fn line(entry: &JournalEntry) -> String {
     }
     for name in SHOWN {
         if let Some(value) = entry.data.get(name).and_then(Value::as_str).filter(|value| !value.is_empty()) {
-            line += &format!("  {name} {}", printable(value));
+            let epoch_ms = value.parse().ok().filter(|_| name.ends_with("_at"));
+            line += &format!("  {name} {}", epoch_ms.map_or_else(|| printable(value), rfc3339));
         }
     }
     line

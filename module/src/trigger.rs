@@ -58,7 +58,7 @@ fn fire_one(ctx: &Context, db: i32, name: &str, tick: &Tick<'_>, armed_until_ms:
     let write = Write {
         key: &key,
         change,
-        version: strategy.version + 1,
+        version: strategy.next_version(),
         side: strategy.side,
         now_ms: tick.ts_ms,
         replaced: None,

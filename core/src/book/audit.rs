@@ -31,7 +31,7 @@ impl Book {
             triggers: self.triggers,
             times: self.partitions.values().map(|partition| partition.due.len()).sum(),
             invalid: self.invalid.len(),
-            symbols: self.symbols.iter().filter(|book| !book.slots.is_empty()).count(),
+            symbols: self.by_symbol.len(),
         }
     }
 
@@ -40,9 +40,9 @@ impl Book {
     pub fn heap_bytes(&self) -> usize {
         // A B-tree node of 11 places is about two thirds full.
         let tree = |entries: usize, size: usize| entries * size * 3 / 2;
-        let keys: usize = self.entries.iter().flatten().map(|entry| entry.key.len()).sum();
         let stats = self.stats();
-        keys + self.entries.capacity() * size_of::<Option<Entry>>()
+        self.key_bytes
+            + self.entries.capacity() * size_of::<Option<Entry>>()
             + self.by_key.capacity() * (size_of::<Slot>() + 1)
             + tree(stats.triggers, levels::LEVEL_BYTES)
             + tree(stats.times, size_of::<(i64, Slot)>())
@@ -63,6 +63,8 @@ impl Book {
         let entries = || self.entries.iter().flatten();
         expect("keys", self.by_key.len(), live);
         expect("slots", live + self.free.len(), self.entries.len());
+        expect("symbol places", self.by_symbol.len() + self.free_symbols.len(), self.symbols.len());
+        expect("key bytes", self.key_bytes, entries().map(|entry| entry.key.len()).sum());
         expect("running", self.running, entries().filter(|entry| entry.status == Status::Running).count());
         expect("triggers", self.triggers, entries().map(|entry| entry.arming.triggers()).sum());
         expect(

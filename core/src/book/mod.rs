@@ -65,6 +65,7 @@ struct SymbolBook {
 #[derive(Debug, Default)]
 struct Partition {
     due: BTreeSet<(i64, Slot)>,
+    strategies: usize,
 }
 
 /// The books of one database.
@@ -74,6 +75,8 @@ pub struct Book {
     free: Vec<Slot>,
     by_key: HashTable<Slot>,
     symbols: Vec<SymbolBook>,
+    /// Places in `symbols` without a strategy.
+    free_symbols: Vec<u32>,
     by_symbol: FxHashMap<Box<str>, u32>,
     by_user: FxHashMap<Box<str>, BTreeSet<Slot>>,
     partitions: FxHashMap<Box<str>, Partition>,
@@ -81,6 +84,7 @@ pub struct Book {
     invalid: BTreeMap<Box<str>, String>,
     running: usize,
     triggers: usize,
+    key_bytes: usize,
 }
 
 fn hash(key: &str) -> u64 {
@@ -245,6 +249,8 @@ impl Book {
         self.by_user.entry(user_index(key).into()).or_default().insert(slot);
         let partition = self.partitions.entry(key.prefix.into()).or_default();
         partition.due.extend(times(entry).map(|at| (at, slot)));
+        partition.strategies += 1;
+        self.key_bytes += entry.key.len();
     }
 
     fn unlink(&mut self, slot: Slot, key: &StrategyKey<'_>, entry: &Entry) {
@@ -254,8 +260,15 @@ impl Book {
         book.running -= running;
         book.falls.remove(entry.arming.fall, slot);
         book.rises.remove(entry.arming.rise, slot);
+        if book.slots.is_empty() {
+            // Dated symbols of options come and go for ever: their places are used again.
+            self.by_symbol.remove(&book.name);
+            *book = SymbolBook::default();
+            self.free_symbols.push(entry.symbol);
+        }
         self.running -= running;
         self.triggers -= entry.arming.triggers();
+        self.key_bytes -= entry.key.len();
         let user = user_index(key);
         if let Some(slots) = self.by_user.get_mut(user.as_str()) {
             slots.remove(&slot);
@@ -267,6 +280,10 @@ impl Book {
             for at in times(entry) {
                 partition.due.remove(&(at, slot));
             }
+            partition.strategies -= 1;
+            if partition.strategies == 0 {
+                self.partitions.remove(key.prefix);
+            }
         }
     }
 
@@ -275,8 +292,11 @@ impl Book {
         if let Some(index) = self.by_symbol.get(&name) {
             return *index;
         }
-        let index = u32::try_from(self.symbols.len()).unwrap_or(u32::MAX);
-        self.symbols.push(SymbolBook { name: name.clone(), ..SymbolBook::default() });
+        let index = self.free_symbols.pop().unwrap_or_else(|| {
+            self.symbols.push(SymbolBook::default());
+            u32::try_from(self.symbols.len() - 1).unwrap_or(u32::MAX)
+        });
+        self.symbols[index as usize].name.clone_from(&name);
         self.by_symbol.insert(name, index);
         index
     }

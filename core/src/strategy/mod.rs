@@ -209,7 +209,8 @@ impl Strategy {
             buy_at: reader.count("buy_at")?,
             sell_at: reader.count("sell_at")?,
             cycle: reader.count("cycle")?.unwrap_or(0).unsigned_abs(),
-            version: reader.count("version")?.unwrap_or(0).unsigned_abs(),
+            // Bounded like every count that a command takes, so that the next one can still be written.
+            version: reader.count("version")?.unwrap_or(0).min(field::COUNT_MAX).unsigned_abs(),
             updated_at: reader.count("updated_at")?.unwrap_or(0),
         })
     }
@@ -236,6 +237,12 @@ impl Strategy {
             Side::Long => self.sell_at,
             Side::Short => self.buy_at,
         }
+    }
+
+    /// The version that the next change leads to.
+    #[must_use]
+    pub const fn next_version(&self) -> u64 {
+        self.version + 1
     }
 
     /// Whether an entry is enqueued or works at the broker.

@@ -25,7 +25,7 @@ pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Ref
     effects::preflight(ctx, key.prefix)?;
     // A hash that does not parse can be deleted all the same.
     let (change, version) = match server::find_strategy(ctx, key.hash().as_bytes()) {
-        Found::Strategy(strategy) => (strategy.remove(), strategy.version + 1),
+        Found::Strategy(strategy) => (strategy.remove(), strategy.next_version()),
         _ => (Change::new(EventType::StrategyRemoved), 1),
     };
     effects::remove(ctx, &key, &change, version, wall_clock_ms());

@@ -53,7 +53,7 @@ fn handle(ctx: &Context, db: i32, name: &str, now_ms: i64) -> bool {
     let order = change.enqueue.is_some();
     effects::apply(
         ctx,
-        Write { key: &key, change, version: strategy.version + 1, side: strategy.side, now_ms, replaced: None },
+        Write { key: &key, change, version: strategy.next_version(), side: strategy.side, now_ms, replaced: None },
     );
     order
 }

@@ -34,7 +34,8 @@ pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Ref
         // Who holds an exit's lock may report the end of the entry that it had to settle; the lock stays.
         change.release_lock &= action == held.action;
         let now_ms = request.report.ts_ms;
-        let write = Write { key: &key, change, version: version + 1, side: strategy.side, now_ms, replaced: None };
+        let write =
+            Write { key: &key, change, version: strategy.next_version(), side: strategy.side, now_ms, replaced: None };
         version = effects::apply(ctx, write);
     }
     if let Some((stream, entry)) = request.ack {

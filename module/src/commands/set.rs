@@ -16,10 +16,12 @@ pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Ref
     let fields = args.pairs()?;
     let old = replaceable(ctx, &key)?;
     let now_ms = wall_clock_ms();
-    let (change, version) = Strategy::set(&SetInput { key, fields: &fields, old: old.as_ref(), now_ms })?;
     if nx && server::key_kind(ctx, &key.hash()) != server::KeyKind::Empty {
+        // The arguments are judged all the same; the one that stays is not.
+        Strategy::set(&SetInput { key, fields: &fields, old: None, now_ms })?;
         return Ok(RedisValue::Null);
     }
+    let (change, version) = Strategy::set(&SetInput { key, fields: &fields, old: old.as_ref(), now_ms })?;
     effects::preflight(ctx, key.prefix)?;
     let side = Strategy::read(|name| {
         change.fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_bytes())

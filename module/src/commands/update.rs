@@ -32,6 +32,7 @@ pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Ref
         return Ok(RedisValue::Integer(strategy.version.cast_signed()));
     };
     effects::preflight(ctx, key.prefix)?;
-    let write = Write { key: &key, change, version: strategy.version + 1, side: strategy.side, now_ms, replaced: None };
+    let write =
+        Write { key: &key, change, version: strategy.next_version(), side: strategy.side, now_ms, replaced: None };
     Ok(RedisValue::Integer(effects::apply(ctx, write).cast_signed()))
 }

@@ -74,9 +74,19 @@ pub(crate) fn store_price(ctx: &Context, key: &str, text: &RedisString, ttl_ms: 
 }
 
 /// The database that the context works on.
+///
+/// Asked of a key opened there, not of the context: inside MULTI, Valkey 9 answers `GetSelectedDb` with the
+/// transaction's database even in key events of another one (`move_to`, `copy_to`). The name is empty, so that no real
+/// key is touched.
 pub(crate) fn selected_db(ctx: &Context) -> i32 {
-    // SAFETY: the context is live.
-    unsafe { raw::RedisModule_GetSelectedDb.map_or(0, |get| get(ctx.ctx)) }
+    let open = OpenKey::write(ctx, b"");
+    // SAFETY: the context is live and the key, if there is one, is open.
+    unsafe {
+        match raw::RedisModule_GetDbIdFromModuleKey {
+            Some(db_of_key) if !open.0.is_null() => db_of_key(open.0),
+            _ => raw::RedisModule_GetSelectedDb.map_or(0, |get| get(ctx.ctx)),
+        }
+    }
 }
 
 fn select_db(ctx: &Context, db: i32) -> bool {

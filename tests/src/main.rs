@@ -1,0 +1,35 @@
+//! Integration tests: real `redis-server` with the module, real Postgres, the real engine.
+//!
+//! `servers/` holds the guards that start and stop them; every other folder or file is a topic.
+//! The module and the engine under test are the built ones (see [`servers::paths`]), so run
+//! `cargo build --release` first; `make test` does.
+//!
+//! | variable | meaning |
+//! |---|---|
+//! | `STRAT_MODULE`, `STRAT_ENGINE` | the module and the engine under test, instead of those in `target/` |
+//! | `REDIS_SERVER` | the server that most tests use, instead of the one in `PATH` |
+//! | `STRAT_REQUIRE_SERVERS=1` | what is missing (other servers, redis-py) fails instead of being skipped |
+//! | `STRAT_PYTHON` | a Python with redis-py, instead of `.run/venv` |
+//! | `STRAT_TEST_DATA` | folder of the real day of ticks, `../shared/data` of the checkout by default |
+//! | `STRAT_RANDOM_SEED`, `STRAT_CRASH_SEED`, `STRAT_ORACLE_SEED` | repeat a run; each prints its seed |
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+
+mod dump;
+mod resp;
+mod rng;
+mod servers;
+mod support;
+
+mod acl;
+mod bad_files;
+mod clients;
+mod commands;
+mod config;
+mod crash;
+mod health;
+mod life;
+mod oracle;
+mod random;
+mod refusals;
+mod smoke;
+mod transcript;

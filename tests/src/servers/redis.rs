@@ -1,0 +1,206 @@
+//! A private redis-server, with or without the module.
+
+use super::paths;
+use super::process::{Process, free_port, temp_dir};
+use crate::resp::{Conn, Value};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// Loading what a test writes takes milliseconds; this is for a machine that is busy.
+const READY_LIMIT: Duration = Duration::from_secs(30);
+
+/// How to start a server.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    /// The program.
+    pub(crate) server: PathBuf,
+    /// The module, if it is to be loaded.
+    pub(crate) module: Option<PathBuf>,
+    /// Also listen on a free TCP port of the loopback, for replication.
+    pub(crate) tcp: bool,
+    /// Further lines of redis.conf.
+    pub(crate) config: Vec<String>,
+}
+
+impl Options {
+    /// The machine's server with the module; nothing durable.
+    pub(crate) fn new() -> Self {
+        Self { module: Some(paths::module()), ..Self::plain() }
+    }
+
+    /// The machine's server without the module.
+    pub(crate) fn plain() -> Self {
+        Self { server: paths::redis_server(), module: None, tcp: false, config: vec!["save \"\"".into()] }
+    }
+
+    /// Adds a line of redis.conf.
+    pub(crate) fn config(mut self, line: &str) -> Self {
+        self.config.push(line.to_owned());
+        self
+    }
+
+    /// With an append-only file that loses nothing.
+    pub(crate) fn durable(self) -> Self {
+        self.config("appendonly yes").config("appendfsync always")
+    }
+
+    /// With a TCP port.
+    pub(crate) fn tcp(mut self) -> Self {
+        self.tcp = true;
+        self
+    }
+
+    /// Another program.
+    pub(crate) fn server(mut self, server: &Path) -> Self {
+        self.server = server.to_path_buf();
+        self
+    }
+}
+
+/// A running server in a folder of its own.
+pub(crate) struct Redis {
+    options: Options,
+    port: u16,
+    // Dropped in this order: first the process, then its folder.
+    process: Process,
+    dir: TempDir,
+}
+
+impl Redis {
+    /// The machine's server with the module.
+    pub(crate) fn start() -> Self {
+        Self::with(Options::new())
+    }
+
+    /// A server as asked for.
+    pub(crate) fn with(options: Options) -> Self {
+        let dir = temp_dir();
+        let (process, port) = launch(&options, dir.path());
+        Self { options, port, process, dir }
+    }
+
+    /// Its folder, with the RDB and AOF files.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Its Unix socket.
+    pub(crate) fn socket(&self) -> PathBuf {
+        socket(self.dir.path())
+    }
+
+    /// URL of its Unix socket.
+    pub(crate) fn url(&self) -> String {
+        format!("redis+unix://{}", self.socket().display())
+    }
+
+    /// Its TCP port; 0 where it has none.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A new connection.
+    pub(crate) fn conn(&self) -> Conn {
+        Conn::open(&self.socket()).unwrap_or_else(|error| panic!("cannot connect to {}: {error}", self.url()))
+    }
+
+    /// A new connection that speaks RESP3.
+    pub(crate) fn conn3(&self) -> Conn {
+        let mut conn = self.conn();
+        conn.run("HELLO 3");
+        conn
+    }
+
+    /// What it has logged.
+    pub(crate) fn log(&self) -> String {
+        self.process.output()
+    }
+
+    /// A field of INFO.
+    pub(crate) fn info(&self, section: &str, field: &str) -> String {
+        info_field(&mut self.conn(), section, field)
+    }
+
+    /// Changes the options for the next start.
+    pub(crate) fn set_options(&mut self, options: Options) {
+        self.options = options;
+    }
+
+    /// kill -9.
+    pub(crate) fn kill_9(&mut self) {
+        self.process.kill_9();
+    }
+
+    /// Ends it by `SHUTDOWN SAVE` or `SHUTDOWN NOSAVE`.
+    pub(crate) fn shutdown(&mut self, save: &str) {
+        // The connection closes instead of a reply.
+        let reply = self.conn().try_call(&["SHUTDOWN", save]);
+        assert!(reply.is_err(), "SHUTDOWN {save}: {reply:?}");
+        let status = self.process.wait(READY_LIMIT);
+        assert!(status.success(), "redis-server ended with {status}:\n{}", self.log());
+    }
+
+    /// Starts it again after a kill or a shutdown, with the data of its folder.
+    pub(crate) fn start_again(&mut self) {
+        assert!(self.process.ended().is_some(), "the server still runs");
+        (self.process, self.port) = launch(&self.options, self.dir.path());
+    }
+}
+
+/// A field of INFO, over a connection.
+pub(crate) fn info_field(conn: &mut Conn, section: &str, field: &str) -> String {
+    let text = conn.run(&format!("INFO {section}")).text();
+    let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    line.unwrap_or_else(|| panic!("INFO {section} has no {field}:\n{text}")).trim().to_owned()
+}
+
+fn socket(dir: &Path) -> PathBuf {
+    dir.join("redis.sock")
+}
+
+/// Starts a server and waits for its PONG. A port that somebody else took meanwhile is tried anew.
+fn launch(options: &Options, dir: &Path) -> (Process, u16) {
+    for _ in 0..5 {
+        let port = if options.tcp { free_port() } else { 0 };
+        let mut process = spawn(options, dir, port);
+        let answer = process_answers(&mut process, dir);
+        if answer.is_ok() {
+            return (process, port);
+        }
+        let output = process.output();
+        assert!(output.contains("Address already in use"), "redis-server does not start:\n{output}");
+    }
+    panic!("no free port in five tries");
+}
+
+fn spawn(options: &Options, dir: &Path, port: u16) -> Process {
+    let mut lines = vec![
+        format!("port {port}"),
+        "bind 127.0.0.1".to_owned(),
+        format!("unixsocket {}", socket(dir).display()),
+        format!("dir {}", dir.display()),
+        "enable-debug-command local".to_owned(),
+        // Replication in tests shall not wait for further replicas.
+        "repl-diskless-sync-delay 0".to_owned(),
+    ];
+    lines.extend(options.module.iter().map(|module| format!("loadmodule {}", module.display())));
+    lines.extend(options.config.iter().cloned());
+    let config = dir.join("redis.conf");
+    std::fs::write(&config, lines.join("\n")).unwrap();
+    let _ = std::fs::remove_file(socket(dir));
+    Process::start("redis-server", &options.server, &dir.join("redis.log"), None, |command| {
+        command.arg(&config);
+    })
+}
+
+/// `Err` where the process ended.
+fn process_answers(process: &mut Process, dir: &Path) -> Result<(), ()> {
+    let pong = || Conn::open(&socket(dir)).and_then(|mut conn| conn.try_call(&["PING"])).ok();
+    crate::support::until("redis-server answers PING", READY_LIMIT, || {
+        if process.ended().is_some() {
+            return Some(Err(()));
+        }
+        matches!(pong(), Some(Value::Status(text)) if text == "PONG").then_some(Ok(()))
+    })
+}
