@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 /// Longest turn.
 const TURN: Duration = Duration::from_millis(1);
+/// Wait before the next look while clients are paused, ms.
+const PAUSED_RETRY_MS: i64 = 10;
 
 /// One turn. Starts the timer again while there is work left.
 pub(crate) fn run(ctx: &Context) {
@@ -23,6 +25,10 @@ pub(crate) fn run(ctx: &Context) {
             state.repairs.clear();
             state.repair_in_hand = None;
         });
+        return;
+    }
+    if server::writes_are_paused() {
+        server::start_timer(ctx, PAUSED_RETRY_MS);
         return;
     }
     let deadline = Instant::now() + TURN;

@@ -2,6 +2,7 @@
 //! MULTI/EXEC for the AOF and the replicas. Everything was validated before; nothing here refuses.
 
 use crate::server::{self, KeyKind};
+use crate::state::Storm;
 use crate::{repair, settings, state};
 use redis_module::Context;
 use serde_json::Value;
@@ -26,6 +27,7 @@ pub(crate) struct Write<'a> {
 
 /// Refuses before the first write where a key that the change would touch holds another type.
 pub(crate) fn preflight(ctx: &Context, prefix: &str) -> Result<(), Refusal> {
+    check_partition(ctx, prefix)?;
     let streams = [key::journal(prefix), key::queue_orders(prefix), key::queue_exits(prefix)];
     let wrong = streams
         .iter()
@@ -44,38 +46,58 @@ pub(crate) fn preflight(ctx: &Context, prefix: &str) -> Result<(), Refusal> {
     })
 }
 
+/// Whether every key of a partition lives where its strategies live: in a cluster, only where they share a tag.
+pub(crate) fn is_local(ctx: &Context, prefix: &str) -> bool {
+    !prefix.is_empty() || !server::is_cluster(ctx)
+}
+
+/// Refuses keys without a tag in a cluster: their locks and queues would live on other nodes.
+pub(crate) fn check_partition(ctx: &Context, prefix: &str) -> Result<(), Refusal> {
+    if is_local(ctx, prefix) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        Code::BadField,
+        "in a cluster every key needs a {tag}: {tag}user:<user_id>:strategy:<strategy_id>",
+    ))
+}
+
 /// Writes a change. Answers its version.
-pub(crate) fn apply(ctx: &Context, write: Write<'_>) -> u64 {
+///
+/// # Errors
+/// The order could not be enqueued; nothing was written.
+pub(crate) fn apply(ctx: &Context, write: Write<'_>) -> Result<u64, Refusal> {
     let Write { key, mut change, version, side, now_ms, replaced } = write;
     change.fields.push(("version".to_owned(), version.to_string()));
     change.fields.push(("updated_at".to_owned(), now_ms.to_string()));
     let hash = key.hash();
+    // First: a stop marked as fired that is in no queue would be lost.
+    if let Some(order) = &change.enqueue {
+        enqueue(ctx, key, order, side, version)?;
+    }
     if let Some(obsolete) = replaced.as_ref().filter(|fields| !fields.is_empty()) {
         let args: Vec<&[u8]> = std::iter::once(hash.as_bytes()).chain(obsolete.iter().map(Vec::as_slice)).collect();
-        call(ctx, "HDEL", &args);
+        best_effort(call(ctx, "HDEL", &args));
     }
     let texts = change.fields.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
     let args: Vec<&[u8]> = std::iter::once(hash.as_bytes()).chain(texts).collect();
-    call(ctx, "HSET", &args);
+    best_effort(call(ctx, "HSET", &args));
     if replaced.is_some() {
         // A new strategy does not inherit the old one's time to live.
-        call(ctx, "PERSIST", &[hash.as_bytes()]);
+        best_effort(call(ctx, "PERSIST", &[hash.as_bytes()]));
     }
     repair::mend_all(ctx);
     journal(ctx, key, &change, version, now_ms, replaced.is_some());
-    if let Some(order) = &change.enqueue {
-        enqueue(ctx, key, order, side, version);
-    }
     if change.release_lock {
-        call(ctx, "DEL", &[key.lock().as_bytes()]);
+        best_effort(call(ctx, "DEL", &[key.lock().as_bytes()]));
     }
     publish(ctx, key, &change, now_ms);
-    version
+    Ok(version)
 }
 
 /// Deletes a strategy with everything that is its own.
 pub(crate) fn remove(ctx: &Context, key: &StrategyKey<'_>, change: &Change, version: u64, now_ms: i64) {
-    call(ctx, "DEL", &[key.hash().as_bytes(), key.lock().as_bytes()]);
+    best_effort(call(ctx, "DEL", &[key.hash().as_bytes(), key.lock().as_bytes()]));
     repair::mend_all(ctx);
     journal(ctx, key, change, version, now_ms, false);
     publish(ctx, key, change, now_ms);
@@ -102,10 +124,10 @@ fn journal(ctx: &Context, key: &StrategyKey<'_>, change: &Change, version: u64, 
     if replace {
         args.extend([journal_field::REPLACE.as_bytes(), b"1"]);
     }
-    call(ctx, "XADD", &args);
+    best_effort(call(ctx, "XADD", &args));
 }
 
-fn enqueue(ctx: &Context, key: &StrategyKey<'_>, order: &Enqueue, side: Side, version: u64) {
+fn enqueue(ctx: &Context, key: &StrategyKey<'_>, order: &Enqueue, side: Side, version: u64) -> Result<(), Refusal> {
     let stream = match order.action.leg(side) {
         Leg::Entry => key::queue_orders(key.prefix),
         Leg::Exit => key::queue_exits(key.prefix),
@@ -120,7 +142,7 @@ fn enqueue(ctx: &Context, key: &StrategyKey<'_>, order: &Enqueue, side: Side, ve
     ];
     let mut args: Vec<&[u8]> = vec![stream.as_bytes(), b"*"];
     args.extend(fields.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]));
-    call(ctx, "XADD", &args);
+    call(ctx, "XADD", &args)
 }
 
 fn publish(ctx: &Context, key: &StrategyKey<'_>, change: &Change, now_ms: i64) {
@@ -129,25 +151,32 @@ fn publish(ctx: &Context, key: &StrategyKey<'_>, change: &Change, now_ms: i64) {
     data.extend(change.context.clone());
     for kind in &change.publish {
         let event = Event::new(*kind, now_ms, key.strategy, data.clone()).to_json();
-        call(ctx, "PUBLISH", &[channel.as_bytes(), event.as_bytes()]);
+        best_effort(call(ctx, "PUBLISH", &[channel.as_bytes(), event.as_bytes()]));
     }
 }
 
-/// Keeps the extremes of a storm that one call could not drain.
-pub(crate) fn write_drain(ctx: &Context, name: &str, text: &str) {
-    call(ctx, "SET", &[name.as_bytes(), text.as_bytes()]);
+/// Keeps the storms of a symbol that are not drained yet; none deletes the key.
+pub(crate) fn write_storms(ctx: &Context, prefix: &str, symbol: &str, storms: &[Storm]) {
+    let name = key::drain(prefix, symbol);
+    if storms.is_empty() {
+        best_effort(call(ctx, "DEL", &[name.as_bytes()]));
+        return;
+    }
+    let text = storms.iter().map(Storm::text).collect::<Vec<_>>().join(";");
+    best_effort(call(ctx, "SET", &[name.as_bytes(), text.as_bytes()]));
 }
 
-/// A storm is drained.
-pub(crate) fn delete_drain(ctx: &Context, name: &str) {
-    call(ctx, "DEL", &[name.as_bytes()]);
-}
-
-/// One write. It was validated, so a refusal here is an internal error: counted and logged, never silent.
-pub(crate) fn call(ctx: &Context, command: &str, args: &[&[u8]]) {
-    if let Err(error) = server::write(ctx, command, args) {
+/// One write. It was validated, so a refusal by the server is an internal error: counted and logged.
+pub(crate) fn call(ctx: &Context, command: &str, args: &[&[u8]]) -> Result<(), Refusal> {
+    server::write(ctx, command, args).map(drop).map_err(|error| {
         state::with(|state| state.counters.write_errors += 1);
         let key = args.first().map_or_else(String::new, |key| String::from_utf8_lossy(key).into_owned());
         ctx.log_warning(&format!("{command} {key} failed: {error}"));
-    }
+        Refusal::new(Code::Err, format!("{command} {key} failed: {error}"))
+    })
+}
+
+/// Goes on after a write behind the first one: what can be mended later is not worth a half-written change.
+pub(crate) fn best_effort(written: Result<(), Refusal>) {
+    drop(written);
 }

@@ -2,8 +2,8 @@
 //! books derived again: a plain HSET, RENAME, RESTORE or a replica's stream all end here.
 
 use crate::server::{self, Found, KeyKind};
-use crate::settings;
 use crate::state::{self, Mend, SetRepair, Storm};
+use crate::{effects, settings};
 use redis_module::Context;
 use strat_core::StrategyKey;
 use strat_core::book::Moved;
@@ -18,10 +18,11 @@ pub(crate) enum Loading {
 }
 
 /// A key changed in some way.
-pub(crate) fn on_key(ctx: &Context, db: i32, key: &str) {
+pub(crate) fn on_key(ctx: &Context, key: &str) {
     if let Some(strategy) = StrategyKey::parse(key) {
-        follow_strategy(ctx, db, &strategy);
+        follow_strategy(ctx, server::selected_db(ctx), &strategy);
     } else if let Some((prefix, derived)) = key::parse_derived(key) {
+        let db = server::selected_db(ctx);
         match derived {
             DerivedKey::Active => set_changed(ctx, db, prefix, None),
             DerivedKey::SymbolSet(symbol) => set_changed(ctx, db, prefix, Some(symbol)),
@@ -58,7 +59,7 @@ pub(crate) fn follow_strategy(ctx: &Context, db: i32, key: &StrategyKey<'_>) {
 fn queue_mend(ctx: &Context, db: i32, key: &StrategyKey<'_>, moved: Moved) {
     let loading = state::with(|state| state.loading);
     // While loading, the sets come with the data; a replica gets them from its primary.
-    if loading || !server::is_primary(ctx) {
+    if loading || !server::is_primary(ctx) || !effects::is_local(ctx, key.prefix) {
         return;
     }
     let mend =
@@ -97,24 +98,26 @@ fn follow_drain(ctx: &Context, db: i32, prefix: &str, symbol: &str) {
         KeyKind::String => server::read(ctx, "GET", &[name.as_bytes()]).ok().and_then(server::Reply::into_bytes),
         _ => None,
     };
-    let storm = text.as_deref().and_then(parse_storm);
-    let at = (db, format!("{prefix}{symbol}"));
-    state::with(|state| match storm {
-        Some(storm) => state.storms.insert(at, storm),
-        None => state.storms.remove(&at),
-    });
-    if storm.is_some() {
+    let found = text.as_deref().and_then(parse_storms).unwrap_or_default();
+    let draining = !found.is_empty();
+    state::with(|state| state.follow_storms(db, format!("{prefix}{symbol}"), found));
+    if draining {
         server::start_timer(ctx, 1);
     }
 }
 
-/// `low high ts`.
-fn parse_storm(text: &[u8]) -> Option<Storm> {
-    let mut words = std::str::from_utf8(text).ok()?.split(' ');
+/// `low high ts`, one storm after another, separated by `;`.
+fn parse_storms(text: &[u8]) -> Option<Vec<Storm>> {
+    std::str::from_utf8(text).ok()?.split(';').map(parse_storm).collect()
+}
+
+fn parse_storm(text: &str) -> Option<Storm> {
+    let mut words = text.split(' ');
     let storm = Storm {
         low: words.next()?.parse().ok()?,
         high: words.next()?.parse().ok()?,
         ts_ms: words.next()?.parse().ok()?,
+        seq: u64::MAX,
     };
     words.next().is_none().then_some(storm)
 }
@@ -170,6 +173,7 @@ pub(crate) fn on_loading(ctx: &Context, phase: Loading) {
         Loading::Ended | Loading::Failed => {
             state::with(|state| {
                 state.loading = false;
+                state.date_storms();
                 if phase == Loading::Failed {
                     state.books.clear();
                     state.storms.clear();
@@ -224,21 +228,24 @@ fn take_over(ctx: &Context) {
 pub(crate) fn rebuild(ctx: &Context) {
     let started = std::time::Instant::now();
     state::with(|state| {
-        state.books.clear();
-        state.storms.clear();
+        state.forget_all();
+        state.writing_sets = false;
+        state.loading = true;
     });
     let databases: Vec<i32> = server::databases(ctx).collect();
     for db in databases {
         server::in_database(ctx, db, || {
             let ours = |name: &str| StrategyKey::parse(name).is_some() || key::parse_derived(name).is_some();
             for name in server::keys_of_database(ctx, ours) {
-                on_key(ctx, db, &name);
+                on_key(ctx, &name);
             }
         });
     }
     let stats = state::with(|state| {
         state.counters.rebuild_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         state.poisoned = false;
+        state.loading = false;
+        state.date_storms();
         state.new_epoch();
         state.books.values().map(|book| book.stats().strategies).sum::<usize>()
     });

@@ -42,6 +42,7 @@ handlers! {
 
 fn init(ctx: &Context, _args: &[RedisString]) -> Status {
     state::reset();
+    server::without_implicit_signals(ctx);
     server::register_info(ctx);
     server::describe_commands(ctx);
     let subscribed = server::subscribe(ctx);

@@ -52,8 +52,18 @@ pub(crate) enum Pass {
 pub(crate) struct Storm {
     pub(crate) low: strat_core::Price,
     pub(crate) high: strat_core::Price,
-    /// Strategies armed after this time are not touched.
+    /// When, for the journal.
     pub(crate) ts_ms: i64,
+    /// The book's sequence number then: what was armed later is not touched. Not in the key; after a load everything
+    /// that was loaded counts as armed before.
+    pub(crate) seq: u64,
+}
+
+impl Storm {
+    /// As it stands in the key.
+    pub(crate) fn text(&self) -> String {
+        format!("{} {} {}", self.low, self.high, self.ts_ms)
+    }
 }
 
 /// Totals since the start, for `INFO`.
@@ -78,8 +88,8 @@ pub(crate) struct State {
     pub(crate) repair_in_hand: Option<(SetRepair, Pass)>,
     /// The derived sets that exist, ours or not: what a promotion must check.
     pub(crate) known_sets: BTreeSet<SetRepair>,
-    /// By database and `{tag}symbol`.
-    pub(crate) storms: BTreeMap<(i32, String), Storm>,
+    /// By database and `{tag}symbol`, the oldest first.
+    pub(crate) storms: BTreeMap<(i32, String), Vec<Storm>>,
     pub(crate) counters: Counters,
     pub(crate) epoch: String,
     /// Last token's time and number, so that tokens rise.
@@ -122,6 +132,26 @@ impl State {
         let (ms, n) = self.last_token;
         self.last_token = if now_ms > ms { (now_ms, 0) } else { (ms, n + 1) };
         format!("{}-{}", self.last_token.0, self.last_token.1)
+    }
+
+    /// Takes over what a drain key says; a storm that is known keeps its place in the order of arming.
+    pub(crate) fn follow_storms(&mut self, db: i32, name: String, mut found: Vec<Storm>) {
+        let now = if self.loading { u64::MAX } else { self.book(db).seq() };
+        let known = self.storms.remove(&(db, name.clone())).unwrap_or_default();
+        for storm in &mut found {
+            storm.seq = known.iter().find(|old| old.text() == storm.text()).map_or(now, |old| old.seq);
+        }
+        if !found.is_empty() {
+            self.storms.insert((db, name), found);
+        }
+    }
+
+    /// Everything is loaded: what is armed from here on is later than the storms that came with the data.
+    pub(crate) fn date_storms(&mut self) {
+        for ((db, _), storms) in &mut self.storms {
+            let seq = self.books.get(db).map_or(0, Book::seq);
+            storms.iter_mut().for_each(|storm| storm.seq = storm.seq.min(seq));
+        }
     }
 
     /// Forgets what follows the keys of any database.

@@ -3,12 +3,14 @@
 use crate::effects::{self, Write};
 use crate::server::{self, Found};
 use crate::state::Storm;
-use crate::{keyspace, settings, state};
+use crate::{keyspace, state};
 use redis_module::Context;
-use strat_core::{Price, StrategyKey, key};
+use strat_core::{Price, Strategy, StrategyKey, key};
 
 /// Triggers fired in one slice of a drain, between two looks at the clock.
 const SLICE: usize = 16;
+/// Storms of one symbol kept apart; more are merged, which may fire more than was crossed, never less.
+const STORMS_MAX: usize = 16;
 
 /// A price of a symbol, as a tick gave it.
 pub(crate) struct Tick<'a> {
@@ -21,108 +23,95 @@ pub(crate) struct Tick<'a> {
     pub(crate) ts_ms: i64,
 }
 
-/// Fires what the tick crosses, at most `max-fired-per-call` triggers; the rest stays fired in principle: the
-/// extremes go into a durable key and the background jobs go on with them.
-pub(crate) fn fire(ctx: &Context, db: i32, tick: &Tick<'_>) -> usize {
-    let limit = usize::try_from(settings::MAX_FIRED_PER_CALL.get()).unwrap_or(usize::MAX);
+/// Fires what the tick crosses, at most `budget` triggers; the rest stays fired in principle: the extremes go into a
+/// durable key and the background jobs go on with them.
+pub(crate) fn fire(ctx: &Context, db: i32, tick: &Tick<'_>, budget: usize) -> usize {
     let mut keys = Vec::new();
-    state::with(|state| {
+    let seq = state::with(|state| {
         state.counters.ticks += 1;
-        state.book(db).crossed(tick.name, tick.price, limit + 1, &mut keys);
+        let book = state.book(db);
+        book.crossed(tick.name, tick.price, budget.saturating_add(1), &mut keys);
+        book.seq()
     });
     if keys.is_empty() {
         return 0;
     }
-    let more = keys.len() > limit;
-    let fired = keys.iter().take(limit).filter(|key| fire_one(ctx, db, key, tick, None)).count();
-    if more {
-        remember_storm(ctx, db, tick);
+    let fired = keys.iter().take(budget).filter(|key| fire_one(ctx, db, key, tick)).count();
+    if keys.len() > budget {
+        remember_storm(ctx, db, tick, seq);
     }
     fired
 }
 
 /// Fires one strategy if its hash agrees; puts the book right if it does not.
-fn fire_one(ctx: &Context, db: i32, name: &str, tick: &Tick<'_>, armed_until_ms: Option<i64>) -> bool {
+fn fire_one(ctx: &Context, db: i32, name: &str, tick: &Tick<'_>) -> bool {
     let Some(key) = StrategyKey::parse(name) else { return false };
-    let Found::Strategy(strategy) = server::find_strategy(ctx, name.as_bytes()) else {
-        stale(ctx, db, &key);
+    let strategy = match server::find_strategy(ctx, name.as_bytes()) {
+        Found::Strategy(strategy) => Some(strategy),
+        _ => None,
+    };
+    let change = strategy.as_ref().and_then(|strategy| strategy.fire(tick.price, tick.text, tick.ts_ms));
+    let (Some(strategy), Some(change)) = (&strategy, change) else {
+        check_stale(ctx, db, &key, strategy.as_deref());
         return false;
     };
-    if armed_until_ms.is_some_and(|until| strategy.updated_at > until) {
-        return false;
-    }
-    let Some(change) = strategy.fire(tick.price, tick.text, tick.ts_ms) else {
-        stale(ctx, db, &key);
-        return false;
-    };
-    let write = Write {
-        key: &key,
-        change,
-        version: strategy.next_version(),
-        side: strategy.side,
-        now_ms: tick.ts_ms,
-        replaced: None,
-    };
-    effects::apply(ctx, write);
-    state::with(|state| state.counters.fired += 1);
-    true
+    let (version, side, now_ms) = (strategy.next_version(), strategy.side, tick.ts_ms);
+    let written = effects::apply(ctx, Write { key: &key, change, version, side, now_ms, replaced: None });
+    state::with(|state| state.counters.fired += u64::from(written.is_ok()));
+    written.is_ok()
 }
 
-fn stale(ctx: &Context, db: i32, key: &StrategyKey<'_>) {
+/// A hit that the hash does not confirm. Both levels of one strategy may be crossed by one price: the first has fired
+/// it then, and the book knows.
+fn check_stale(ctx: &Context, db: i32, key: &StrategyKey<'_>, strategy: Option<&Strategy>) {
+    let known = state::with(|state| state.book(db).arming_of(&key.hash()).map(|(arming, ..)| arming));
+    if known == strategy.map(Strategy::arming) {
+        return;
+    }
     state::with(|state| state.counters.stale += 1);
     ctx.log_warning(&format!("the book was stale for {}: derived again", key.hash()));
     keyspace::follow_strategy(ctx, db, key);
 }
 
-fn remember_storm(ctx: &Context, db: i32, tick: &Tick<'_>) {
-    let known = state::with(|state| state.storms.get(&(db, tick.name.to_owned())).copied());
-    let storm = known.unwrap_or(Storm { low: tick.price, high: tick.price, ts_ms: tick.ts_ms });
-    let (low, high) = (storm.low.min(tick.price), storm.high.max(tick.price));
-    let ts_ms = storm.ts_ms.max(tick.ts_ms);
-    state::with(|state| state.counters.drains += 1);
-    effects::write_drain(ctx, &key::drain(tick.prefix, tick.symbol), &format!("{low} {high} {ts_ms}"));
-    server::start_timer(ctx, 1);
+/// Adds a tick to the symbol's storms: to the last one where nothing was armed since, else as one of its own.
+fn remember_storm(ctx: &Context, db: i32, tick: &Tick<'_>, seq: u64) {
+    let at = (db, tick.name.to_owned());
+    let mut storms = state::with(|state| {
+        state.counters.drains += 1;
+        state.storms.get(&at).cloned().unwrap_or_default()
+    });
+    let full = storms.len() >= STORMS_MAX;
+    match storms.last_mut().filter(|last| full || last.seq == seq) {
+        Some(last) => {
+            let (low, high) = (last.low.min(tick.price), last.high.max(tick.price));
+            *last = Storm { low, high, ts_ms: last.ts_ms.max(tick.ts_ms), seq };
+        }
+        None => storms.push(Storm { low: tick.price, high: tick.price, ts_ms: tick.ts_ms, seq }),
+    }
+    // Known before the key's own event comes, which keeps the places in the order of arming.
+    state::with(|state| state.storms.insert(at, storms.clone()));
+    effects::write_storms(ctx, tick.prefix, tick.symbol, &storms);
 }
 
-/// Goes on with one storm. Answers whether there is more to do.
+/// Goes on with one symbol's storms. Answers whether there is more to do.
 pub(crate) fn drain_slice(ctx: &Context) -> bool {
-    let first = state::with(|state| state.storms.iter().next().map(|(at, storm)| (at.clone(), *storm)));
-    let Some(((db, name), storm)) = first else { return false };
-    let over = server::in_database(ctx, db, || drain_some(ctx, db, &name, storm));
-    if over != Some(false) {
-        state::with(|state| state.storms.remove(&(db, name)));
-    }
+    let first = state::with(|state| state.storms.first_key_value().map(|(at, storms)| (at.clone(), storms.clone())));
+    let Some(((db, name), storms)) = first else { return false };
+    server::in_database(ctx, db, || drain_some(ctx, db, &name, &storms));
     state::with(|state| !state.storms.is_empty())
 }
 
-/// Fires a slice of a storm at its extremes. Answers whether the storm is over.
-fn drain_some(ctx: &Context, db: i32, name: &str, storm: Storm) -> bool {
-    let Some((prefix, symbol)) = key::split_tag(name) else { return true };
+/// Fires a slice of the oldest storm at its extremes, or ends it.
+fn drain_some(ctx: &Context, db: i32, name: &str, storms: &[Storm]) {
+    let (Some((prefix, symbol)), Some((storm, rest))) = (key::split_tag(name), storms.split_first()) else { return };
     for price in [storm.low, storm.high] {
         let text = price.to_string();
         let tick = Tick { name, prefix, symbol, price, text: &text, ts_ms: storm.ts_ms };
-        if !drain_price(ctx, db, &tick) {
-            return false;
-        }
-    }
-    effects::delete_drain(ctx, &key::drain(prefix, symbol));
-    true
-}
-
-/// Fires at most a slice at one extreme. Answers whether nothing is left there. What was armed after the storm stays
-/// in the book and is passed over, so the look goes deeper while it finds nothing else.
-fn drain_price(ctx: &Context, db: i32, tick: &Tick<'_>) -> bool {
-    let mut depth = 4 * SLICE;
-    loop {
         let mut keys = Vec::new();
-        state::with(|state| state.book(db).crossed(tick.name, tick.price, depth, &mut keys));
-        let fired = keys.iter().filter(|key| fire_one(ctx, db, key, tick, Some(tick.ts_ms))).take(SLICE).count();
-        if fired > 0 {
-            return false;
+        state::with(|state| state.book(db).crossed_until(name, price, storm.seq, SLICE, &mut keys));
+        if keys.iter().filter(|key| fire_one(ctx, db, key, &tick)).count() > 0 {
+            return;
         }
-        if keys.len() < depth {
-            return true;
-        }
-        depth *= 4;
     }
+    effects::write_storms(ctx, prefix, symbol, rest);
 }

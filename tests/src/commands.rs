@@ -1,8 +1,10 @@
 //! Every command's grammar and its replies, in both versions of the protocol.
 
 use crate::resp::{Conn, Value};
-use crate::servers::Redis;
+use crate::servers::{Options, Redis};
+use crate::support::until;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 const KEY: &str = "user:alice:strategy:s1";
 
@@ -290,4 +292,62 @@ fn options_may_be_written_in_small_letters() {
     assert_eq!(keys(&conn.run("strat.list user alice status RUNNING count 5")), set(&[KEY]));
     assert_eq!(conn.run("strat.slcheck IBM 5 ts 7"), Value::Int(0));
     assert_eq!(conn.run("strat.debug verify"), Value::Array(vec![]));
+}
+
+#[test]
+fn an_acknowledgement_of_another_strategys_entry_is_refused() {
+    let redis = Redis::start();
+    let mut conn = redis.conn();
+    for user in ["alice", "bob"] {
+        conn.run(&format!("STRAT.SET user:{user}:strategy:s symbol IBM quantity 1 position BOUGHT stop_loss 100"));
+    }
+    assert_eq!(conn.run("STRAT.SLCHECK IBM 99").int(), 2);
+    let token = conn.run("STRAT.LOCK user:alice:strategy:s STOPLOSS engine 5000").text();
+    let entries = conn.run("XRANGE queue:exits - +");
+    let id_of = |user: &str| {
+        let key = format!("user:{user}:strategy:s");
+        let found = entries.items().iter().find(|entry| entry.items()[1].texts().contains(&key));
+        found.unwrap_or_else(|| panic!("no entry of {user}")).items()[0].text()
+    };
+    let report =
+        |id: &str| format!("STRAT.REPORT user:alice:strategy:s {token} FILL CUMQTY 1 AVGPX 99 ACK queue:exits {id}");
+    assert_eq!(conn.code(&report(&id_of("bob"))), "BADFIELD");
+    assert_eq!(conn.run("HGET user:alice:strategy:s position").text(), "BOUGHT", "nothing was written");
+    assert_eq!(conn.run("XLEN queue:exits").int(), 2);
+    conn.run(&report(&id_of("alice")));
+    assert_eq!(conn.run("XRANGE queue:exits - +").items()[0].items()[0].text(), id_of("bob"));
+}
+
+#[test]
+fn a_strategy_whose_order_is_being_placed_keeps_what_the_order_says() {
+    let redis = Redis::start();
+    let mut conn = redis.conn();
+    conn.run(&format!("STRAT.SET {KEY} symbol IBM quantity 10"));
+    let token = conn.run(&format!("STRAT.LOCK {KEY} BUY engine 5000")).text();
+    assert_eq!(conn.code(&format!("STRAT.SET {KEY} symbol AIG quantity 1")), "BUSY");
+    assert_eq!(conn.code(&format!("STRAT.UPDATE {KEY} quantity 1")), "BUSY");
+    assert_eq!(conn.run(&format!("STRAT.UPDATE {KEY} stop_loss 90")), Value::Int(2), "levels may move");
+    assert_eq!(conn.run(&format!("STRAT.UPDATE {KEY} TOKEN {token} quantity 9")), Value::Int(3));
+}
+
+#[test]
+fn a_cluster_wants_tags() {
+    let redis = Redis::with(Options::new().tcp().config("cluster-enabled yes"));
+    let mut conn = redis.conn();
+    conn.run("CLUSTER ADDSLOTSRANGE 0 16383");
+    until("the cluster is up", Duration::from_secs(15), || {
+        conn.run("CLUSTER INFO").text().contains("cluster_state:ok").then_some(())
+    });
+    for command in [
+        format!("STRAT.SET {KEY} symbol IBM quantity 1"),
+        format!("STRAT.LOCK {KEY} BUY engine 5000"),
+        "STRAT.SLCHECK IBM 99".to_owned(),
+        "STRAT.DUE 1000".to_owned(),
+    ] {
+        assert_eq!(conn.code(&command), "BADFIELD", "{command}");
+    }
+    conn.run(&format!("STRAT.SET {{t}}{KEY} symbol IBM quantity 1 position BOUGHT stop_loss 100"));
+    assert_eq!(conn.run("STRAT.SLCHECK {t}IBM 99").int(), 1);
+    assert_eq!(conn.run("XLEN {t}queue:exits").int(), 1);
+    assert_eq!(conn.run("STRAT.DEBUG VERIFY"), Value::Array(vec![]));
 }

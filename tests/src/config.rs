@@ -1,9 +1,8 @@
 //! Settings, INFO, and loading and unloading the module while the server runs.
 
 use crate::resp::{Conn, Value};
-use crate::servers::redis::info_field;
 use crate::servers::{Options, Redis, paths};
-use crate::support::{now_ms, until};
+use crate::support::until;
 use std::time::Duration;
 
 const LIMIT: Duration = Duration::from_secs(15);
@@ -138,58 +137,6 @@ fn the_module_can_be_loaded_over_existing_hashes_and_unloaded() {
     assert_eq!(conn.run("STRAT.SLCHECK IBM 95").int(), 1);
     conn.run("SELECT 5");
     assert_eq!(conn.run("STRAT.LIST").items()[1].texts(), ["user:alice:strategy:s5"]);
-}
-
-const STORM: i64 = 300;
-
-/// A server with many stops at 100, of which one call fires few.
-fn storm() -> (Redis, Conn) {
-    let redis = Redis::with(Options::new().durable().config("strat.max-fired-per-call 5"));
-    let mut conn = redis.conn();
-    for number in 0..STORM {
-        conn.run(&format!("STRAT.SET user:u:strategy:{number} symbol IBM quantity 1 position BOUGHT stop_loss 100"));
-    }
-    (redis, conn)
-}
-
-fn wait_drained(conn: &mut Conn) {
-    until("the storm is over", LIMIT, || (conn.run("EXISTS drain:IBM").int() == 0).then_some(()));
-    assert_eq!(conn.run("XLEN queue:exits").int(), STORM, "each once");
-    verify(conn);
-}
-
-#[test]
-fn a_storm_is_fired_in_slices_and_a_rebound_saves_nobody() {
-    let (_redis, mut conn) = storm();
-    let ts_ms = now_ms();
-    until("the clock has gone on", LIMIT, || (now_ms() > ts_ms + 1).then_some(()));
-    // One transaction, so that no slice comes in between. What is armed after the storm is not touched by it.
-    conn.run("MULTI");
-    conn.run(&format!("STRAT.SLCHECK IBM 99 TS {ts_ms}"));
-    for command in [
-        "STRAT.SLCHECK IBM 150",
-        "EXISTS drain:IBM",
-        "XLEN queue:exits",
-        "STRAT.SET user:u:strategy:late symbol IBM quantity 1 position BOUGHT stop_loss 100",
-    ] {
-        conn.run(command);
-    }
-    let replies = conn.run("EXEC");
-    assert_eq!(replies, Value::Array([5, 0, 1, 5, 1].map(Value::Int).to_vec()));
-    wait_drained(&mut conn);
-    assert_eq!(conn.run("HGET user:u:strategy:late pending").text(), "");
-    assert_eq!(info_field(&mut conn, "strat", "strat_fired"), STORM.to_string());
-}
-
-#[test]
-fn a_storm_goes_on_after_a_kill() {
-    let (mut redis, mut conn) = storm();
-    conn.run("MULTI");
-    conn.run("STRAT.SLCHECK IBM 99");
-    conn.run("EXEC");
-    redis.kill_9();
-    redis.start_again();
-    wait_drained(&mut redis.conn());
 }
 
 #[test]

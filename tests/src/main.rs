@@ -32,4 +32,5 @@ mod oracle;
 mod random;
 mod refusals;
 mod smoke;
+mod storms;
 mod transcript;

@@ -46,7 +46,7 @@ impl Book {
             + self.by_key.capacity() * (size_of::<Slot>() + 1)
             + tree(stats.triggers, levels::LEVEL_BYTES)
             + tree(stats.times, size_of::<(i64, Slot)>())
-            + tree(2 * stats.strategies, size_of::<Slot>())
+            + tree(3 * stats.strategies, size_of::<Slot>())
             + self.symbols.capacity() * size_of::<SymbolBook>()
     }
 
@@ -64,6 +64,7 @@ impl Book {
         expect("keys", self.by_key.len(), live);
         expect("slots", live + self.free.len(), self.entries.len());
         expect("symbol places", self.by_symbol.len() + self.free_symbols.len(), self.symbols.len());
+        expect("partition members", self.partitions.values().map(|partition| partition.slots.len()).sum(), live);
         expect("key bytes", self.key_bytes, entries().map(|entry| entry.key.len()).sum());
         expect("running", self.running, entries().filter(|entry| entry.status == Status::Running).count());
         expect("triggers", self.triggers, entries().map(|entry| entry.arming.triggers()).sum());

@@ -66,11 +66,11 @@ impl<D: Direction> Levels<D> {
         }
     }
 
-    /// Slots whose level `price` crosses, first to fire first, at most `limit`.
-    pub(super) fn crossed(&self, price: Price, limit: usize) -> impl Iterator<Item = Slot> + '_ {
+    /// Slots whose level `price` crosses, first to fire first.
+    pub(super) fn crossed(&self, price: Price) -> impl Iterator<Item = Slot> + '_ {
         let rank = D::rank(price);
         let any = self.best <= rank;
-        let crossed = any.then(|| self.ranks.range(..=(rank, Slot::MAX)).take(limit));
+        let crossed = any.then(|| self.ranks.range(..=(rank, Slot::MAX)));
         crossed.into_iter().flatten().map(|(_, slot)| *slot)
     }
 

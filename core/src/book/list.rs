@@ -48,12 +48,10 @@ impl Book {
             (Some(None), _) | (_, Some(None)) => return Vec::new(),
             (Some(Some(users)), Some(Some(symbols))) if symbols.len() < users.len() => Some(symbols),
             (Some(index), _) | (None, Some(index)) => index,
-            (None, None) => None,
+            (None, None) => self.partitions.get(filter.prefix).map(|partition| &partition.slots),
         };
-        match index {
-            Some(slots) => slots.range((Bound::Included(from), Bound::Unbounded)).take(count).copied().collect(),
-            None => (from..Slot::try_from(self.entries.len()).unwrap_or(Slot::MAX)).take(count).collect(),
-        }
+        let from = (Bound::Included(from), Bound::Unbounded);
+        index.into_iter().flat_map(|slots| slots.range(from)).take(count).copied().collect()
     }
 
     fn matching(&self, slot: Slot, filter: &ListFilter<'_>) -> Option<&str> {

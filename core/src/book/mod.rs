@@ -47,6 +47,8 @@ struct Entry {
     symbol: u32,
     status: Status,
     arming: Arming,
+    /// The book's sequence number when the levels were armed as they are.
+    armed_seq: u64,
 }
 
 /// What is kept per `{tag}symbol`.
@@ -65,7 +67,10 @@ struct SymbolBook {
 #[derive(Debug, Default)]
 struct Partition {
     due: BTreeSet<(i64, Slot)>,
-    strategies: usize,
+    /// Every strategy of the tag.
+    slots: BTreeSet<Slot>,
+    /// Every symbol with a strategy.
+    symbols: BTreeSet<u32>,
 }
 
 /// The books of one database.
@@ -85,6 +90,8 @@ pub struct Book {
     running: usize,
     triggers: usize,
     key_bytes: usize,
+    /// Rises whenever a level is armed.
+    seq: u64,
 }
 
 fn hash(key: &str) -> u64 {
@@ -96,14 +103,16 @@ impl Book {
     pub fn put(&mut self, key: &StrategyKey<'_>, strategy: &Strategy) -> Moved {
         let name = key.hash();
         self.invalid.remove(name.as_str());
-        let before = self.take(&name);
+        let old = self.take(&name);
+        let before = old.as_ref().map_or_else(Membership::default, |(_, membership)| membership.clone());
         let symbol = self.symbol_index(key.prefix, &strategy.symbol);
         let arming = strategy.arming();
+        let armed_seq = self.armed_seq(old.map(|(entry, _)| entry), symbol, &arming);
         let slot = self.free.pop().unwrap_or_else(|| {
             self.entries.push(None);
             Slot::try_from(self.entries.len() - 1).unwrap_or(Slot::MAX)
         });
-        let entry = Entry { key: name.into(), symbol, status: strategy.status, arming };
+        let entry = Entry { key: name.into(), symbol, status: strategy.status, arming, armed_seq };
         self.link(slot, key, &entry);
         let after = self.membership(&entry);
         self.by_key.insert_unique(hash(&entry.key), slot, |slot| hash(key_at(&self.entries, *slot)));
@@ -111,11 +120,28 @@ impl Book {
         Moved { before, after }
     }
 
+    /// Levels that stay as they are were armed when they were; others are armed now.
+    fn armed_seq(&mut self, old: Option<Entry>, symbol: u32, arming: &Arming) -> u64 {
+        let levels = |arming: &Arming| (arming.fall, arming.rise);
+        if let Some(old) = old.filter(|old| old.symbol == symbol && levels(&old.arming) == levels(arming)) {
+            return old.armed_seq;
+        }
+        self.seq += u64::from(arming.triggers() > 0);
+        self.seq
+    }
+
+    /// Rises whenever a level is armed: what was armed later than a moment has a higher number than the book had then.
+    #[must_use]
+    pub const fn seq(&self) -> u64 {
+        self.seq
+    }
+
     /// Forgets the hash at `key`: it is gone or is no strategy any more.
     pub fn remove(&mut self, key: &StrategyKey<'_>) -> Moved {
         let name = key.hash();
         self.invalid.remove(name.as_str());
-        Moved { before: self.take(&name), after: Membership::default() }
+        let before = self.take(&name).map_or_else(Membership::default, |(_, membership)| membership);
+        Moved { before, after: Membership::default() }
     }
 
     /// Forgets the hash at `key` because it does not parse, and remembers why.
@@ -125,26 +151,21 @@ impl Book {
         moved
     }
 
-    /// Forgets everything.
-    pub fn clear(&mut self) {
-        *self = Self::default();
-    }
-
-    /// Whether nothing is in the book.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.by_key.is_empty() && self.invalid.is_empty()
-    }
-
     /// Keys of the strategies that `price` may fire, closest level first, at most `limit`, appended to `fired`.
     /// `symbol` carries the tag's prefix. Costs two comparisons where nothing is crossed.
     pub fn crossed(&self, symbol: &str, price: Price, limit: usize, fired: &mut Vec<Box<str>>) {
+        self.crossed_until(symbol, price, u64::MAX, limit, fired);
+    }
+
+    /// As [`Book::crossed`], passing over what was armed after the book's sequence number was `seq`.
+    pub fn crossed_until(&self, symbol: &str, price: Price, seq: u64, limit: usize, fired: &mut Vec<Box<str>>) {
         let Some(book) = self.by_symbol.get(symbol).map(|index| &self.symbols[*index as usize]) else {
             return;
         };
-        let mut take = |slot: Slot| fired.push(key_at(&self.entries, slot).into());
-        let taken = book.falls.crossed(price, limit).map(&mut take).count();
-        book.rises.crossed(price, limit - taken).for_each(take);
+        let entry = |slot: Slot| self.entries.get(slot as usize).and_then(Option::as_ref);
+        let crossed = book.falls.crossed(price).chain(book.rises.crossed(price)).filter_map(entry);
+        let in_time = crossed.filter(|entry| entry.armed_seq <= seq);
+        fired.extend(in_time.take(limit).map(|entry| entry.key.clone()));
     }
 
     /// Keys of the strategies of a partition whose time has come, earliest first, at most `limit`.
@@ -166,7 +187,8 @@ impl Book {
     /// The symbols of a partition with RUNNING strategies, and how many, in name order.
     #[must_use]
     pub fn symbols(&self, prefix: &str) -> BTreeMap<&str, usize> {
-        let running = self.symbols.iter().filter(|book| book.running > 0);
+        let indices = self.partitions.get(prefix).into_iter().flat_map(|partition| &partition.symbols);
+        let running = indices.map(|index| &self.symbols[*index as usize]).filter(|book| book.running > 0);
         running.filter_map(|book| strip(&book.name, prefix).map(|symbol| (symbol, book.running))).collect()
     }
 
@@ -198,11 +220,6 @@ impl Book {
         (page.keys.into_iter().map(Into::into).collect(), page.next)
     }
 
-    /// Hashes that do not parse, with the reason.
-    pub fn invalid(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.invalid.iter().map(|(key, reason)| (key.as_ref(), reason.as_str()))
-    }
-
     /// The arming that the book holds for `key`, to compare with the hash.
     #[must_use]
     pub fn arming_of(&self, key: &str) -> Option<(Arming, Status, &str)> {
@@ -219,22 +236,17 @@ impl Book {
         self.by_key.find(hash(key), |slot| key_at(&self.entries, *slot) == key).copied()
     }
 
-    /// Unlinks the entry of `key`, if there is one.
-    fn take(&mut self, key: &str) -> Membership {
+    /// Unlinks the entry of `key`, if there is one; answers it with its membership.
+    fn take(&mut self, key: &str) -> Option<(Entry, Membership)> {
         let found = self.by_key.find_entry(hash(key), |slot| key_at(&self.entries, *slot) == key);
-        let Ok(found) = found else {
-            return Membership::default();
-        };
-        let slot = found.remove().0;
-        let Some(entry) = self.entries[slot as usize].take() else {
-            return Membership::default();
-        };
+        let slot = found.ok()?.remove().0;
+        let entry = self.entries[slot as usize].take()?;
         let before = self.membership(&entry);
         if let Some(key) = StrategyKey::parse(&entry.key) {
             self.unlink(slot, &key, &entry);
         }
         self.free.push(slot);
-        before
+        Some((entry, before))
     }
 
     fn link(&mut self, slot: Slot, key: &StrategyKey<'_>, entry: &Entry) {
@@ -249,7 +261,8 @@ impl Book {
         self.by_user.entry(user_index(key).into()).or_default().insert(slot);
         let partition = self.partitions.entry(key.prefix.into()).or_default();
         partition.due.extend(times(entry).map(|at| (at, slot)));
-        partition.strategies += 1;
+        partition.slots.insert(slot);
+        partition.symbols.insert(entry.symbol);
         self.key_bytes += entry.key.len();
     }
 
@@ -260,7 +273,8 @@ impl Book {
         book.running -= running;
         book.falls.remove(entry.arming.fall, slot);
         book.rises.remove(entry.arming.rise, slot);
-        if book.slots.is_empty() {
+        let last_of_symbol = book.slots.is_empty();
+        if last_of_symbol {
             // Dated symbols of options come and go for ever: their places are used again.
             self.by_symbol.remove(&book.name);
             *book = SymbolBook::default();
@@ -280,8 +294,11 @@ impl Book {
             for at in times(entry) {
                 partition.due.remove(&(at, slot));
             }
-            partition.strategies -= 1;
-            if partition.strategies == 0 {
+            partition.slots.remove(&slot);
+            if last_of_symbol {
+                partition.symbols.remove(&entry.symbol);
+            }
+            if partition.slots.is_empty() {
                 self.partitions.remove(key.prefix);
             }
         }

@@ -231,13 +231,25 @@ fn a_cursor_beyond_the_end_gives_an_empty_page() {
 }
 
 #[test]
-fn a_cleared_book_is_empty() {
+fn what_was_armed_after_a_moment_can_be_passed_over() {
     let mut book = Book::default();
-    let fields = [("symbol", "A"), ("quantity", "1"), ("buy_at", "5")];
-    let get = |name: &str| fields.iter().find(|f| f.0 == name).map(|f| f.1.as_bytes());
-    book.put(&key(1), &Strategy::read(get).unwrap());
-    assert!(book.heap_bytes() > 0 && book.prefixes().eq(["{a}"]));
-    book.clear();
-    assert!(book.is_empty() && book.next_due("{a}").is_none());
-    assert_eq!(book.stats(), Stats::default());
+    let strategy = |stop: &str, note: &str| {
+        let fields = [("symbol", "X"), ("quantity", "1"), ("position", "BOUGHT"), ("stop_loss", stop), ("error", note)];
+        let value = |name: &str| fields.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_bytes());
+        Strategy::read(value).unwrap()
+    };
+    let (early, late) = ("user:u:strategy:early", "user:u:strategy:late");
+    book.put(&StrategyKey::parse(early).unwrap(), &strategy("95", ""));
+    let moment = book.seq();
+    book.put(&StrategyKey::parse(late).unwrap(), &strategy("95", ""));
+    let crossed = |book: &Book| {
+        let mut keys = Vec::new();
+        book.crossed_until("X", "90".parse().unwrap(), moment, 9, &mut keys);
+        keys.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(crossed(&book), [early]);
+    book.put(&StrategyKey::parse(early).unwrap(), &strategy("95", "a change that leaves the levels alone"));
+    assert_eq!(crossed(&book), [early]);
+    book.put(&StrategyKey::parse(early).unwrap(), &strategy("94", ""));
+    assert_eq!(crossed(&book), Vec::<String>::new(), "armed anew");
 }

@@ -5,7 +5,7 @@ use crate::effects;
 use crate::server::{self, Found, KeyKind, wall_clock_ms};
 use redis_module::{Context, RedisString, RedisValue};
 use strat_core::strategy::Change;
-use strat_core::{Code, EventType, Refusal};
+use strat_core::{EventType, Refusal};
 
 /// Deletes the hash, its places in the sets and its lock. Replies 1, or 0 where there was nothing.
 pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Refusal> {
@@ -15,12 +15,7 @@ pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Ref
     match server::key_kind(ctx, &key.hash()) {
         KeyKind::Empty => return Ok(RedisValue::Integer(0)),
         KeyKind::Hash => {}
-        _ => {
-            return Err(Refusal::new(
-                Code::WrongType,
-                format!("{} holds another type than a strategy's hash", key.hash()),
-            ));
-        }
+        _ => return Err(super::wrong_type(&key)),
     }
     effects::preflight(ctx, key.prefix)?;
     // A hash that does not parse can be deleted all the same.

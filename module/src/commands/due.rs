@@ -51,9 +51,7 @@ fn handle(ctx: &Context, db: i32, name: &str, now_ms: i64) -> bool {
         return false;
     };
     let order = change.enqueue.is_some();
-    effects::apply(
-        ctx,
-        Write { key: &key, change, version: strategy.next_version(), side: strategy.side, now_ms, replaced: None },
-    );
-    order
+    let (version, side) = (strategy.next_version(), strategy.side);
+    let written = effects::apply(ctx, Write { key: &key, change, version, side, now_ms, replaced: None });
+    order && written.is_ok()
 }

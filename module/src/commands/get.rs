@@ -3,7 +3,7 @@
 use crate::args::Args;
 use crate::server::{self, KeyKind, all_fields, reply_map};
 use redis_module::{Context, RedisString, RedisValue};
-use strat_core::{Code, Refusal};
+use strat_core::Refusal;
 
 /// Replies all fields as they were given; nil where there is no strategy.
 pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Refusal> {
@@ -13,7 +13,7 @@ pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Ref
     match server::key_kind(ctx, &key.hash()) {
         KeyKind::Empty => Ok(RedisValue::Null),
         KeyKind::Hash => Ok(reply_map(ctx, members(ctx, &key.hash()))),
-        _ => Err(Refusal::new(Code::WrongType, format!("{} holds another type than a strategy's hash", key.hash()))),
+        _ => Err(super::wrong_type(&key)),
     }
 }
 

@@ -27,6 +27,7 @@ pub(crate) fn lock(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Re
     let ttl_ms = args.count("ttl-ms", 1, TTL_MS_MAX)?;
     let epoch = if args.option("EPOCH") { Some(args.text()?) } else { None };
     args.end("key action owner ttl-ms [EPOCH e]")?;
+    effects::check_partition(ctx, key.prefix)?;
     check_epoch(epoch)?;
     let strategy = strategy_required(ctx, &key)?;
     let name = key.lock();
@@ -38,7 +39,7 @@ pub(crate) fn lock(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Re
     strategy.check_claim(action)?;
     let token = state::with(|state| state.next_token(wall_clock_ms()));
     let value = format!("{action} {owner} {token}");
-    effects::call(ctx, "SET", &[name.as_bytes(), value.as_bytes(), b"PX", ttl_ms.to_string().as_bytes()]);
+    effects::call(ctx, "SET", &[name.as_bytes(), value.as_bytes(), b"PX", ttl_ms.to_string().as_bytes()])?;
     Ok(RedisValue::BulkString(token))
 }
 
@@ -51,7 +52,7 @@ pub(crate) fn extend(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, 
     args.end("key token ttl-ms")?;
     let holds = held(ctx, &key).is_some_and(|held| held.token == token);
     if holds {
-        effects::call(ctx, "PEXPIRE", &[key.lock().as_bytes(), ttl_ms.to_string().as_bytes()]);
+        effects::call(ctx, "PEXPIRE", &[key.lock().as_bytes(), ttl_ms.to_string().as_bytes()])?;
     }
     Ok(RedisValue::Integer(i64::from(holds)))
 }
@@ -64,9 +65,14 @@ pub(crate) fn unlock(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, 
     args.end("key token")?;
     let holds = held(ctx, &key).is_some_and(|held| held.token == token);
     if holds {
-        effects::call(ctx, "DEL", &[key.lock().as_bytes()]);
+        effects::call(ctx, "DEL", &[key.lock().as_bytes()])?;
     }
     Ok(RedisValue::Integer(i64::from(holds)))
+}
+
+/// Whether somebody holds the lock.
+pub(super) fn is_held(ctx: &Context, key: &StrategyKey<'_>) -> bool {
+    held(ctx, key).is_some()
 }
 
 /// The lock, if the token holds it.

@@ -25,14 +25,17 @@ pub(crate) fn strategy_at(ctx: &Context, key: &StrategyKey<'_>) -> Result<Option
     match server::find_strategy(ctx, key.hash().as_bytes()) {
         Found::Nothing => Ok(None),
         Found::Strategy(strategy) => Ok(Some(*strategy)),
-        Found::WrongType => {
-            Err(Refusal::new(Code::WrongType, format!("{} holds another type than a strategy's hash", key.hash())))
-        }
+        Found::WrongType => Err(wrong_type(key)),
         Found::Invalid(reason) => Err(Refusal::new(
             Code::BadField,
             format!("the hash at {} does not parse, put it right with HSET or DEL: {reason}", key.hash()),
         )),
     }
+}
+
+/// The refusal of a key that holds another type.
+fn wrong_type(key: &StrategyKey<'_>) -> Refusal {
+    Refusal::new(Code::WrongType, format!("{} holds another type than a strategy's hash", key.hash()))
 }
 
 /// As [`strategy_at`], but absence is refused.

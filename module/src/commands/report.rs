@@ -3,9 +3,10 @@
 use super::{lock, strategy_required};
 use crate::args::Args;
 use crate::effects::{self, Write};
-use crate::server::wall_clock_ms;
+use crate::server::{self, Reply, wall_clock_ms};
 use crate::settings;
 use redis_module::{Context, RedisString, RedisValue};
+use strat_core::order::queue_field;
 use strat_core::refusal::shown;
 use strat_core::strategy::Report;
 use strat_core::{Action, Code, ExecType, Price, Quantity, Refusal, StrategyKey, key};
@@ -28,6 +29,9 @@ pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Ref
     let held = lock::check_token(ctx, &key, token)?;
     let action = request.action.unwrap_or(held.action);
     effects::preflight(ctx, key.prefix)?;
+    if let Some((stream, entry)) = request.ack {
+        check_entry(ctx, &key, stream, entry)?;
+    }
     let change = strategy.report(action, &request.report, settings::backoff())?;
     let mut version = strategy.version;
     if let Some(mut change) = change {
@@ -36,13 +40,30 @@ pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Ref
         let now_ms = request.report.ts_ms;
         let write =
             Write { key: &key, change, version: strategy.next_version(), side: strategy.side, now_ms, replaced: None };
-        version = effects::apply(ctx, write);
+        version = effects::apply(ctx, write)?;
     }
     if let Some((stream, entry)) = request.ack {
-        effects::call(ctx, "XACK", &[stream.as_bytes(), GROUP, entry.as_bytes()]);
-        effects::call(ctx, "XDEL", &[stream.as_bytes(), entry.as_bytes()]);
+        effects::best_effort(effects::call(ctx, "XACK", &[stream.as_bytes(), GROUP, entry.as_bytes()]));
+        effects::best_effort(effects::call(ctx, "XDEL", &[stream.as_bytes(), entry.as_bytes()]));
     }
     Ok(RedisValue::Integer(version.cast_signed()))
+}
+
+/// An entry of another strategy must not go: its order would be lost. One that is gone already is a repeat.
+fn check_entry(ctx: &Context, key: &StrategyKey<'_>, stream: &str, entry: &str) -> Result<(), Refusal> {
+    let range = server::read(ctx, "XRANGE", &[stream.as_bytes(), entry.as_bytes(), entry.as_bytes()]);
+    let found = range.map_or_else(|_| Vec::new(), Reply::into_array).into_iter().next();
+    let fields = found.and_then(|found| found.into_array().into_iter().nth(1)).map_or_else(Vec::new, Reply::into_array);
+    let mut texts = fields.into_iter().filter_map(Reply::into_bytes);
+    while let (Some(name), Some(value)) = (texts.next(), texts.next()) {
+        if name == queue_field::KEY.as_bytes() && value != key.hash().as_bytes() {
+            return Err(Refusal::new(
+                Code::BadField,
+                format!("ACK entry {entry} of {stream} belongs to {}", shown(&value)),
+            ));
+        }
+    }
+    Ok(())
 }
 
 struct Request<'a> {

@@ -1,12 +1,12 @@
 //! `STRAT.SET key [NX] field value [field value ...]`
 
-use super::strategy_at;
+use super::{lock, strategy_at};
 use crate::args::Args;
 use crate::effects::{self, Write};
 use crate::server::{self, Found, wall_clock_ms};
 use redis_module::{Context, RedisString, RedisValue};
 use strat_core::strategy::SetInput;
-use strat_core::{Refusal, Strategy, StrategyKey};
+use strat_core::{Code, Refusal, Strategy, StrategyKey};
 
 /// Creates a strategy, or replaces an idle one. Replies its version; nil with `NX` where one exists.
 pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Refusal> {
@@ -22,6 +22,12 @@ pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Ref
         return Ok(RedisValue::Null);
     }
     let (change, version) = Strategy::set(&SetInput { key, fields: &fields, old: old.as_ref(), now_ms })?;
+    if old.is_some() && lock::is_held(ctx, &key) {
+        return Err(Refusal::new(
+            Code::Busy,
+            "an order is being placed for the strategy: try again when its lock is free",
+        ));
+    }
     effects::preflight(ctx, key.prefix)?;
     let side = Strategy::read(|name| {
         change.fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_bytes())
@@ -34,7 +40,7 @@ pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Ref
         .filter(|name| name != b"version" && name != b"updated_at")
         .collect();
     let write = Write { key: &key, change, version, side, now_ms, replaced: Some(obsolete) };
-    Ok(RedisValue::Integer(effects::apply(ctx, write).cast_signed()))
+    Ok(RedisValue::Integer(effects::apply(ctx, write)?.cast_signed()))
 }
 
 /// What stands at the key. A hash that does not parse may be replaced: that is one way to put it right.

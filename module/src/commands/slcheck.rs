@@ -3,7 +3,7 @@
 use crate::args::Args;
 use crate::effects;
 use crate::server::{selected_db, store_price, wall_clock_ms};
-use crate::settings::PRICE_TTL_MS;
+use crate::settings::{MAX_FIRED_PER_CALL, PRICE_TTL_MS};
 use crate::trigger::{self, Tick};
 use redis_module::{Context, RedisString, RedisValue};
 use strat_core::refusal::shown;
@@ -20,6 +20,7 @@ pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Ref
     // One tag for all symbols of a call, so one look at its keys is enough.
     effects::preflight(ctx, ticks[0].prefix)?;
     let ttl_ms = PRICE_TTL_MS.get();
+    let limit = usize::try_from(MAX_FIRED_PER_CALL.get()).unwrap_or(usize::MAX);
     let mut fired = 0;
     for tick in ticks {
         store_price(ctx, &key::price(tick.prefix, tick.symbol), tick.argument, ttl_ms);
@@ -31,7 +32,7 @@ pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Ref
             text: tick.text,
             ts_ms,
         };
-        fired += trigger::fire(ctx, db, &tick);
+        fired += trigger::fire(ctx, db, &tick, limit - fired);
     }
     Ok(RedisValue::Integer(i64::try_from(fired).unwrap_or(i64::MAX)))
 }

@@ -31,8 +31,15 @@ pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Ref
     let Some(change) = strategy.update(&fields, value_of, now_ms)? else {
         return Ok(RedisValue::Integer(strategy.version.cast_signed()));
     };
+    let decides_order = |name: &str| ["symbol", "side", "quantity", "cycle"].contains(&name);
+    if token.is_none() && change.fields.iter().any(|(name, _)| decides_order(name)) && lock::is_held(ctx, &key) {
+        return Err(Refusal::new(
+            Code::Busy,
+            "an order is being placed for the strategy: give its TOKEN or try again later",
+        ));
+    }
     effects::preflight(ctx, key.prefix)?;
     let write =
         Write { key: &key, change, version: strategy.next_version(), side: strategy.side, now_ms, replaced: None };
-    Ok(RedisValue::Integer(effects::apply(ctx, write).cast_signed()))
+    Ok(RedisValue::Integer(effects::apply(ctx, write)?.cast_signed()))
 }

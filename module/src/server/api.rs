@@ -1,6 +1,6 @@
 //! Small wrappers: databases, key types, flags, the price of a symbol.
 
-use redis_module::{Context, ContextFlags, KeyMode, KeysCursor, RedisString, raw};
+use redis_module::{Context, ContextFlags, KeyMode, KeysCursor, ModuleOptions, RedisString, raw};
 use std::cell::RefCell;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -68,9 +68,33 @@ pub(crate) fn key_kind(ctx: &Context, key: &str) -> KeyKind {
 
 /// Stores a price with its time to live. Not replicated and without a keyspace event: ticks cost no AOF bytes.
 pub(crate) fn store_price(ctx: &Context, key: &str, text: &RedisString, ttl_ms: i64) {
-    let key = OpenKey::write(ctx, key.as_bytes());
-    raw::string_set(key.raw(), text.inner);
-    raw::set_expire(key.raw(), ttl_ms);
+    let open = OpenKey::write(ctx, key.as_bytes());
+    raw::string_set(open.raw(), text.inner);
+    raw::set_expire(open.raw(), ttl_ms);
+    let name = RedisString::create_from_slice(ctx.ctx, key.as_bytes());
+    // SAFETY: context and name are live. Implicit signals are off for the module, see `without_implicit_signals`.
+    unsafe {
+        if let Some(signal) = raw::RedisModule_SignalModifiedKey {
+            signal(ctx.ctx, name.inner);
+        }
+    }
+}
+
+/// Opening a key for writing does not by itself tell those who watch it that it changed.
+pub(crate) fn without_implicit_signals(ctx: &Context) {
+    ctx.set_module_options(ModuleOptions::NO_IMPLICIT_SIGNAL_MODIFIED);
+}
+
+/// Whether nothing may be replicated now: clients are paused, for a failover or by hand. Redis aborts on a replicated
+/// write then.
+pub(crate) fn writes_are_paused() -> bool {
+    // SAFETY: the function takes no arguments and only looks at the server's state.
+    unsafe { raw::RedisModule_AvoidReplicaTraffic.is_some_and(|avoid| avoid() != 0) }
+}
+
+/// Whether the server is part of a cluster.
+pub(crate) fn is_cluster(ctx: &Context) -> bool {
+    ctx.get_flags().contains(ContextFlags::CLUSTER)
 }
 
 /// The database that the context works on.

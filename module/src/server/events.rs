@@ -34,7 +34,7 @@ extern "C" fn on_key(
     let ctx = Context::new(ctx);
     super::shielded(&ctx, "a key event", || {
         if let Ok(key) = std::str::from_utf8(RedisString::string_as_slice(key)) {
-            keyspace::on_key(&ctx, super::selected_db(&ctx), key);
+            keyspace::on_key(&ctx, key);
         }
     });
     0

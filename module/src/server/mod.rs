@@ -15,7 +15,8 @@ mod timer;
 
 pub(crate) use acl::may_read;
 pub(crate) use api::{
-    KeyKind, databases, in_database, is_primary, key_kind, keys_of_database, selected_db, store_price, wall_clock_ms,
+    KeyKind, databases, in_database, is_cluster, is_primary, key_kind, keys_of_database, selected_db, store_price,
+    wall_clock_ms, without_implicit_signals, writes_are_paused,
 };
 pub(crate) use call::{Reply, read, write};
 pub(crate) use docs::describe_commands;
