@@ -38,7 +38,8 @@ impl Strategy {
         if let Some((at, _)) = self.retry().filter(|_| held) {
             return Some(at);
         }
-        self.exit_at().filter(|_| running && (held || self.position == Position::None))
+        let may_fill = self.position == Position::None || self.working_entry().is_some();
+        self.exit_at().filter(|_| running && (held || may_fill))
     }
 
     /// The exit that waits to be tried again, and from when on.

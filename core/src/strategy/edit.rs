@@ -1,6 +1,6 @@
 //! A user creates, replaces, changes or stops a strategy.
 
-use super::{Change, Fields, Position, Status, Strategy};
+use super::{Change, Fields, Position, Salvaged, Status, Strategy};
 use crate::decimal::Quantity;
 use crate::event::EventType;
 use crate::field::{self, OnStop, Writer};
@@ -21,8 +21,27 @@ pub struct SetInput<'a> {
     pub fields: &'a [(&'a [u8], &'a [u8])],
     /// What stands there now.
     pub old: Option<&'a Strategy>,
+    /// What could be told of it where it does not parse; `old` is `None` then.
+    pub salvaged: Option<Salvaged>,
     /// Epoch ms.
     pub now_ms: i64,
+}
+
+impl SetInput<'_> {
+    /// What counting goes on from. Only what is idle is replaced.
+    fn before(&self) -> Result<Option<Salvaged>, Refusal> {
+        let why = match (self.old, self.salvaged) {
+            (Some(old), _) if !old.is_idle() => {
+                "the strategy has an open position or an order in flight: stop it first".to_owned()
+            }
+            (None, Some(salvaged)) if !salvaged.idle => format!(
+                "the hash at {} does not parse and may be in the market: put the field right with HSET, or DEL it",
+                self.key.hash()
+            ),
+            (old, salvaged) => return Ok(old.map(Salvaged::from).or(salvaged)),
+        };
+        Err(Refusal::new(Code::Busy, why))
+    }
 }
 
 impl Strategy {
@@ -33,14 +52,9 @@ impl Strategy {
     /// Returns the version to write with it.
     ///
     /// # Errors
-    /// `BUSY` where the old one is not idle, else the refusal of the first bad field.
+    /// `BUSY` where the old one is not idle, or may not be, else the refusal of the first bad field.
     pub fn set(input: &SetInput<'_>) -> Result<(Change, u64), Refusal> {
-        if input.old.is_some_and(|old| !old.is_idle()) {
-            return Err(Refusal::new(
-                Code::Busy,
-                "the strategy has an open position or an order in flight: stop it first",
-            ));
-        }
+        let old = input.before()?;
         let mut fields = checked_fields(input.fields)?;
         for (name, value) in [("id", input.key.strategy), ("user_id", input.key.user)] {
             put(&mut fields, name, value.to_owned());
@@ -52,13 +66,17 @@ impl Strategy {
         }
         let new = Self::of_fields(&fields)?;
         new.check_side()?;
-        let cycle = match input.old {
+        let cycle = match old {
             // An adopted position is a cycle of its own: in the old one the exit's order id is used up.
             Some(old) if new.position.is_open() => new.cycle.max(old.cycle + 1),
             old => new.cycle.max(old.map_or(0, |old| old.cycle)),
         };
         put(&mut fields, "cycle", cycle.to_string());
-        let version = new.version.max(input.old.map_or(0, |old| old.version)) + 1;
+        // Written down, so that another quantity later does not change what is held.
+        if new.position.is_open() && is_empty(value_of(&fields, "filled_quantity")) {
+            put(&mut fields, "filled_quantity", new.filled.to_string());
+        }
+        let version = new.version.max(old.map_or(0, |old| old.version)) + 1;
         fields.retain(|(name, _)| name != "version" && name != "updated_at");
         let running = new.status == Status::Running;
         let mut change = Change::new(if running { EventType::StrategyStarted } else { EventType::StrategyUpdated });
@@ -87,16 +105,23 @@ impl Strategy {
         {
             return Err(Refusal::new(Code::BadField, format!("{name} is kept by the server and cannot be updated")));
         }
-        let changed: Fields = given
+        let mut changed: Fields = given
             .into_iter()
             .filter(|(name, value)| current(name).unwrap_or_default() != value.as_bytes() || current(name).is_none())
             .collect();
         if changed.is_empty() {
             return Ok(None);
         }
-        let after = Self::read(|name| value_of(&changed, name).map(str::as_bytes).or_else(|| current(name)))?;
+        let held = current("filled_quantity").is_some_and(|filled| !filled.is_empty());
+        if self.position.is_open() && value_of(&changed, "quantity").is_some() && !held {
+            self.keep_held(&mut changed);
+        }
+        let read =
+            |changed: &Fields| Self::read(|name| value_of(changed, name).map(str::as_bytes).or_else(|| current(name)));
+        let after = read(&changed)?;
         self.check_update(&after)?;
         let changed = self.adopted(changed, &after);
+        let after = read(&changed)?;
         let kind = match (self.status, after.status) {
             (before, now) if before == now => EventType::StrategyUpdated,
             (_, Status::Running) => EventType::StrategyStarted,
@@ -161,10 +186,17 @@ impl Strategy {
                 changed.push((name.to_owned(), value.to_string()));
             }
         }
-        if value_of(&changed, "filled_quantity").is_none() {
-            changed.push(("filled_quantity".to_owned(), after.quantity.to_string()));
+        if is_empty(value_of(&changed, "filled_quantity")) {
+            put(&mut changed, "filled_quantity", after.quantity.to_string());
         }
         changed
+    }
+
+    /// A position that somebody wrote by hand counts as filled by `quantity`: it still does when that changes.
+    fn keep_held(&self, changed: &mut Fields) {
+        if is_empty(value_of(changed, "filled_quantity")) {
+            put(changed, "filled_quantity", self.filled.to_string());
+        }
     }
 
     /// What stopping does to orders in flight and to an open position.
@@ -205,6 +237,10 @@ impl Strategy {
 
 fn value_of<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {
     fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+}
+
+fn is_empty(value: Option<&str>) -> bool {
+    value.is_none_or(str::is_empty)
 }
 
 fn put(fields: &mut Fields, name: &str, value: String) {

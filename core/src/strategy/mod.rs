@@ -9,11 +9,13 @@ mod due;
 mod edit;
 mod fire;
 mod report;
+mod salvage;
 
 pub use arming::Arming;
 pub use change::{Change, Enqueue, Fields};
 pub use edit::{DEFAULTS, SetInput};
 pub use report::{Backoff, Report};
+pub use salvage::Salvaged;
 
 use crate::decimal::{Price, Quantity};
 use crate::field::{self, OnStop};
@@ -178,9 +180,7 @@ impl Strategy {
         let reader = Reader { get };
         let symbol = reader.text("symbol")?.unwrap_or_default().to_owned();
         check_symbol(&symbol)?;
-        let quantity = reader
-            .parsed("quantity", Code::BadField, |v| Quantity::parse_positive(v).ok())?
-            .ok_or_else(|| Refusal::new(Code::BadField, "quantity is missing"))?;
+        let quantity = reader.entry_quantity()?.ok_or_else(|| Refusal::new(Code::BadField, "quantity is missing"))?;
         let position = reader.word("position", Position::parse)?.unwrap_or(Position::None);
         let filled = reader.quantity("filled_quantity")?;
         // Somebody who writes position BOUGHT by hand means the whole quantity.
@@ -203,14 +203,13 @@ impl Strategy {
                 reader.price("prior_exit_price")?.unwrap_or_default(),
             ),
             exit_price: reader.price("exit_price")?,
-            attempt: reader.count("attempt")?.unwrap_or(0).unsigned_abs(),
+            attempt: reader.bounded("attempt")?,
             retry_at: reader.count("retry_at")?,
             retry_action: reader.word("retry_action", Action::parse)?,
             buy_at: reader.count("buy_at")?,
             sell_at: reader.count("sell_at")?,
-            cycle: reader.count("cycle")?.unwrap_or(0).unsigned_abs(),
-            // Bounded like every count that a command takes, so that the next one can still be written.
-            version: reader.count("version")?.unwrap_or(0).min(field::COUNT_MAX).unsigned_abs(),
+            cycle: reader.bounded("cycle")?,
+            version: reader.bounded("version")?,
             updated_at: reader.count("updated_at")?.unwrap_or(0),
         })
     }
@@ -249,6 +248,11 @@ impl Strategy {
     #[must_use]
     pub fn entry_in_flight(&self) -> bool {
         [self.pending, self.working].into_iter().flatten().any(|action| action.leg(self.side) == Leg::Entry)
+    }
+
+    /// The entry, if it works at the broker.
+    pub(crate) fn working_entry(&self) -> Option<Action> {
+        self.working.filter(|working| working.leg(self.side) == Leg::Entry)
     }
 
     /// Whether an exit is enqueued or works at the broker.
@@ -295,6 +299,16 @@ impl<'a, F: Fn(&str) -> Option<&'a [u8]>> Reader<F> {
 
     fn quantity(&self, name: &str) -> Result<Option<Quantity>, Refusal> {
         self.parsed(name, Code::BadField, |value| Quantity::parse(value).ok().filter(|q| *q >= Quantity::ZERO))
+    }
+
+    fn entry_quantity(&self) -> Result<Option<Quantity>, Refusal> {
+        self.parsed("quantity", Code::BadField, |value| Quantity::parse_positive(value).ok())
+    }
+
+    /// A count that we go on counting, or 0. Bounded like every count that a command takes, so that the next one
+    /// can still be written and read.
+    fn bounded(&self, name: &str) -> Result<u64, Refusal> {
+        Ok(self.count(name)?.unwrap_or(0).min(field::COUNT_MAX).unsigned_abs())
     }
 
     fn count(&self, name: &str) -> Result<Option<i64>, Refusal> {

@@ -3,6 +3,7 @@
 use super::{Change, Position, Status, Strategy};
 use crate::decimal::{Price, Quantity, average_price};
 use crate::event::{EventType, OrderReport};
+use crate::field::OnStop;
 use crate::order::{Action, ExecType, Leg};
 use crate::refusal::{Code, Refusal};
 
@@ -43,7 +44,8 @@ impl Strategy {
     /// Applies a report on the order for `action`. `None`: nothing new in it.
     ///
     /// # Errors
-    /// `ERR` where a fill comes without quantity and price.
+    /// `ERR` where a fill comes without quantity and price; `BUSY` where what is said of an exit would hide an entry
+    /// that works.
     pub fn report(&self, action: Action, report: &Report, backoff: Backoff) -> Result<Option<Change>, Refusal> {
         let must_fill = matches!(report.exec_type, ExecType::Fill | ExecType::PartialFill);
         if must_fill && report.filled.is_none_or(|(quantity, _)| quantity <= Quantity::ZERO) {
@@ -60,15 +62,12 @@ impl Strategy {
         Ok((!nothing_new).then_some(change))
     }
 
-    /// An exit that ends with nothing held would conclude the cycle under an entry that may still fill.
+    /// An entry that works may still fill: an exit neither takes its place nor concludes the cycle under it.
+    /// What the exit filled is true all the same.
     fn check_entry_is_settled(&self, action: Action, report: &Report) -> Result<(), Refusal> {
-        let entry_works = self.working.filter(|working| working.leg(self.side) == Leg::Entry);
-        let ends_empty = report.exec_type.is_terminal()
-            && report.exec_type != ExecType::Fill
-            && action.leg(self.side) == Leg::Exit
-            && self.open_quantity() == Quantity::ZERO;
-        match entry_works {
-            Some(entry) if ends_empty => {
+        let only_fills = matches!(report.exec_type, ExecType::Fill | ExecType::PartialFill);
+        match self.working_entry() {
+            Some(entry) if action.leg(self.side) == Leg::Exit && !only_fills => {
                 Err(Refusal::new(Code::Busy, format!("{entry} works at the broker: report its end first")))
             }
             _ => Ok(()),
@@ -78,13 +77,18 @@ impl Strategy {
     fn report_entry(&self, action: Action, report: &Report) -> Change {
         let mut change = Change::new(kind_of(report));
         // A claim that no queue entry stands behind (a script that trades by hand) opens its own cycle.
-        if self.pending.is_none() && self.working != Some(action) && self.position == Position::None {
+        let begins = self.pending.is_none() && self.working != Some(action) && self.position == Position::None;
+        if begins {
             self.begin_cycle(&mut change);
         }
-        change.set_if(self.pending == Some(action), "pending", "");
+        let exited = if begins { Quantity::ZERO } else { self.exited };
         // The holder of an exit's lock may report here too: what is said of the entry leaves a working exit alone.
         let others = self.working.filter(|working| *working != action);
-        let working = others.or((!report.exec_type.is_terminal()).then_some(action));
+        let ended = report.exec_type.is_terminal();
+        let working = others.or((!ended).then_some(action));
+        let leaves = ended && others.is_none() && self.squares_off_only_the_entry();
+        let pending = self.pending.filter(|pending| *pending != action && !leaves);
+        change.set_if(self.pending != pending, "pending", "");
         change.set_if(self.working != working, "working", working.map_or("", Action::as_str));
         let filled = report.filled.unwrap_or_default();
         // A closed position knows its fills as well: a repeat must not open it again.
@@ -92,23 +96,40 @@ impl Strategy {
             Position::None => Quantity::ZERO,
             _ => self.filled,
         };
-        if filled.0 > known {
+        let (news, bought) = (filled.0 > known, filled.0.max(known));
+        let open = if news || self.position.is_open() { bought.minus(exited) } else { Quantity::ZERO };
+        if news {
             change.set("filled_quantity", filled.0).set("entry_price", filled.1);
-            change.set_if(!self.position.is_open(), "position", Position::opened(self.side));
-            self.warn_of_unguarded(&mut change, filled.0);
         }
-        if report.exec_type.is_terminal() && report.exec_type != ExecType::Fill && filled.0.max(known) == Quantity::ZERO
-        {
+        // Whatever exits filled while this entry worked, it concluded nothing.
+        let sold_out = ended
+            && (news || self.position.is_open())
+            && exited > Quantity::ZERO
+            && open == Quantity::ZERO
+            && others.or(pending).is_none();
+        if sold_out {
+            let position = Position::closed_by(Action::timed_exit(self.side), self.side);
+            self.complete(&mut change, position, report.ts_ms);
+        } else {
+            change
+                .set_if(news && !self.position.is_open(), "position", Position::opened(self.side))
+                .set_if(leaves && self.retry_at.is_some(), "retry_at", "")
+                .set_if(leaves && self.retry_action.is_some(), "retry_action", "");
+        }
+        let unguarded = self.status != Status::Running && (leaves || news && !self.exit_in_flight());
+        if unguarded && open > Quantity::ZERO {
+            // Nothing watches the strategy any more: that is said loudly.
+            change.with("unguarded_quantity", open).publish.push(EventType::StrategyError);
+        }
+        if ended && report.exec_type != ExecType::Fill && bought == Quantity::ZERO {
             self.entry_died(&mut change, report);
         }
         change
     }
 
-    /// A fill that comes when nothing watches the strategy any more is said loudly.
-    fn warn_of_unguarded(&self, change: &mut Change, filled: Quantity) {
-        if self.status != Status::Running && !self.exit_in_flight() {
-            change.with("unguarded_quantity", filled.minus(self.exited)).publish.push(EventType::StrategyError);
-        }
+    /// A stopped strategy that leaves its position has a square-off enqueued only to get its entry cancelled.
+    fn squares_off_only_the_entry(&self) -> bool {
+        self.status != Status::Running && self.on_stop == OnStop::Leave && self.pending == Some(Action::SquareOff)
     }
 
     /// The entry ended with nothing filled: the timers are dropped, so that a resumed strategy does not act on old times.
@@ -142,11 +163,12 @@ impl Strategy {
             change.with("oversold_quantity", total.minus(self.filled)).publish.push(EventType::StrategyError);
         }
         let open = if self.position.is_open() { self.filled.minus(total) } else { Quantity::ZERO };
+        let entry = self.working_entry();
         if !report.exec_type.is_terminal() {
-            change.set_if(self.working != Some(action), "working", action);
+            change.set_if(self.working != Some(action) && entry.is_none(), "working", action);
             change.set_if(self.retry_at.is_some(), "retry_at", "");
             change.set_if(self.retry_action.is_some(), "retry_action", "");
-        } else if open == Quantity::ZERO {
+        } else if open == Quantity::ZERO && entry.is_none() {
             self.conclude(&mut change, action, report);
         } else {
             self.exit_again(&mut change, action, report, (total, open), backoff);
@@ -158,18 +180,22 @@ impl Strategy {
     fn conclude(&self, change: &mut Change, action: Action, report: &Report) {
         let entered = self.filled > Quantity::ZERO && self.position != Position::None;
         let position = if entered { Position::closed_by(action, self.side) } else { Position::None };
+        change.set_if(self.pending.is_some(), "pending", "").set_if(self.working.is_some(), "working", "");
+        self.complete(change, position, report.ts_ms);
+    }
+
+    fn complete(&self, change: &mut Change, position: Position, ts_ms: i64) {
         change
             .set_if(self.position != position, "position", position)
-            .set_if(self.pending.is_some(), "pending", "")
-            .set_if(self.working.is_some(), "working", "")
             .set_if(self.retry_at.is_some(), "retry_at", "")
             .set_if(self.retry_action.is_some(), "retry_action", "");
         if self.status == Status::Running {
-            change.end(self, Status::Completed, report.ts_ms).publish.push(EventType::StrategyCompleted);
+            change.end(self, Status::Completed, ts_ms).publish.push(EventType::StrategyCompleted);
         }
     }
 
-    /// The attempt is dead with quantity left: the exit waits for its retry, which comes at any price.
+    /// The attempt has ended, the cycle has not: quantity is left, or the entry may fill on. Another exit is another
+    /// order. A dead one waits for its retry, which comes at any price.
     fn exit_again(
         &self,
         change: &mut Change,
@@ -186,10 +212,19 @@ impl Strategy {
         change
             .set("prior_exit_quantity", total)
             .set("attempt", self.attempt + 1)
-            .set_if(self.working.is_some(), "working", "")
+            .set_if(self.working.is_some() && self.working_entry().is_none(), "working", "")
             .with("open_quantity", open);
         if report.exec_type == ExecType::Fill {
+            if open == Quantity::ZERO && self.status == Status::Running {
+                // The entry fills on, and what it fills is guarded; or its end concludes.
+                change
+                    .set_if(self.pending.is_some(), "pending", "")
+                    .set_if(self.retry_at.is_some(), "retry_at", "")
+                    .set_if(self.retry_action.is_some(), "retry_action", "");
+                return;
+            }
             // The order was smaller than the position (the entry filled on meanwhile): the rest goes out at once.
+            // Of a stopped strategy the next attempt ends the entry too.
             change.enqueue(action, self.cycle, "", report.ts_ms);
             return;
         }

@@ -56,7 +56,7 @@ impl Hash {
         let old = (!self.fields.is_empty()).then(|| self.state());
         let bytes: Vec<_> = fields.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())).collect();
         let key = crate::StrategyKey::parse("user:u:strategy:s").unwrap();
-        let input = SetInput { key, fields: &bytes, old: old.as_ref(), now_ms: NOW };
+        let input = SetInput { key, fields: &bytes, old: old.as_ref(), salvaged: None, now_ms: NOW };
         let (change, version) = Strategy::set(&input)?;
         self.fields = change.fields.iter().cloned().collect();
         self.fields.insert("version".to_owned(), version.to_string());

@@ -4,8 +4,7 @@ use crate::args::Args;
 use crate::effects;
 use crate::server::{self, Found, KeyKind, wall_clock_ms};
 use redis_module::{Context, RedisString, RedisValue};
-use strat_core::strategy::Change;
-use strat_core::{EventType, Refusal};
+use strat_core::Refusal;
 
 /// Deletes the hash, its places in the sets and its lock. Replies 1, or 0 where there was nothing.
 pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Refusal> {
@@ -21,7 +20,10 @@ pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Ref
     // A hash that does not parse can be deleted all the same.
     let (change, version) = match server::find_strategy(ctx, key.hash().as_bytes()) {
         Found::Strategy(strategy) => (strategy.remove(), strategy.next_version()),
-        _ => (Change::new(EventType::StrategyRemoved), 1),
+        _ => {
+            let salvaged = super::salvage(ctx, &key);
+            (salvaged.remove(), salvaged.next_version())
+        }
     };
     effects::remove(ctx, &key, &change, version, wall_clock_ms());
     Ok(RedisValue::Integer(1))

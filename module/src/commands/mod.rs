@@ -16,6 +16,7 @@ pub(crate) mod update;
 
 use crate::server::{self, Found};
 use redis_module::Context;
+use strat_core::strategy::Salvaged;
 use strat_core::{Code, Refusal, Strategy, StrategyKey};
 
 /// The strategy at a key; `None` where there is nothing.
@@ -31,6 +32,14 @@ pub(crate) fn strategy_at(ctx: &Context, key: &StrategyKey<'_>) -> Result<Option
             format!("the hash at {} does not parse, put it right with HSET or DEL: {reason}", key.hash()),
         )),
     }
+}
+
+/// What can be told of a hash that does not parse.
+fn salvage(ctx: &Context, key: &StrategyKey<'_>) -> Salvaged {
+    let fields = server::all_fields(ctx, &key.hash());
+    Strategy::salvage(|name| {
+        fields.iter().find(|(known, _)| known == name.as_bytes()).map(|(_, value)| value.as_slice())
+    })
 }
 
 /// The refusal of a key that holds another type.

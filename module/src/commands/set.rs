@@ -1,11 +1,11 @@
 //! `STRAT.SET key [NX] field value [field value ...]`
 
-use super::{lock, strategy_at};
+use super::{lock, salvage, strategy_at};
 use crate::args::Args;
 use crate::effects::{self, Write};
 use crate::server::{self, Found, wall_clock_ms};
 use redis_module::{Context, RedisString, RedisValue};
-use strat_core::strategy::SetInput;
+use strat_core::strategy::{Salvaged, SetInput};
 use strat_core::{Code, Refusal, Strategy, StrategyKey};
 
 /// Creates a strategy, or replaces an idle one. Replies its version; nil with `NX` where one exists.
@@ -14,14 +14,14 @@ pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Ref
     let key = args.strategy_key()?;
     let nx = args.option("NX");
     let fields = args.pairs()?;
-    let old = replaceable(ctx, &key)?;
+    let (old, salvaged) = replaceable(ctx, &key)?;
     let now_ms = wall_clock_ms();
     if nx && server::key_kind(ctx, &key.hash()) != server::KeyKind::Empty {
         // The arguments are judged all the same; the one that stays is not.
-        Strategy::set(&SetInput { key, fields: &fields, old: None, now_ms })?;
+        Strategy::set(&SetInput { key, fields: &fields, old: None, salvaged: None, now_ms })?;
         return Ok(RedisValue::Null);
     }
-    let (change, version) = Strategy::set(&SetInput { key, fields: &fields, old: old.as_ref(), now_ms })?;
+    let (change, version) = Strategy::set(&SetInput { key, fields: &fields, old: old.as_ref(), salvaged, now_ms })?;
     if old.is_some() && lock::is_held(ctx, &key) {
         return Err(Refusal::new(
             Code::Busy,
@@ -43,10 +43,11 @@ pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Ref
     Ok(RedisValue::Integer(effects::apply(ctx, write)?.cast_signed()))
 }
 
-/// What stands at the key. A hash that does not parse may be replaced: that is one way to put it right.
-fn replaceable(ctx: &Context, key: &StrategyKey<'_>) -> Result<Option<Strategy>, Refusal> {
+/// What stands at the key. A hash that does not parse may be replaced if nothing of it can be in the market: that is
+/// one way to put it right.
+fn replaceable(ctx: &Context, key: &StrategyKey<'_>) -> Result<(Option<Strategy>, Option<Salvaged>), Refusal> {
     match server::find_strategy(ctx, key.hash().as_bytes()) {
-        Found::Invalid(_) => Ok(None),
-        _ => strategy_at(ctx, key),
+        Found::Invalid(_) => Ok((None, Some(salvage(ctx, key)))),
+        _ => strategy_at(ctx, key).map(|old| (old, None)),
     }
 }

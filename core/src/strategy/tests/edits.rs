@@ -193,3 +193,185 @@ fn a_position_adopted_by_update_begins_a_cycle() {
     hash.update(&[("position", "BOUGHT"), ("filled_quantity", "4")]).unwrap().unwrap();
     assert_eq!(hash.show("cycle filled_quantity"), "1 4", "the entry in flight is this cycle's");
 }
+
+#[test]
+fn counts_at_their_bound_stay_readable() {
+    let huge = i64::MAX.to_string();
+    let mut hash = Hash::of(&[("cycle", &huge), ("attempt", &huge), ("version", &huge)]);
+    assert_eq!((hash.state().cycle, hash.state().attempt), (field::COUNT_MAX as u64, field::COUNT_MAX as u64));
+    hash.due(100_000).unwrap();
+    hash.report(Action::Buy, ExecType::Fill, "10@100").unwrap();
+    hash.fields.insert("attempt".to_owned(), huge);
+    hash.due(200_000).unwrap();
+    hash.report(Action::Sell, ExecType::Rejected, "").unwrap();
+    assert_eq!(hash.show("position retry_action"), "BOUGHT SELL", "still parses, still guarded");
+    assert!(hash.state().arming().fall.is_some());
+}
+
+#[test]
+fn what_an_adopted_position_holds_is_written_down() {
+    for given in [&[("position", "BOUGHT")][..], &[("position", "BOUGHT"), ("filled_quantity", "")]] {
+        let mut hash = Hash::default();
+        hash.set(&plus(given)).unwrap();
+        assert_eq!(hash.get("filled_quantity"), "10", "{given:?}");
+        hash.update(&[("quantity", "20")]).unwrap().unwrap();
+        assert_eq!(hash.state().open_quantity().to_string(), "10", "{given:?}");
+    }
+    let mut hash = Hash::default();
+    hash.set(&plus(&[("position", "BOUGHT"), ("filled_quantity", "4")])).unwrap();
+    assert_eq!(hash.get("filled_quantity"), "4");
+    hash.set(&plus(&[])).unwrap_err();
+    let mut hash = Hash::default();
+    hash.set(&plus(&[("position", "SOLD")])).unwrap();
+    assert!(!hash.fields.contains_key("filled_quantity"), "nothing is held, nothing is said");
+}
+
+#[test]
+fn another_quantity_does_not_change_what_is_held() {
+    // Somebody wrote these by hand: filled_quantity is not there.
+    for filled in [None, Some("")] {
+        for (given, held) in [
+            (&[("quantity", "20")][..], "10"),
+            (&[("quantity", "20"), ("filled_quantity", "")], "10"),
+            (&[("quantity", "20"), ("filled_quantity", "7")], "7"),
+            (&[("quantity", "5"), ("position", "BOUGHT")], "10"),
+        ] {
+            let mut hash = Hash::of(&[("position", "BOUGHT")]);
+            hash.fields.extend(filled.map(|filled| ("filled_quantity".to_owned(), filled.to_owned())));
+            let change = hash.update(given).unwrap().unwrap();
+            assert_eq!(hash.state().open_quantity().to_string(), held, "{filled:?} {given:?}");
+            let written = change.fields.iter().filter(|(name, _)| name == "filled_quantity").count();
+            assert_eq!(written, 1, "{filled:?} {given:?}");
+        }
+    }
+    let mut hash = Hash::of(&[("position", "BOUGHT")]);
+    let change = hash.update(&[("stop_loss", "96")]).unwrap().unwrap();
+    assert_eq!(change.fields.len(), 1, "only a change of quantity needs it");
+    let mut hash = long();
+    let change = hash.update(&[("quantity", "20")]).unwrap().unwrap();
+    assert_eq!(change.fields.len(), 1, "what is known already is not written again");
+}
+
+/// What is saved of a hash that does not parse.
+fn salvage(fields: &[(&str, &str)]) -> Salvaged {
+    let hash = Hash::of(fields);
+    let get = |name: &str| hash.fields.get(name).map(String::as_bytes);
+    assert!(Strategy::read(get).is_err(), "{fields:?} parses");
+    Strategy::salvage(get)
+}
+
+#[test]
+fn what_still_parses_of_a_bad_hash_is_saved() {
+    let bad = ("stop_loss", "nan");
+    let huge = i64::MAX.to_string();
+    let cases: [(&str, Vec<(&str, &str)>, _); 18] = [
+        ("nothing but the bad field", vec![bad], (0, 0, true)),
+        ("its counts", vec![bad, ("version", "7"), ("cycle", "3")], (7, 3, true)),
+        ("bad counts", vec![("version", "x"), ("cycle", "-1")], (0, 0, true)),
+        (
+            "huge counts",
+            vec![bad, ("version", &huge), ("cycle", &huge)],
+            (field::COUNT_MAX as u64, field::COUNT_MAX as u64, true),
+        ),
+        ("a closed position", vec![bad, ("position", "SOLD"), ("filled_quantity", "10")], (0, 0, true)),
+        ("an open position", vec![bad, ("position", "BOUGHT")], (0, 0, false)),
+        ("an open position whose quantity is bad", vec![("quantity", "x"), ("position", "SHORTED")], (0, 0, false)),
+        ("an open position without quantity", vec![("quantity", ""), ("position", "BOUGHT")], (0, 0, false)),
+        (
+            "a part-filled position",
+            vec![bad, ("position", "BOUGHT"), ("filled_quantity", "4"), ("exit_quantity", "3")],
+            (0, 0, false),
+        ),
+        (
+            "a position that was sold",
+            vec![bad, ("position", "BOUGHT"), ("filled_quantity", "4"), ("exit_quantity", "4")],
+            (0, 0, true),
+        ),
+        ("a bad quantity without a position", vec![("quantity", "x")], (0, 0, true)),
+        ("a bad position", vec![("position", "FLAT")], (0, 0, false)),
+        ("a bad fill", vec![("position", "NONE"), ("filled_quantity", "x")], (0, 0, false)),
+        ("a bad exit", vec![("position", "BOUGHT"), ("filled_quantity", "4"), ("exit_quantity", "-4")], (0, 0, false)),
+        ("an order in the queue", vec![bad, ("pending", "BUY")], (0, 0, false)),
+        ("an order at the broker", vec![bad, ("working", "BUY")], (0, 0, false)),
+        ("a bad pending", vec![("pending", "HOLD")], (0, 0, false)),
+        ("a bad working", vec![("working", "HOLD")], (0, 0, false)),
+    ];
+    for (title, fields, (version, cycle, idle)) in cases {
+        assert_eq!(salvage(&fields), Salvaged { version, cycle, idle }, "{title}");
+    }
+}
+
+#[test]
+fn a_hash_that_does_not_parse_is_replaced_only_where_it_is_idle() {
+    let key = crate::StrategyKey::parse("user:u:strategy:s").unwrap();
+    let set = |salvaged: Salvaged, fields: &[(&str, &str)]| {
+        let given = plus(fields);
+        let bytes: Vec<_> = given.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes())).collect();
+        Strategy::set(&SetInput { key, fields: &bytes, old: None, salvaged: Some(salvaged), now_ms: NOW })
+    };
+    let cycle_of = |change: &Change| change.fields.iter().find(|(name, _)| name == "cycle").unwrap().1.clone();
+    let idle = Salvaged { version: 7, cycle: 3, idle: true };
+    let (change, version) = set(idle, &[]).unwrap();
+    assert_eq!((version, &*cycle_of(&change)), (8, "3"));
+    let (change, _) = set(idle, &[("position", "BOUGHT")]).unwrap();
+    assert_eq!(cycle_of(&change), "4", "an adopted position does not use the order ids of the last cycle");
+    assert_eq!(
+        set(Salvaged { idle: false, ..idle }, &[]).unwrap_err().to_string(),
+        "BUSY the hash at user:u:strategy:s does not parse and may be in the market: \
+         put the field right with HSET, or DEL it"
+    );
+}
+
+#[test]
+fn what_a_bad_hash_may_leave_in_the_market_is_said_loudly() {
+    let idle = Salvaged { version: 7, cycle: 3, idle: true };
+    assert_eq!((idle.remove().publish, idle.next_version()), (vec![EventType::StrategyRemoved], 8));
+    let change = Salvaged { idle: false, ..idle }.remove();
+    assert_eq!(change.journal, EventType::StrategyRemoved);
+    assert_eq!(change.publish, [EventType::StrategyRemoved, EventType::StrategyError]);
+    assert!(change.context.contains_key("reason") && change.fields.is_empty());
+}
+
+#[test]
+fn a_position_is_left_although_its_entry_had_to_be_cancelled() {
+    for (end, filled, left) in
+        [(ExecType::Canceled, "", "4"), (ExecType::Canceled, "6@100", "6"), (ExecType::Fill, "10@100", "10")]
+    {
+        let mut hash = entering("4@100");
+        hash.fields.insert("on_stop".to_owned(), "LEAVE".to_owned());
+        hash.update(&[("status", "STOPPED")]).unwrap().unwrap();
+        assert_eq!(hash.show("pending working"), "SQUAREOFF BUY", "somebody has to cancel the entry");
+        let change = hash.report(Action::Buy, end, filled).unwrap();
+        assert_eq!(hash.show("pending working status position"), "  STOPPED BOUGHT", "{end} {filled}");
+        assert_eq!(change.publish.iter().filter(|kind| **kind == EventType::StrategyError).count(), 1);
+        assert_eq!(change.context["unguarded_quantity"], left);
+        assert!(change.enqueue.is_none() && hash.state().retry().is_none());
+        assert_eq!((hash.tick("1"), hash.due(i64::MAX)), (None, None));
+    }
+    let mut hash = entering("");
+    hash.update(&[("status", "STOPPED"), ("on_stop", "LEAVE")]).unwrap().unwrap();
+    let change = hash.report(Action::Buy, ExecType::Canceled, "").unwrap();
+    assert_eq!(hash.show("pending working status error"), "  STOPPED ");
+    assert!(!change.publish.contains(&EventType::StrategyError), "nothing is left");
+    assert!(hash.state().is_idle());
+}
+
+#[test]
+fn a_square_off_at_the_broker_is_not_forgotten_for_leave() {
+    let mut hash = long();
+    hash.update(&[("status", "STOPPED")]).unwrap();
+    hash.report(Action::SquareOff, ExecType::New, "").unwrap();
+    hash.update(&[("on_stop", "LEAVE")]).unwrap().unwrap();
+    hash.report(Action::Buy, ExecType::Fill, "10@100").unwrap();
+    assert_eq!(hash.show("pending working"), "SQUAREOFF SQUAREOFF");
+}
+
+#[test]
+fn a_position_adopted_and_stopped_at_once_is_squared_off_in_its_own_cycle() {
+    let mut hash = long();
+    hash.due(200_000).unwrap();
+    hash.report(Action::Sell, ExecType::Fill, "10@99").unwrap();
+    hash.update(&[("status", "RUNNING")]).unwrap().unwrap();
+    let change = hash.update(&[("status", "STOPPED"), ("position", "BOUGHT")]).unwrap().unwrap();
+    assert_eq!(change.enqueue.map(|order| (order.action, order.cycle)), Some((Action::SquareOff, 2)));
+}

@@ -57,7 +57,9 @@ proptest! {
                 _ => Some(&*values[index]),
             }
         };
+        let salvaged = Strategy::salvage(get);
         let Ok(strategy) = Strategy::read(get) else { return Ok(()) };
+        prop_assert_eq!(salvaged, Salvaged::from(&strategy));
         let price = Price::from_units(price);
         prop_assert_eq!(strategy.fire(price, "x", now).is_some(), strategy.crossed_by(price).is_some());
         let _ = strategy.due(now);

@@ -270,3 +270,106 @@ fn claims_follow_the_state() {
         assert!(claim.err().is_none_or(|refusal| refusal.code == Code::Busy), "{title}");
     }
 }
+
+/// A long of 10 whose entry filled 4 and works on, and whose stop was hit.
+fn stopped_out_while_entering() -> Hash {
+    let mut hash = entering("4@100");
+    assert_eq!(hash.tick("95"), Some(StopLoss));
+    hash
+}
+
+#[test]
+fn an_exit_does_not_erase_an_entry_that_works() {
+    for exec_type in [New, Canceled, Rejected, Expired] {
+        for filled in [None, Some(("2".parse().unwrap(), "95".parse().unwrap()))] {
+            for hash in [stopped_out_while_entering(), entering("4@100"), entering("")] {
+                let (order_id, text) = (String::new(), String::new());
+                let report = Report { exec_type, filled, order_id, text, ts_ms: NOW };
+                let refusal = hash.state().report(StopLoss, &report, BACKOFF).unwrap_err();
+                assert_eq!(refusal.to_string(), "BUSY BUY works at the broker: report its end first", "{exec_type}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_exit_that_fills_while_the_entry_works_is_true_and_ends_nothing() {
+    let mut hash = stopped_out_while_entering();
+    assert!(!hash.report(StopLoss, PartialFill, "1@95").unwrap().release_lock);
+    assert_eq!(hash.show("exit_quantity exit_price pending working"), "1 95 STOPLOSS BUY");
+    assert!(hash.report(StopLoss, PartialFill, "1@95").is_none(), "a repeat changes nothing");
+    let change = hash.report(StopLoss, Fill, "4@95").unwrap();
+    assert!(change.release_lock && change.enqueue.is_none());
+    assert!(!change.publish.contains(&EventType::StrategyCompleted));
+    let names = "position status pending working exit_quantity exit_price attempt prior_exit_quantity";
+    assert_eq!(hash.show(names), "BOUGHT   BUY 4 95 1 4");
+    assert_eq!(hash.state().arming().triggers(), 0, "nothing is held");
+    // The entry fills on: that is held, armed, and its exit is an order of its own.
+    hash.report(Buy, PartialFill, "6@100").unwrap();
+    assert_eq!(hash.state().open_quantity().to_string(), "2");
+    assert_eq!(hash.tick("95"), Some(StopLoss));
+    hash.report(Buy, Canceled, "6@100").unwrap();
+    assert_eq!(hash.show("pending position"), "STOPLOSS BOUGHT", "the exit goes on and concludes");
+    hash.report(StopLoss, Fill, "2@92").unwrap();
+    assert_eq!(hash.show("position status exit_quantity exit_price"), "EXITED_BY_SL COMPLETED 6 94");
+}
+
+#[test]
+fn the_entrys_end_concludes_what_was_sold_before_it() {
+    for (end, filled) in [(Canceled, ""), (Expired, "4@100"), (Rejected, "4@100"), (Fill, "4@100")] {
+        let mut hash = stopped_out_while_entering();
+        hash.report(StopLoss, Fill, "4@95").unwrap();
+        let change = hash.report(Buy, end, filled).unwrap();
+        assert!(change.release_lock && change.publish.contains(&EventType::StrategyCompleted), "{end}");
+        assert_eq!(hash.show("position status pending working"), "SOLD COMPLETED  ", "{end}");
+        assert_eq!(hash.get("terminated_at"), NOW.to_string());
+    }
+    let mut hash = stopped_out_while_entering();
+    hash.report(StopLoss, Fill, "4@95").unwrap();
+    hash.report(Buy, Fill, "10@100").unwrap();
+    assert_eq!(hash.show("position status"), "BOUGHT ", "with quantity left it goes on");
+    assert_eq!(hash.tick("95"), Some(StopLoss));
+}
+
+#[test]
+fn an_entry_that_is_found_only_after_its_exit_concludes_as_well() {
+    // More was sold than was known to be bought: the entry's end tells.
+    let mut hash = stopped_out_while_entering();
+    let change = hash.report(StopLoss, Fill, "6@95").unwrap();
+    assert_eq!(change.context["oversold_quantity"], "2");
+    hash.report(Buy, Canceled, "6@100").unwrap();
+    assert_eq!(hash.show("position status filled_quantity exit_quantity"), "SOLD COMPLETED 6 6");
+    let mut hash = entering("");
+    hash.due(200_000).unwrap();
+    hash.report(Sell, Fill, "4@99").unwrap();
+    hash.report(Buy, Canceled, "4@100").unwrap();
+    assert_eq!(hash.show("position status filled_quantity exit_quantity"), "SOLD COMPLETED 4 4");
+}
+
+#[test]
+fn an_exit_smaller_than_the_position_goes_on_while_the_entry_works() {
+    let mut hash = stopped_out_while_entering();
+    hash.report(Buy, PartialFill, "7@100").unwrap();
+    let change = hash.report(StopLoss, Fill, "4@95").unwrap();
+    assert_eq!(change.enqueue.unwrap().action, StopLoss);
+    assert_eq!(hash.show("pending working attempt exit_quantity"), "STOPLOSS BUY 1 4");
+}
+
+#[test]
+fn an_entry_that_works_on_after_its_exit_is_ended_at_the_exits_time_or_by_stopping() {
+    let mut hash = stopped_out_while_entering();
+    hash.report(StopLoss, Fill, "4@95").unwrap();
+    assert_eq!(hash.due(200_000), Some(Some(Sell)));
+    hash.report(Buy, Canceled, "").unwrap();
+    hash.report(Sell, Canceled, "").unwrap();
+    assert_eq!(hash.show("position status"), "SOLD COMPLETED");
+    // A stopped strategy is not left with an entry that nobody cancels.
+    let mut hash = entering("4@100");
+    hash.update(&[("status", "STOPPED")]).unwrap().unwrap();
+    let change = hash.report(SquareOff, Fill, "4@95").unwrap();
+    assert_eq!(change.enqueue.unwrap().action, SquareOff);
+    assert_eq!(hash.show("pending working attempt"), "SQUAREOFF BUY 1");
+    hash.report(Buy, Canceled, "5@100").unwrap();
+    hash.report(SquareOff, Fill, "1@95").unwrap();
+    assert_eq!(hash.show("position status pending working"), "SOLD STOPPED  ");
+}

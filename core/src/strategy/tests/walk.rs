@@ -1,4 +1,5 @@
-//! Random walks of the machine with an honest broker and an engine that may crash at any point.
+//! Random walks of the machine with an honest broker, an engine that may crash at any point, and scripts that place
+//! an exit without waiting for the end of the entry.
 
 mod promises;
 mod steps;
@@ -15,6 +16,10 @@ enum Step {
     Wait(i64),
     /// The engine takes the n-th queue entry.
     Claim(usize),
+    /// A script takes it, and leaves an entry that works alone.
+    Rude(usize),
+    /// That entry fills on, or ends.
+    Entry(i64, bool),
     /// A script trades by hand.
     Hand(Action),
     /// The order in flight: accepted (again), part filled, filled, ended, an old report once more.
@@ -55,6 +60,8 @@ struct World {
     orders: BTreeMap<Id, Order>,
     /// Held by adoption, not by an entry: cycle and quantity.
     adopted: BTreeMap<u64, i64>,
+    /// A script was at it: an entry and an exit may both be alive.
+    rude: bool,
 }
 
 fn whole(quantity: Quantity) -> i64 {
@@ -76,7 +83,8 @@ impl World {
             (exit, "5000"),
         ];
         hash.set(&fields).unwrap();
-        Self { hash, now: NOW, queue: Vec::new(), lock: None, orders: BTreeMap::new(), adopted: BTreeMap::new() }
+        let (orders, adopted) = (BTreeMap::new(), BTreeMap::new());
+        Self { hash, now: NOW, queue: Vec::new(), lock: None, orders, adopted, rude: false }
     }
 
     fn state(&self) -> Strategy {
@@ -100,7 +108,13 @@ impl World {
         let filled =
             (filled > 0).then(|| (Quantity::from_units(filled * crate::decimal::SCALE), "100".parse().unwrap()));
         let report = Report { exec_type, filled, order_id: "ID".to_owned(), text: String::new(), ts_ms: self.now };
-        let change = self.state().report(action, &report, BACKOFF).unwrap();
+        let mut answer = self.state().report(action, &report, BACKOFF);
+        if let Err(refusal) = &answer {
+            assert_eq!((refusal.code, action.leg(self.state().side), self.rude), (Code::Busy, Leg::Exit, true));
+            self.entry(3, true);
+            answer = self.state().report(action, &report, BACKOFF);
+        }
+        let change = answer.unwrap();
         let ended = change.as_ref().is_some_and(|change| change.release_lock) && action == held;
         self.take(change);
         if ended {
@@ -137,7 +151,19 @@ impl World {
         }
     }
 
-    fn claim(&mut self, index: usize) {
+    /// The entry fills on at the broker while an exit's lock is held, and its holder says so.
+    fn entry(&mut self, quantity: i64, ends: bool) {
+        let id = (self.state().cycle, Leg::Entry, 0);
+        let exits = self.lock.is_some_and(|(_, (_, leg, _), _)| leg == Leg::Exit);
+        let Some(order) = self.orders.get_mut(&id).filter(|order| exits && !order.concluded) else { return };
+        if order.alive {
+            order.filled = (order.filled + quantity).min(order.size);
+            order.alive = !ends && order.filled < order.size;
+        }
+        self.report_order(id);
+    }
+
+    fn claim(&mut self, index: usize, rude: bool) {
         if self.lock.is_some() || self.queue.is_empty() {
             return;
         }
@@ -149,7 +175,10 @@ impl World {
         }
         let leg = action.leg(state.side);
         let attempt = if leg == Leg::Exit { state.attempt } else { 0 };
-        self.execute(action, (state.cycle, leg, attempt), true);
+        // Somebody must be there to go on with the entry.
+        let rude = rude && state.working_entry().is_some_and(|entry| self.queue.contains(&entry));
+        self.rude |= rude;
+        self.execute(action, (state.cycle, leg, attempt), true, rude && state.open_quantity() > Quantity::ZERO);
     }
 
     fn hand(&mut self, action: Action) {
@@ -159,24 +188,18 @@ impl World {
             return;
         }
         match action.leg(state.side) {
-            Leg::Entry => self.execute(action, (state.cycle + 1, Leg::Entry, 0), false),
-            Leg::Exit => self.execute(action, (state.cycle, Leg::Exit, state.attempt), false),
+            Leg::Entry => self.execute(action, (state.cycle + 1, Leg::Entry, 0), false, false),
+            Leg::Exit => self.execute(action, (state.cycle, Leg::Exit, state.attempt), false, false),
         }
         if let Some((_, id, _)) = self.lock {
             self.report_order(id);
         }
     }
 
-    /// With the lock: look the order up, kill the entry before an exit, submit what is not there.
-    fn execute(&mut self, action: Action, id: Id, queued: bool) {
+    /// With the lock: kill the entry before an exit, look the order up, submit what is not there.
+    fn execute(&mut self, action: Action, id: Id, queued: bool, rude: bool) {
         self.lock = Some((action, id, queued));
-        if let Some(order) = self.orders.get(&id).filter(|order| !order.concluded) {
-            // A crash lies behind. What was placed as another exit of this leg is still this order.
-            assert_eq!(order.action.leg(self.state().side), action.leg(self.state().side));
-            self.orders.entry(id).and_modify(|order| order.action = action);
-            return self.report_order(id);
-        }
-        if id.1 == Leg::Exit {
+        if id.1 == Leg::Exit && !rude {
             let entry = (id.0, Leg::Entry, 0);
             if let Some(order) = self.orders.get_mut(&entry).filter(|order| !order.concluded) {
                 order.alive = false;
@@ -186,6 +209,17 @@ impl World {
             }
         }
         let state = self.state();
+        if queued && ![state.pending, state.working].contains(&Some(action)) {
+            // It was wanted for the entry's end only.
+            self.lock = None;
+            return;
+        }
+        if let Some(order) = self.orders.get(&id).filter(|order| !order.concluded) {
+            // A crash lies behind. What was placed as another exit of this leg is still this order.
+            assert_eq!(order.action.leg(self.state().side), action.leg(self.state().side));
+            self.orders.entry(id).and_modify(|order| order.action = action);
+            return self.report_order(id);
+        }
         let size = match id.1 {
             Leg::Entry => whole(state.quantity),
             Leg::Exit => whole(state.open_quantity()),
@@ -278,7 +312,9 @@ impl World {
                 self.take(change);
                 assert!(self.state().due(self.now).is_none(), "what is due is due once");
             }
-            Step::Claim(index) => self.claim(*index),
+            Step::Claim(index) => self.claim(*index, false),
+            Step::Rude(index) => self.claim(*index, true),
+            Step::Entry(quantity, ends) => self.entry(*quantity, *ends),
             Step::Hand(action) => self.hand(*action),
             Step::Crash => self.crash(),
             Step::Restore => self.restore(),
@@ -303,5 +339,21 @@ proptest! {
             world.step(step);
             world.check(&before);
         }
+    }
+    /// An exit goes out beside an entry of which 6 are filled and 3 are known, and is reported by a script.
+    #[test]
+    fn an_exit_beside_its_entry_keeps_every_promise(
+        side in select(vec!["LONG", "SHORT"]),
+        steps in proptest::collection::vec(steps::beside(), 1..40),
+    ) {
+        let mut world = World::new(side);
+        let stop = if side == "LONG" { 94 } else { 106 };
+        let begin = [Step::Wait(100), Step::Claim(0), Step::Part(3), Step::Crash, Step::Tick(stop), Step::Rude(1)];
+        for step in begin.iter().chain(&steps) {
+            let before = world.state();
+            world.step(step);
+            world.check(&before);
+        }
+        assert!(world.rude);
     }
 }

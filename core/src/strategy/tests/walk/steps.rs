@@ -23,6 +23,8 @@ pub(super) fn step() -> impl Generate<Value = Step> {
         6 => (92_i64..108).prop_map(Step::Tick),
         4 => select(vec![1, 100, 600, 4_000]).prop_map(Step::Wait),
         8 => (0_usize..3).prop_map(Step::Claim),
+        2 => (0_usize..3).prop_map(Step::Rude),
+        1 => ((1_i64..4), proptest::bool::ANY).prop_map(|(quantity, ends)| Step::Entry(quantity, ends)),
         1 => select(Action::ALL.to_vec()).prop_map(Step::Hand),
         3 => Just(Step::Accept),
         4 => (1_i64..6).prop_map(Step::Part),
@@ -33,5 +35,16 @@ pub(super) fn step() -> impl Generate<Value = Step> {
         1 => Just(Step::Restore),
         2 => select(updates).prop_map(Step::Update),
         2 => proptest::bool::ANY.prop_map(Step::Again),
+    ]
+}
+
+/// What may happen next where an exit works beside its entry: mostly fills.
+pub(super) fn beside() -> impl Generate<Value = Step> {
+    prop_oneof![
+        3 => (1_i64..4).prop_map(Step::Part),
+        2 => Just(Step::Fill),
+        2 => ((1_i64..4), proptest::bool::weighted(0.3)).prop_map(|(quantity, ends)| Step::Entry(quantity, ends)),
+        2 => (0_usize..3).prop_map(Step::Rude),
+        3 => step(),
     ]
 }
