@@ -3,6 +3,7 @@
 use crate::cli::{Output, ReplayArgs, StrategyCommand};
 use crate::config::{Settings, Sources, TABLE};
 use crate::doctor::{self, Mark};
+use crate::failure::failure;
 use crate::replay::{self, ReplayOptions};
 use crate::run::{self as trading, StopSignal};
 use crate::store::{START_PATIENCE, Store};
@@ -36,14 +37,12 @@ pub async fn replay(args: &ReplayArgs, settings: &Settings) -> Result<ExitCode> 
         table: args.table,
     };
     let mut stop = StopSignal::new()?;
-    let stopped = async {
-        stop.received().await;
-        cancel.cancel();
-        std::future::pending::<()>().await;
-    };
     tokio::select! {
         summary = replay::run(&options, settings, &cancel) => summary.map(|_| ExitCode::SUCCESS),
-        () = stopped => Ok(ExitCode::FAILURE),
+        // Dropped wherever it is, also while it waits for a server. What it had begun needs servers of its own anyway.
+        () = stop.received() => {
+            Err(failure("the replay was interrupted", "no report was written; run it again"))
+        }
     }
 }
 

@@ -1,8 +1,10 @@
 //! `GET /health` and `GET /health/redis`.
 
+use crate::clock::Clock;
 use crate::failure::OrFail as _;
 use crate::gate::EpochGate;
 use crate::link::Link;
+use crate::market::{Market, MarketStats};
 use crate::store::Store;
 use crate::sync::{self, SyncHandle};
 use axum::extract::State;
@@ -15,6 +17,7 @@ use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use strat_client::QueueReader;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -25,6 +28,8 @@ use tower_http::timeout::TimeoutLayer;
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long requests under way may take once the engine stops.
+const LAST_REQUESTS: Duration = Duration::from_secs(1);
 /// Largest body. Nothing here reads one.
 const BODY_BYTES_MAX: usize = 16 * 1024;
 
@@ -39,6 +44,12 @@ pub struct Watched {
     pub sync: SyncHandle,
     /// The executor's gate.
     pub gate: EpochGate,
+    /// Prices.
+    pub market: Arc<Market>,
+    /// How long no tick may come; zero for as long as it likes.
+    pub silence: Duration,
+    /// The time that ticks are measured by.
+    pub clock: Arc<dyn Clock>,
     /// Name of this engine.
     pub engine: String,
     /// When it started.
@@ -56,12 +67,21 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener> {
     )
 }
 
-/// Serves until cancelled.
+/// Serves until cancelled. Requests that are under way then get a second: a half-open connection must not hold up a
+/// shutdown.
 ///
 /// # Errors
 /// Where the listener fails.
 pub async fn serve(listener: TcpListener, watched: Watched, cancel: CancellationToken) -> Result<()> {
-    axum::serve(listener, router(watched)).with_graceful_shutdown(cancel.cancelled_owned()).await.map_err(Into::into)
+    let server = axum::serve(listener, router(watched)).with_graceful_shutdown(cancel.clone().cancelled_owned());
+    let last_moment = async {
+        cancel.cancelled().await;
+        tokio::time::sleep(LAST_REQUESTS).await;
+    };
+    tokio::select! {
+        served = async { server.await } => served.map_err(Into::into),
+        () = last_moment => Ok(()),
+    }
 }
 
 fn router(watched: Watched) -> Router {
@@ -75,10 +95,12 @@ fn router(watched: Watched) -> Router {
 }
 
 async fn health(State(watched): State<Arc<Watched>>) -> impl IntoResponse {
-    let (redis, postgres, journal) =
-        tokio::join!(check_redis(&watched), check_postgres(&watched), check_sync(&watched));
+    let (redis, postgres, journal, queues) =
+        tokio::join!(check_redis(&watched), check_postgres(&watched), check_sync(&watched), check_queues(&watched));
+    let market = check_market(watched.market.stats(), watched.silence, watched.clock.now_ms());
     let reconciled = watched.gate.peek().is_some();
-    let healthy = reconciled && [&redis, &postgres, &journal].iter().all(|part| part["status"] == "ok");
+    let healthy =
+        reconciled && [&redis, &postgres, &journal, &queues, &market].iter().all(|part| part["status"] == "ok");
     answer(
         healthy,
         json!({
@@ -90,6 +112,8 @@ async fn health(State(watched): State<Arc<Watched>>) -> impl IntoResponse {
             "redis": redis,
             "postgres": postgres,
             "sync": journal,
+            "queues": queues,
+            "market": market,
         }),
     )
 }
@@ -147,9 +171,10 @@ async fn check_sync(watched: &Watched) -> Value {
         Ok(Err(error)) => return unhealthy(&error.to_string()),
         Ok(Ok(backlog)) => backlog,
     };
+    let trouble = state.complaint(&backlog, tokio::time::Instant::now());
     json!({
-        "status": status(state.trouble.is_none()),
-        "error": state.trouble,
+        "status": status(trouble.is_none()),
+        "error": trouble,
         "leader": state.leader,
         "unread": backlog.unread,
         "pending": backlog.pending,
@@ -158,7 +183,57 @@ async fn check_sync(watched: &Watched) -> Value {
     })
 }
 
+async fn check_queues(watched: &Watched) -> Value {
+    let depths =
+        async { QueueReader::new(&watched.link.connection(), "", &watched.engine, CHECK_TIMEOUT)?.depths().await };
+    match tokio::time::timeout(CHECK_TIMEOUT, depths).await {
+        Err(_) => unhealthy("no answer in time"),
+        Ok(Err(error)) => unhealthy(&error.to_string()),
+        Ok(Ok(depths)) => json!({ "status": "ok", "exits": depths.exits, "orders": depths.orders }),
+    }
+}
+
+/// Stops are watched only while prices come in and Redis takes them.
+fn check_market(stats: MarketStats, silence: Duration, now_ms: i64) -> Value {
+    let age_ms = stats.last_sent_ms.map(|sent| now_ms.saturating_sub(sent).max(0));
+    let limit = i64::try_from(silence.as_millis()).unwrap_or(i64::MAX);
+    let error = if stats.ended {
+        Some("the feed has ended")
+    } else if !stats.watching {
+        Some("Redis does not take prices")
+    } else if limit > 0 && age_ms.is_none_or(|age| age > limit) {
+        Some("no tick was taken for longer than feed.silence_seconds")
+    } else {
+        None
+    };
+    json!({
+        "status": status(error.is_none()),
+        "error": error,
+        "watching": stats.watching,
+        "ended": stats.ended,
+        "ticks": stats.ticks,
+        "tick_age_ms": age_ms,
+    })
+}
+
 /// Milliseconds with three decimals, rounded: a measurement, not money.
 fn milliseconds(duration: Duration) -> f64 {
     duration.as_micros() as f64 / 1_000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_market_is_healthy_while_ticks_come_and_are_taken() {
+        let stats = MarketStats { watching: true, last_sent_ms: Some(1_000), ..MarketStats::default() };
+        let healthy =
+            |stats, silence, now_ms| check_market(stats, Duration::from_secs(silence), now_ms)["status"] == "ok";
+        assert!(healthy(stats, 60, 61_000) && !healthy(stats, 60, 61_001) && healthy(stats, 0, i64::MAX));
+        assert!(!healthy(MarketStats { watching: false, ..stats }, 60, 1_000));
+        assert!(!healthy(MarketStats { ended: true, ..stats }, 0, 1_000));
+        let none = MarketStats { last_sent_ms: None, ..stats };
+        assert!(!healthy(none, 60, 1_000) && healthy(none, 0, 1_000));
+    }
 }

@@ -4,6 +4,7 @@
 //! since the last one that Redis took, so that no stop in between is missed and memory stays bounded.
 
 use crate::broker::PaperBroker;
+use crate::clock::{Clock as _, LiveClock};
 use crate::feed::{Feed, FeedError, Tick};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,8 +29,12 @@ pub struct MarketStats {
     pub ticks: u64,
     /// Triggers that they fired.
     pub fired: u64,
-    /// Whether Redis takes prices: stops are watched.
+    /// Whether Redis takes prices: stops are watched. Not before it has taken the first.
     pub watching: bool,
+    /// Epoch ms when Redis last took a price.
+    pub last_sent_ms: Option<i64>,
+    /// The feed has ended: no price comes any more.
+    pub ended: bool,
 }
 
 /// Feeds the module and the paper broker with prices.
@@ -40,6 +45,8 @@ pub struct Market {
     prefix: String,
     waiting: Mutex<BTreeMap<Arc<str>, Range>>,
     arrived: Notify,
+    /// Rings when waiting prices are taken up, for feeds that wait.
+    taken: Notify,
     stats: Mutex<MarketStats>,
 }
 
@@ -47,14 +54,14 @@ impl Market {
     /// A listener that has heard nothing yet.
     #[must_use]
     pub fn new(redis: Connection, paper: Option<Arc<PaperBroker>>, prefix: &str) -> Self {
-        let stats = MarketStats { watching: true, ..MarketStats::default() };
         Self {
             redis,
             paper,
             prefix: prefix.to_owned(),
             waiting: Mutex::default(),
             arrived: Notify::new(),
-            stats: Mutex::new(stats),
+            taken: Notify::new(),
+            stats: Mutex::default(),
         }
     }
 
@@ -72,6 +79,7 @@ impl Market {
         let ended = CancellationToken::new();
         let listen = async {
             let outcome = self.listen(&mut *feed).await;
+            lock(&self.stats).ended = true;
             ended.cancel();
             outcome
         };
@@ -82,11 +90,29 @@ impl Market {
     }
 
     async fn listen(&self, feed: &mut dyn Feed) -> Result<(), FeedError> {
+        let can_wait = feed.can_wait();
         while let Some(tick) = feed.next().await {
-            self.take(tick?);
+            let tick = tick?;
+            if can_wait {
+                self.room_for(&tick.symbol).await;
+            }
+            self.take(tick);
+            // A feed that always has a tick must not keep the sender, or a stop, from its turn.
+            tokio::task::yield_now().await;
         }
         tracing::info!("the feed has ended");
         Ok(())
+    }
+
+    /// Waits until no price of the symbol waits.
+    async fn room_for(&self, symbol: &str) {
+        loop {
+            let taken = self.taken.notified();
+            if !lock(&self.waiting).contains_key(symbol) {
+                return;
+            }
+            taken.await;
+        }
     }
 
     fn take(&self, tick: Tick) {
@@ -123,6 +149,7 @@ impl Market {
                 }
                 continue;
             }
+            self.taken.notify_one();
             match self.send_batch(batch).await {
                 Ok(()) => pause = PAUSES.0,
                 Err(error) => {
@@ -168,10 +195,11 @@ impl Market {
     fn sent(&self, fired: u64) {
         let mut stats = lock(&self.stats);
         stats.fired += fired;
-        if !stats.watching {
+        if !stats.watching && stats.last_sent_ms.is_some() {
             tracing::warn!("Redis takes prices again; stops are watched");
         }
         stats.watching = true;
+        stats.last_sent_ms = Some(LiveClock.now_ms());
     }
 }
 
@@ -240,5 +268,23 @@ mod tests {
         let mut newer = Range::of(&tick("99", 9));
         newer.widen(&Range::of(&tick("90", 1)));
         assert_eq!((newer.texts(), newer.ts_ms), (vec!["90", "99"], 9));
+    }
+
+    #[tokio::test]
+    async fn a_feed_that_can_wait_waits_for_the_symbol_s_last_tick() {
+        // Never reached.
+        let redis = Connection::lazy(&strat_client::Config::from_url("redis://127.0.0.1:1/").unwrap()).unwrap();
+        let market = Market::new(redis, None, "");
+        assert_eq!((market.stats().watching, market.stats().last_sent_ms), (false, None));
+        market.take(tick("100", 1));
+        market.room_for("TCS").await;
+        let waits = market.room_for("IBM");
+        tokio::pin!(waits);
+        assert!(tokio::time::timeout(Duration::from_millis(20), &mut waits).await.is_err());
+        lock(&market.waiting).clear();
+        market.taken.notify_one();
+        assert!(tokio::time::timeout(Duration::from_secs(5), waits).await.is_ok());
+        market.sent(2);
+        assert!(market.stats().watching && market.stats().last_sent_ms.is_some() && market.stats().fired == 2);
     }
 }

@@ -6,7 +6,7 @@ use crate::clock::{Clock, LiveClock};
 use crate::config::{FeedKind, MissedPolicy, Settings};
 use crate::executor::{self, Executor, ExecutorSettings, Job};
 use crate::failure::{OrFail as _, failure, sentence};
-use crate::feed::{CsvFeed, CsvOptions, Feed, SimFeed, SimSettings};
+use crate::feed::{CsvFeed, CsvOptions, Feed, PacedCsv, SimFeed, SimSettings};
 use crate::gate::EpochGate;
 use crate::http::{self, Watched};
 use crate::link::Link;
@@ -104,12 +104,15 @@ pub async fn run(settings: Settings) -> Result<()> {
     let mut trading = Crew::new();
     let mut sync = Crew::new();
     let handle = base.start_sync(&mut sync);
-    base.start_trading(&handle, &mut trading)?;
+    let market = base.start_trading(&handle, &mut trading)?;
     let watched = Watched {
         link: base.link.clone(),
         store: base.store.clone(),
         sync: handle.clone(),
         gate: base.gate.clone(),
+        market,
+        silence: base.settings.feed.silence,
+        clock: Arc::clone(&base.clock),
         engine: base.settings.engine_name.clone(),
         started: Instant::now(),
     };
@@ -169,7 +172,7 @@ impl Base {
         handle
     }
 
-    fn start_trading(&self, sync: &SyncHandle, crew: &mut Crew) -> Result<()> {
+    fn start_trading(&self, sync: &SyncHandle, crew: &mut Crew) -> Result<Arc<Market>> {
         let settings = &self.settings;
         let paper = Arc::new(self.paper_broker()?);
         let executor = Arc::new(Executor::new(
@@ -179,6 +182,7 @@ impl Base {
                 lock_ttl: settings.lock_ttl,
                 broker_timeout: BROKER_TIMEOUT,
                 concurrency: settings.concurrency,
+                missed: Some(self.missed()),
             },
             self.link.connection(),
             Arc::clone(&paper) as _,
@@ -188,7 +192,8 @@ impl Base {
         let (adopted, orphans) = mpsc::channel(ADOPTED_MAX);
         let market = Arc::new(Market::new(self.link.connection(), Some(paper), ""));
         let live = Live::new(sync.subscribe(), Arc::clone(&market), Arc::clone(&executor), self.gate.clone());
-        self.spawn_reconciler(sync, adopted, crew);
+        let watched = Arc::clone(&market);
+        self.spawn_reconciler(sync, adopted, Arc::clone(&executor), crew);
         self.spawn_scheduler(crew)?;
         let (redis, cancel) = (self.link.connection(), crew.cancel.clone());
         crew.spawn("executor", async move { Ok(executor::live::run(executor, redis, orphans, cancel).await?) });
@@ -204,14 +209,27 @@ impl Base {
             live.run(cancel).await;
             Ok(())
         });
-        Ok(())
+        Ok(watched)
     }
 
-    fn spawn_reconciler(&self, sync: &SyncHandle, adopted: mpsc::Sender<Job>, crew: &mut Crew) {
+    fn spawn_reconciler(
+        &self,
+        sync: &SyncHandle,
+        adopted: mpsc::Sender<Job>,
+        executor: Arc<Executor>,
+        crew: &mut Crew,
+    ) {
         let settings =
             ReconcileSettings { unknown: self.settings.reconcile_unknown, interval: self.settings.reconcile_interval };
-        let reconciler =
-            Reconciler::new(self.link.clone(), self.store.clone(), sync.clone(), self.gate.clone(), settings, adopted);
+        let reconciler = Reconciler::new(
+            self.link.clone(),
+            self.store.clone(),
+            sync.clone(),
+            self.gate.clone(),
+            settings,
+            adopted,
+            executor,
+        );
         let cancel = crew.cancel.clone();
         crew.spawn("reconciliation", async move {
             reconciler.run(cancel).await;
@@ -224,14 +242,8 @@ impl Base {
             "the session calendars cannot be read",
             "check schedule.calendars_dir (STRAT_SCHEDULE_CALENDARS_DIR)",
         )?;
-        let missed = match self.settings.missed {
-            MissedPolicy::Late => {
-                Missed::Late { grace_ms: i64::try_from(self.settings.missed_grace.as_millis()).unwrap_or(i64::MAX) }
-            }
-            MissedPolicy::Skip => Missed::Skip,
-        };
         let scheduler = Arc::new(Scheduler::new(
-            SchedulerSettings { tag: None, missed },
+            SchedulerSettings { tag: None, missed: self.missed() },
             calendars,
             (self.link.connection(), self.link.own()?),
             Arc::clone(&self.clock),
@@ -243,6 +255,15 @@ impl Base {
             Ok(())
         });
         Ok(())
+    }
+
+    fn missed(&self) -> Missed {
+        match self.settings.missed {
+            MissedPolicy::Late => {
+                Missed::Late { grace_ms: i64::try_from(self.settings.missed_grace.as_millis()).unwrap_or(i64::MAX) }
+            }
+            MissedPolicy::Skip => Missed::Skip,
+        }
     }
 
     fn paper_broker(&self) -> Result<PaperBroker> {
@@ -278,8 +299,9 @@ impl Base {
                 Ok(Box::new(SimFeed::new(&sim, Arc::clone(&self.clock))))
             }
             (FeedKind::Csv, Some(file)) => {
-                let ticks = CsvFeed::open(file, CsvOptions::default());
-                Ok(Box::new(ticks.or_fail("the file of ticks cannot be read", "check feed.file (STRAT_FEED_FILE)")?))
+                let ticks = CsvFeed::open(file, CsvOptions::default())
+                    .or_fail("the file of ticks cannot be read", "check feed.file (STRAT_FEED_FILE)")?;
+                Ok(Box::new(PacedCsv::new(ticks, feed.speed)))
             }
             (FeedKind::Csv, None) => Err(failure(
                 "feed.kind is csv and feed.file is not set",

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use strat_core::{Price, Quantity};
 
 /// What a line records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,7 +105,11 @@ impl Ledger {
     /// [`LedgerError`].
     pub fn open(path: &Path) -> Result<(Self, Vec<LedgerLine>), LedgerError> {
         let io = |source| LedgerError::Io { path: path.to_owned(), source };
+        let exists = path.try_exists().map_err(io)?;
         let mut file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(io)?;
+        if !exists {
+            sync_folder(path).map_err(io)?;
+        }
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(LedgerError::InUse { path: path.to_owned() }),
@@ -162,13 +167,30 @@ fn parse(bytes: &[u8], path: &Path) -> Result<Vec<LedgerLine>, LedgerError> {
     let lines = bytes.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.is_empty());
     lines
         .map(|(index, line)| {
-            serde_json::from_slice(line).map_err(|error| LedgerError::Malformed {
+            let read = serde_json::from_slice(line).map_err(|error| error.to_string());
+            read.and_then(|line| check(&line).map(|()| line)).map_err(|reason| LedgerError::Malformed {
                 path: path.to_owned(),
                 line: index + 1,
-                reason: error.to_string(),
+                reason,
             })
         })
         .collect()
+}
+
+/// A number that does not parse would be an order, or a fill, of nothing.
+fn check(line: &LedgerLine) -> Result<(), String> {
+    Quantity::parse(line.quantity.as_bytes()).map_err(|why| format!("quantity '{}' {why}", line.quantity))?;
+    match (&line.price, line.event) {
+        (Some(price), _) => Price::parse(price.as_bytes()).map(drop).map_err(|why| format!("price '{price}' {why}")),
+        (None, LedgerEvent::Fill) => Err("a fill needs a price".to_owned()),
+        (None, _) => Ok(()),
+    }
+}
+
+/// Makes a new file's name as durable as what will be in it.
+fn sync_folder(path: &Path) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]
@@ -216,5 +238,24 @@ mod tests {
         assert_eq!(Ledger::open(&path).unwrap().1.len(), 3);
         std::fs::write(&path, "{}\n").unwrap();
         assert!(Ledger::open(&path).unwrap_err().to_string().contains("line 1"));
+    }
+
+    #[test]
+    fn a_number_that_does_not_parse_is_an_error_that_names_the_line() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ledger.jsonl");
+        let good = line("A1", LedgerEvent::Accept);
+        let priced =
+            |price: Option<&str>| LedgerLine { price: price.map(str::to_owned), ..line("A1", LedgerEvent::Fill) };
+        for (bad, complaint) in [
+            (LedgerLine { quantity: "5x".into(), ..good.clone() }, "line 2: quantity '5x'"),
+            (priced(Some("1e5")), "line 2: price '1e5'"),
+            (priced(None), "line 2: a fill needs a price"),
+        ] {
+            let texts = [&good, &bad].map(|line| serde_json::to_string(line).unwrap());
+            std::fs::write(&path, texts.join("\n") + "\n").unwrap();
+            let error = Ledger::open(&path).unwrap_err().to_string();
+            assert!(error.contains(complaint), "{error}");
+        }
     }
 }

@@ -118,6 +118,11 @@ pub trait Broker: Send + Sync {
     /// How it treats repeated client order ids.
     fn idempotency(&self) -> Idempotency;
 
+    /// How far its clock may be from Redis's.
+    fn clock_skew(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
     /// Places an order.
     ///
     /// # Errors

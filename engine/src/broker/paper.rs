@@ -81,7 +81,8 @@ impl Order {
         self.state.cum_qty = self.state.cum_qty.plus(quantity);
         let whole = self.state.cum_qty >= self.request.quantity;
         self.state.status = if whole { ExecType::Fill } else { ExecType::PartialFill };
-        self.state.ts_ms = ts_ms;
+        // Ticks of a recorded day are older than the order; its last change is not.
+        self.state.ts_ms = self.state.ts_ms.max(ts_ms);
     }
 }
 
@@ -203,6 +204,11 @@ impl PaperBroker {
 impl Broker for PaperBroker {
     fn idempotency(&self) -> Idempotency {
         Idempotency::Dedupes
+    }
+
+    fn clock_skew(&self) -> Duration {
+        // The machine's own clock.
+        Duration::ZERO
     }
 
     async fn submit(&self, order: &OrderRequest) -> Result<OrderState, BrokerError> {

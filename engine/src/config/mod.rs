@@ -5,6 +5,7 @@ mod table;
 pub use table::{Setting, TABLE};
 
 use crate::failure::{OrFail as _, failure};
+use crate::replay::Speed;
 use color_eyre::Result;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -63,6 +64,10 @@ pub struct FeedSettings {
     pub step_bps: u32,
     /// The file of ticks.
     pub file: Option<PathBuf>,
+    /// How long no tick may come before the engine says that it is not healthy; zero for as long as it likes.
+    pub silence: Duration,
+    /// How fast the file is played.
+    pub speed: Speed,
 }
 
 /// Settings of the paper broker.
@@ -138,6 +143,8 @@ impl Default for Settings {
                 tick_ms: 250,
                 step_bps: 8,
                 file: None,
+                silence: Duration::from_secs(60),
+                speed: Speed::Times(1),
             },
             paper: PaperSettings {
                 latency: Duration::from_millis(20),

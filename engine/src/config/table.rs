@@ -1,6 +1,7 @@
 //! The table of settings: name, environment variable, meaning, how to read and how to show each.
 
 use super::{FeedKind, LogFormat, MissedPolicy, Settings, UnknownPolicy, parse_symbols};
+use crate::replay::Speed;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -173,6 +174,27 @@ pub const TABLE: &[Setting] = &[
             Ok(())
         },
         |s| shown_path(s.feed.file.as_ref()),
+    ),
+    row(
+        "feed.silence_seconds",
+        "STRAT_FEED_SILENCE_SECONDS",
+        "time without a tick after which /health is unhealthy, 0 to 86400 s; 0 for never",
+        |s, v| whole(v, 0, 86_400).map(|v| s.feed.silence = Duration::from_secs(v)),
+        |s| s.feed.silence.as_secs().to_string(),
+    ),
+    row(
+        "feed.speed",
+        "STRAT_FEED_SPEED",
+        "how fast feed.file is played: so many times as fast as it was, or `max`",
+        |s, v| {
+            v.parse()
+                .map(|v| s.feed.speed = v)
+                .map_err(|_: String| "is neither max nor a whole number above 0".to_owned())
+        },
+        |s| match s.feed.speed {
+            Speed::Max => "max".to_owned(),
+            Speed::Times(times) => times.to_string(),
+        },
     ),
     row(
         "paper.latency_ms",

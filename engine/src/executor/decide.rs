@@ -6,6 +6,14 @@ use strat_core::{Action, ExecType, Leg, Position, Quantity, Strategy, StrategyKe
 
 /// How long to wait for an entry that was asked to be cancelled and is not dead yet, ms.
 const CANCEL_WAIT_MS: i64 = 50;
+/// How long an order waits before the next look where a person has to decide, ms.
+const PERSON_WAIT_MS: i64 = 5_000;
+/// The same where nothing but another configuration helps, ms.
+const REUSED_WAIT_MS: i64 = 60_000;
+/// An entry is never late by less than this, ms: reading the clock, the queue and the lock take their time.
+const LATE_MIN_MS: i64 = 5_000;
+/// Said of an order whose client order id belongs to an order of the past.
+const REUSED: &str = "the order id was used before: give the strategy another id or raise its cycle";
 
 /// What is known of an order at the broker.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -40,6 +48,17 @@ pub struct Facts<'a> {
     pub now_ms: i64,
     /// The order may have been sent before.
     pub must_query: bool,
+    /// A request for it may be on its way: that the broker does not have it yet proves nothing where ids are not
+    /// deduped.
+    pub sent: bool,
+    /// Epoch ms when the queue entry was written; `None` where there is none, and in a replay.
+    pub enqueued_ms: Option<i64>,
+    /// How far the broker's clock may be from Redis's, ms.
+    pub skew_ms: i64,
+    /// Epoch ms of the time that asks for the order.
+    pub due_ms: Option<i64>,
+    /// How late an entry may be sent, ms; `None`: as late as it gets.
+    pub grace_ms: Option<i64>,
     /// How the broker treats repeated ids.
     pub idempotency: Idempotency,
     /// This order at the broker.
@@ -62,6 +81,17 @@ pub enum Step {
         /// Why.
         why: &'static str,
     },
+    /// Something is wrong that only a person can mend: say so, and look again later.
+    Alarm {
+        /// The wait, ms.
+        ms: i64,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// The order id belongs to an order of the past: report the entry as rejected.
+    Refuse(&'static str),
+    /// The entry's time passed too long ago: report it as expired.
+    Expire(String),
     /// Ask the broker to cancel the entry, then look it up.
     KillEntry,
     /// Report how the entry ended, then read the strategy again.
@@ -97,6 +127,12 @@ impl Facts<'_> {
             return step;
         }
         match &self.own {
+            Known::There(state) if self.is_of_the_past(state) => {
+                return match leg {
+                    Leg::Entry => Step::Refuse(REUSED),
+                    Leg::Exit => Step::Alarm { ms: REUSED_WAIT_MS, why: REUSED },
+                };
+            }
             Known::There(state) => return Step::Adopt(state.clone()),
             Known::NotAsked if self.query_first() => return Step::Query,
             Known::NotAsked | Known::Absent => {}
@@ -105,7 +141,34 @@ impl Facts<'_> {
             Leg::Entry => self.strategy.quantity,
             Leg::Exit => self.strategy.open_quantity(),
         };
-        if quantity == Quantity::ZERO { Step::Conclude } else { Step::Submit(self.request(quantity)) }
+        if quantity == Quantity::ZERO {
+            return Step::Conclude;
+        }
+        if self.sent && self.idempotency == Idempotency::None {
+            let why = "the order may have been sent, the broker does not show it and would not notice a second one: a person must decide";
+            return Step::Alarm { ms: PERSON_WAIT_MS, why };
+        }
+        if let Some(late_ms) = self.too_late().filter(|_| leg == Leg::Entry) {
+            return Step::Expire(format!("its time passed {} s ago", late_ms / 1_000));
+        }
+        Step::Submit(self.request(quantity))
+    }
+
+    /// Whether an ended order of this id cannot be this order: it ended before this one was asked for. That happens
+    /// where a strategy was deleted and created again, and counts its cycles from the start.
+    #[must_use]
+    pub fn is_of_the_past(&self, state: &OrderState) -> bool {
+        let leg = self.action.leg(self.strategy.side);
+        // All exits of an attempt are one order, whichever of them sent it.
+        let works = self.strategy.working.is_some_and(|working| working.leg(self.strategy.side) == leg);
+        let ended_before = |at: i64| state.ts_ms.saturating_add(self.skew_ms) < at;
+        state.status.is_terminal() && !works && self.enqueued_ms.is_some_and(ended_before)
+    }
+
+    /// How late it is, ms, where that is beyond the grace.
+    fn too_late(&self) -> Option<i64> {
+        let (due, grace) = (self.due_ms?, self.grace_ms?.max(LATE_MIN_MS));
+        Some(self.now_ms.saturating_sub(due)).filter(|late| *late > grace)
     }
 
     /// Brokers that do not dedupe are always asked first: a restart may have forgotten that the order was sent.

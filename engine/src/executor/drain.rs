@@ -70,7 +70,7 @@ impl Drainer {
     /// # Errors
     /// [`DrainError`] where Redis fails or an order does not get done.
     pub async fn carry_out(&self, entries: Vec<QueueEntry>) -> Result<(), DrainError> {
-        let mut jobs: Vec<Job> = entries.into_iter().map(Job::from).collect();
+        let mut jobs: Vec<Job> = entries.into_iter().map(Job::replayed).collect();
         let mut last = String::new();
         for _ in 0..ROUNDS_MAX {
             let before = jobs.len();
@@ -80,7 +80,7 @@ impl Drainer {
                 match self.executor.work(&mut job).await {
                     Outcome::Done | Outcome::Working => {}
                     Outcome::Unsynced => return Err(stuck(&job, "Redis lost writes while the replay ran".to_owned())),
-                    Outcome::Later { after, why } => {
+                    Outcome::Later { after, why, .. } => {
                         (pause, last) = (after, why);
                         waiting.push(job);
                     }

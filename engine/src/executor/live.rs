@@ -2,11 +2,12 @@
 
 use super::{Executor, Job, Outcome};
 use futures_util::stream::{self, StreamExt as _};
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use strat_client::{Connection, Delivery, QueueEntry, QueueReader, StratCommands as _, Wanted};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -23,6 +24,28 @@ const UNLOCK_CONCURRENCY: usize = 32;
 const SHUTDOWN_WAIT: Duration = Duration::from_secs(5);
 /// Pause after Redis failed.
 const TROUBLE_WAIT: Duration = Duration::from_millis(500);
+/// Time between two looks for orders that the broker is silent about.
+const SILENCE_LOOK: Duration = Duration::from_secs(1);
+/// Entries remembered that there was no room for; more are taken for sent, which is the safe side.
+const REFUSED_MAX: usize = 10_000;
+
+/// Why the executor stopped by itself.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LiveError {
+    /// The queues cannot be read at all.
+    #[error(transparent)]
+    Redis(#[from] strat_client::Error),
+    /// One of its loops came to an end.
+    #[error("the executor's loop '{0}' ended by itself")]
+    Ended(&'static str),
+    /// One of its loops panicked.
+    #[error("a loop of the executor panicked: {0}")]
+    Panicked(JoinError),
+}
+
+/// Name of a queue entry: stream and id.
+type Ack = (String, String);
 
 struct Driver {
     executor: Arc<Executor>,
@@ -33,7 +56,35 @@ struct Driver {
     /// Jobs that talk to the broker right now. Exits have their own, so that entries never hold them up.
     running: [Arc<Semaphore>; 2],
     /// Queue entries whose jobs are under way: `claim` may hand them out again.
-    under_way: Mutex<HashSet<(String, String)>>,
+    under_way: Mutex<HashSet<Ack>>,
+    /// Entries that there was no room for, and how often they had been handed out then: nothing was sent for them.
+    refused: Mutex<HashMap<Ack, u64>>,
+}
+
+/// Takes a job's entry off the list of those under way, also when the job panics.
+struct UnderWay {
+    driver: Arc<Driver>,
+    key: String,
+    ack: Option<Ack>,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        let Some(ack) = &self.ack else {
+            held(&self.driver.executor.adopted).remove(&self.key);
+            return;
+        };
+        if std::thread::panicking() {
+            tracing::error!(stream = ack.0, id = ack.1, "an order's job panicked; its queue entry is taken up again");
+            // Its lock is not extended any more: when it has run out, the entry is claimed and the order looked up.
+            self.driver.executor.orders.remove_of(ack);
+        }
+        held(&self.driver.under_way).remove(ack);
+    }
+}
+
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Which of the pairs of semaphores a job uses.
@@ -45,50 +96,83 @@ const ORDERS: usize = 1;
 /// `adopted` brings jobs that no queue entry speaks for (see [`Job::adopt`]).
 ///
 /// # Errors
-/// Where the queues cannot be read at all: a bad address.
+/// Where the queues cannot be read at all (a bad address), and where a part of it ends or panics.
 pub async fn run(
     executor: Arc<Executor>,
     redis: Connection,
     mut adopted: mpsc::Receiver<Job>,
     cancel: CancellationToken,
-) -> strat_client::Result<()> {
+) -> Result<(), LiveError> {
     let settings = executor.settings().clone();
     let queue = QueueReader::new(&redis, &settings.prefix, &settings.owner, BLOCK)?;
     let claimer = QueueReader::new(&redis, &settings.prefix, &settings.owner, BLOCK)?;
     let room = |factor: usize| [0, 1].map(|_| Arc::new(Semaphore::new(settings.concurrency.max(1) * factor)));
     let driver = Arc::new(Driver {
         executor: Arc::clone(&executor),
-        cancel: cancel.clone(),
+        cancel: cancel.child_token(),
         tasks: TaskTracker::new(),
         backlog: room(BACKLOG_FACTOR),
         running: room(1),
-        under_way: Mutex::new(HashSet::new()),
+        under_way: Mutex::default(),
+        refused: Mutex::default(),
     });
-    let loops = TaskTracker::new();
-    loops.spawn(Arc::clone(&driver).read(queue));
-    loops.spawn(Arc::clone(&driver).take_over(claimer));
-    loops.spawn(Arc::clone(&driver).keep());
-    loops.spawn(Arc::clone(&driver).pass_reports());
-    loop {
-        tokio::select! {
-            () = cancel.cancelled() => break,
-            job = adopted.recv() => match job {
-                Some(job) => driver.start(job, EXITS).await,
-                None => { cancel.cancelled().await; break }
-            },
-        }
-    }
-    loops.close();
+    let mut loops = JoinSet::new();
+    spawn(&mut loops, "read", Arc::clone(&driver).read(queue));
+    spawn(&mut loops, "take over", Arc::clone(&driver).take_over(claimer));
+    spawn(&mut loops, "keep locks", Arc::clone(&driver).keep());
+    spawn(&mut loops, "ask of silent orders", Arc::clone(&driver).ask_of_silent());
+    spawn(&mut loops, "pass reports", Arc::clone(&driver).pass_reports());
+    let trouble = tokio::select! {
+        () = cancel.cancelled() => None,
+        ended = loops.join_next() => ended.map(why_ended),
+        () = driver.adopt(&mut adopted) => None,
+    };
+    // A loop that ends because of the shutdown is no trouble.
+    let trouble = trouble.filter(|trouble| !cancel.is_cancelled() || matches!(trouble, LiveError::Panicked(_)));
+    // Here, not by the caller alone: the jobs end before the locks are given back.
+    driver.cancel.cancel();
     driver.tasks.close();
-    let finished = async { tokio::join!(loops.wait(), driver.tasks.wait()) };
+    let finished = async {
+        while loops.join_next().await.is_some() {}
+        driver.tasks.wait().await;
+    };
     if timeout(SHUTDOWN_WAIT, finished).await.is_err() {
         tracing::warn!("orders under way were left; they are taken up at the next start");
     }
     driver.give_locks_back().await;
-    Ok(())
+    trouble.map_or(Ok(()), Err)
+}
+
+fn spawn(loops: &mut JoinSet<&'static str>, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
+    loops.spawn(async move {
+        work.await;
+        name
+    });
+}
+
+fn why_ended(ended: Result<&'static str, JoinError>) -> LiveError {
+    ended.map_or_else(LiveError::Panicked, LiveError::Ended)
 }
 
 impl Driver {
+    /// Starts the jobs that no queue entry speaks for, until `cancel`.
+    async fn adopt(self: &Arc<Self>, adopted: &mut mpsc::Receiver<Job>) {
+        while let Some(job) = adopted.recv().await {
+            if !held(&self.executor.adopted).insert(job.key.clone()) {
+                continue;
+            }
+            let permit = tokio::select! {
+                () = self.cancel.cancelled() => return,
+                permit = Arc::clone(&self.backlog[EXITS]).acquire_owned() => permit,
+            };
+            // Never closed, so this always holds.
+            if let Ok(permit) = permit {
+                self.start(job, EXITS, permit);
+            }
+        }
+        self.cancel.cancelled().await;
+    }
+
     async fn read(self: Arc<Self>, mut queue: QueueReader) {
         // Reading creates missing groups as well, but takes their absence for the trace of a flush.
         if let Err(error) = queue.ensure_groups().await {
@@ -141,9 +225,7 @@ impl Driver {
             match delivery {
                 Ok(entry) => {
                     let which = if entry.stream.ends_with("exits") { EXITS } else { ORDERS };
-                    if self.is_new(&entry) {
-                        self.start(entry.into(), which).await;
-                    }
+                    self.take(entry, which);
                 }
                 Err(bad) => {
                     tracing::error!(%bad, "an entry that is no order was discarded");
@@ -155,26 +237,40 @@ impl Driver {
         }
     }
 
-    /// Entries whose order works, or whose job is under way, come again from `claim` and are in good hands.
-    fn is_new(&self, entry: &QueueEntry) -> bool {
+    /// Starts an entry's job. Entries whose order works, or whose job is under way, come again from `claim` and are in
+    /// good hands; one that there is no room for comes again as well.
+    fn take(self: &Arc<Self>, mut entry: QueueEntry, which: usize) {
         let ack = (entry.stream.clone(), entry.id.clone());
-        !self.executor.orders.holds(&ack) && self.under_way.lock().unwrap_or_else(PoisonError::into_inner).insert(ack)
-    }
-
-    async fn start(self: &Arc<Self>, job: Job, which: usize) {
-        let room = Arc::clone(&self.backlog[which]);
-        let permit = tokio::select! {
-            () = self.cancel.cancelled() => return,
-            permit = room.acquire_owned() => permit,
-        };
-        // Never closed, so this always holds.
-        if let Ok(permit) = permit {
-            self.tasks.spawn(Arc::clone(self).job(job, which, permit));
+        let deliveries = entry.deliveries;
+        // Held to the end: the reader and whoever takes over must not start an entry twice.
+        let mut refused = held(&self.refused);
+        if self.executor.orders.holds(&ack) || held(&self.under_way).contains(&ack) {
+            return;
+        }
+        // Nobody else had it in between.
+        if refused.remove(&ack).is_some_and(|deliveries| entry.deliveries == deliveries + 1) {
+            entry.deliveries = 1;
+        }
+        match Arc::clone(&self.backlog[which]).try_acquire_owned() {
+            Ok(permit) => {
+                held(&self.under_way).insert(ack);
+                self.start(entry.into(), which, permit);
+            }
+            Err(_) => {
+                tracing::debug!(key = entry.key, action = %entry.action, "no room for an order now");
+                if entry.deliveries == 1 && refused.len() < REFUSED_MAX {
+                    refused.insert(ack, deliveries);
+                }
+            }
         }
     }
 
+    fn start(self: &Arc<Self>, job: Job, which: usize, room: OwnedSemaphorePermit) {
+        self.tasks.spawn(Arc::clone(self).job(job, which, room));
+    }
+
     async fn job(self: Arc<Self>, mut job: Job, which: usize, _room: OwnedSemaphorePermit) {
-        let ack = job.ack.clone();
+        let _under_way = UnderWay { driver: Arc::clone(&self), key: job.key.clone(), ack: job.ack.clone() };
         let mut told = false;
         while !self.cancel.is_cancelled() {
             let ended = self.executor.ended.notified();
@@ -182,7 +278,7 @@ impl Driver {
                 let Ok(_turn) = self.running[which].acquire().await else { break };
                 self.executor.work(&mut job).await
             };
-            let after = match outcome {
+            let (after, for_another) = match outcome {
                 Outcome::Done | Outcome::Working => break,
                 Outcome::Unsynced => {
                     tokio::select! {
@@ -191,24 +287,21 @@ impl Driver {
                     }
                     continue;
                 }
-                Outcome::Later { after, why } => {
+                Outcome::Later { after, why, for_another } => {
                     if told {
                         tracing::debug!(key = job.key, action = %job.action, why, "order waits");
                     } else {
                         tracing::info!(key = job.key, action = %job.action, why, "order waits");
                     }
                     told = true;
-                    after
+                    (after, for_another)
                 }
             };
             tokio::select! {
                 () = self.cancel.cancelled() => {}
-                () = ended => {}
+                () = ended, if for_another => {}
                 () = sleep(after) => {}
             }
-        }
-        if let Some(ack) = ack {
-            self.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&ack);
         }
     }
 
@@ -221,7 +314,22 @@ impl Driver {
         }
     }
 
-    /// Extends the locks of working orders and asks about those that the broker is silent about.
+    async fn ask_of_silent(self: Arc<Self>) {
+        let mut ticks = interval(SILENCE_LOOK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = self.cancel.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            tokio::select! {
+                () = self.cancel.cancelled() => return,
+                () = self.executor.ask_of_silent() => {}
+            }
+        }
+    }
+
+    /// Extends the locks of working orders.
     async fn keep(self: Arc<Self>) {
         let mut ticks = interval((self.executor.settings.lock_ttl / 3).max(Duration::from_millis(50)));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

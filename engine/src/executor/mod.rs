@@ -20,10 +20,12 @@ pub use tracked::{Tracked, TrackedOrders};
 use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::gate::EpochGate;
-use std::sync::Arc;
+use crate::schedule::Missed;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use strat_client::{Connection, QueueEntry};
-use strat_core::{Action, Strategy};
+use strat_core::{Action, Leg, Strategy};
 use tokio::sync::Notify;
 
 /// Settings of the executor.
@@ -39,6 +41,8 @@ pub struct ExecutorSettings {
     pub broker_timeout: Duration,
     /// Requests to the broker at the same time, exits and entries counted apart.
     pub concurrency: usize,
+    /// How late an entry may still be sent; `None` in a replay, where nothing is late.
+    pub missed: Option<Missed>,
 }
 
 /// One order to be carried out.
@@ -54,6 +58,12 @@ pub struct Job {
     pub ack: Option<(String, String)>,
     /// The order may exist already: ask the broker before sending it.
     pub must_query: bool,
+    /// A request for it may be on its way, by this engine or by the one before.
+    pub sent: bool,
+    /// Epoch ms when its queue entry was written; `None` without one, and in a replay.
+    pub enqueued_ms: Option<i64>,
+    /// Epoch ms of the tick or of the time that asked for it.
+    pub due_ms: Option<i64>,
     /// Client order id under which this job's order is tracked, once it is.
     order_id: Option<String>,
 }
@@ -63,8 +73,27 @@ impl Job {
     /// where no queue entry speaks for it. `None` where nothing is in flight.
     #[must_use]
     pub fn adopt(key: &str, strategy: &Strategy) -> Option<Self> {
-        let action = strategy.working.or(strategy.pending)?;
-        Some(Self { key: key.to_owned(), action, cycle: strategy.cycle, ack: None, must_query: true, order_id: None })
+        let action = strategy
+            .pending
+            .filter(|action| action.leg(strategy.side) == Leg::Exit)
+            .or(strategy.working)
+            .or(strategy.pending)?;
+        Some(Self {
+            key: key.to_owned(),
+            action,
+            cycle: strategy.cycle,
+            ack: None,
+            must_query: true,
+            sent: true,
+            enqueued_ms: None,
+            due_ms: None,
+            order_id: None,
+        })
+    }
+
+    /// The job of a queue entry on a clock of its own, which ids of entries know nothing of.
+    fn replayed(entry: QueueEntry) -> Self {
+        Self { enqueued_ms: None, ..Self::from(entry) }
     }
 }
 
@@ -72,6 +101,9 @@ impl From<QueueEntry> for Job {
     fn from(entry: QueueEntry) -> Self {
         Self {
             must_query: entry.deliveries > 1,
+            sent: entry.deliveries > 1,
+            enqueued_ms: entry.id.split('-').next().and_then(|ms| ms.parse().ok()),
+            due_ms: entry.ts_ms,
             key: entry.key,
             action: entry.action,
             cycle: entry.cycle,
@@ -94,6 +126,8 @@ pub enum Outcome {
         after: Duration,
         /// Why, for the log.
         why: String,
+        /// It waits for another order of its strategy: the end of one is worth a look.
+        for_another: bool,
     },
     /// Redis may have lost writes: wait until everything is reconciled.
     Unsynced,
@@ -101,7 +135,11 @@ pub enum Outcome {
 
 impl Outcome {
     fn later(after_ms: u64, why: impl Into<String>) -> Self {
-        Self::Later { after: Duration::from_millis(after_ms), why: why.into() }
+        Self::Later { after: Duration::from_millis(after_ms), why: why.into(), for_another: false }
+    }
+
+    fn held(after_ms: u64, why: impl Into<String>) -> Self {
+        Self::Later { after: Duration::from_millis(after_ms), why: why.into(), for_another: true }
     }
 }
 
@@ -113,6 +151,8 @@ pub struct Executor {
     clock: Arc<dyn Clock>,
     epoch: EpochGate,
     orders: TrackedOrders,
+    /// Keys whose jobs no queue entry speaks for, while those are at work.
+    adopted: Mutex<HashSet<String>>,
     /// Rings whenever an order has ended: jobs that wait for that look again.
     ended: Notify,
 }
@@ -127,7 +167,22 @@ impl Executor {
         clock: Arc<dyn Clock>,
         epoch: EpochGate,
     ) -> Self {
-        Self { settings, redis, broker, clock, epoch, orders: TrackedOrders::default(), ended: Notify::new() }
+        Self {
+            settings,
+            redis,
+            broker,
+            clock,
+            epoch,
+            orders: TrackedOrders::default(),
+            adopted: Mutex::default(),
+            ended: Notify::new(),
+        }
+    }
+
+    /// Whether an order of this strategy works here, or a job that no queue entry speaks for is at work on it.
+    #[must_use]
+    pub fn tracks(&self, key: &str) -> bool {
+        self.orders.has_key(key) || self.adopted.lock().unwrap_or_else(PoisonError::into_inner).contains(key)
     }
 
     /// Orders that work at the broker and are held by this engine.

@@ -1,7 +1,7 @@
 //! Sending an order, and reporting what becomes of it.
 
 use super::work::report_of;
-use super::{Executor, Tracked};
+use super::{Executor, Job, Tracked};
 use crate::broker::{BrokerError, Idempotency, OrderRef, OrderRequest, OrderState};
 use futures_util::stream::{self, StreamExt as _};
 use std::sync::Arc;
@@ -31,21 +31,33 @@ pub(super) enum Placed {
 
 impl Executor {
     /// Sends an order. An unknown outcome is looked up; only what is proven absent is sent again.
-    pub(super) async fn place(&self, request: &OrderRequest) -> Placed {
+    pub(super) async fn place(&self, job: &mut Job, tracked: &Tracked, request: &OrderRequest) -> Placed {
         let order =
             OrderRef { client_order_id: &request.client_order_id, user: &request.user, symbol: &request.symbol };
         let mut pause = PAUSE;
         let mut last = BrokerError::Unavailable("not tried".to_owned());
         for attempt in 1..=TRIES {
+            if attempt > 1 && !self.holds(tracked) {
+                return Placed::Unsure(last);
+            }
             let answer = timeout(self.settings.broker_timeout, self.broker.submit(request)).await;
             last = match answer.unwrap_or_else(|_| Err(BrokerError::Unknown("no answer in time".to_owned()))) {
                 Ok(state) => return Placed::Order(state),
+                // What is refused may be the repeat, and what it repeats may be at the broker.
+                Err(BrokerError::Rejected(reason)) if job.sent => {
+                    return match self.ask(order).await {
+                        Ok(Some(state)) => Placed::Order(state),
+                        Ok(None) => Placed::Rejected(reason),
+                        Err(error) => Placed::Unsure(error),
+                    };
+                }
                 Err(BrokerError::Rejected(reason)) => return Placed::Rejected(reason),
                 Err(error @ BrokerError::RateLimited { .. }) => return Placed::Unsure(error),
                 Err(error) => error,
             };
             tracing::warn!(order = request.client_order_id, attempt, error = %last, "the order's outcome is not known");
             if matches!(last, BrokerError::Unknown(_)) {
+                job.sent = true;
                 match self.ask(order).await {
                     Ok(Some(state)) => return Placed::Order(state),
                     Ok(None) if self.broker.idempotency() == Idempotency::None => return Placed::Unsure(last),
@@ -111,6 +123,10 @@ impl Executor {
                 return;
             };
             if matches!(error.code(), Some(Code::BadToken | Code::NoStrat)) {
+                if !state.status.is_terminal() {
+                    tracing::error!(key = tracked.key, order = tracked.client_order_id, status = %state.status, %error, "AN ORDER WORKS WITHOUT ITS LOCK; its queue entry is kept, and the order is looked up again");
+                    return self.forget(tracked);
+                }
                 tracing::warn!(key = tracked.key, order = tracked.client_order_id, %error, "the lock is lost; the queue entry will bring the order back");
                 return self.forget(tracked);
             }
@@ -122,7 +138,12 @@ impl Executor {
         self.forget(tracked);
     }
 
-    /// Extends the locks of working orders, and asks about those that the broker is silent about.
+    /// Whether this order, with its lock, is still this engine's as far as it knows.
+    pub(super) fn holds(&self, order: &Tracked) -> bool {
+        self.orders.get(&order.client_order_id).is_some_and(|held| held.token == order.token)
+    }
+
+    /// Extends the locks of working orders.
     pub(super) async fn extend_locks(&self) {
         stream::iter(self.orders.all())
             .for_each_concurrent(EXTEND_CONCURRENCY, |order| async move { self.extend_lock(&order).await })
@@ -134,7 +155,7 @@ impl Executor {
             Ok(true) => {}
             Ok(false) => {
                 // Ended and reported since the list was made: nothing is lost.
-                if self.orders.get(&order.client_order_id).is_some_and(|held| held.token == order.token) {
+                if self.holds(order) {
                     tracing::warn!(
                         key = order.key,
                         order = order.client_order_id,
@@ -145,6 +166,16 @@ impl Executor {
             }
             Err(error) => tracing::warn!(key = order.key, %error, "cannot extend a lock"),
         }
+    }
+
+    /// Asks about orders that the broker is silent about. Apart from the locks, which must not wait for a broker.
+    pub(super) async fn ask_of_silent(&self) {
+        stream::iter(self.orders.all())
+            .for_each_concurrent(EXTEND_CONCURRENCY, |order| async move { self.ask_if_silent(&order).await })
+            .await;
+    }
+
+    async fn ask_if_silent(&self, order: &Tracked) {
         let now = self.clock.now_ms();
         if now - order.heard_ms() > SILENCE_MS {
             order.heard(now);
@@ -159,3 +190,6 @@ impl Executor {
         self.ended.notify_waiters();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -108,6 +108,21 @@ impl TrackedOrders {
         }
     }
 
+    /// Whether an order of a strategy is among them.
+    #[must_use]
+    pub fn has_key(&self, key: &str) -> bool {
+        self.lock().by_id.values().any(|order| order.key == key)
+    }
+
+    /// Forgets the order of a queue entry.
+    pub fn remove_of(&self, ack: &(String, String)) {
+        let mut held = self.lock();
+        let id = held.by_id.values().find(|order| order.ack.as_ref() == Some(ack)).map(|o| o.client_order_id.clone());
+        if let Some(id) = id {
+            held.take(&id);
+        }
+    }
+
     /// Whether a queue entry's order is among them.
     #[must_use]
     pub fn holds(&self, ack: &(String, String)) -> bool {

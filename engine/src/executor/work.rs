@@ -22,6 +22,16 @@ enum Stop {
     Broker(BrokerError),
 }
 
+/// What came of a submission.
+enum Sent {
+    /// The broker has an order of this id.
+    There(Arc<Tracked>, OrderState),
+    /// It was refused, and that was reported.
+    Rejected(Outcome),
+    /// The lock ran out before: nothing was sent.
+    Unlocked,
+}
+
 impl From<Error> for Stop {
     fn from(error: Error) -> Self {
         Self::Redis(error)
@@ -65,7 +75,7 @@ impl Executor {
         let outcome = match self.claimed(job, parsed, &token).await {
             Ok(outcome) => outcome,
             Err(Stop::Broker(BrokerError::RateLimited { retry_after })) => {
-                Outcome::Later { after: retry_after, why: "the broker's rate limit".to_owned() }
+                Outcome::Later { after: retry_after, why: "the broker's rate limit".to_owned(), for_another: false }
             }
             Err(Stop::Broker(error)) => Outcome::later(TROUBLE_WAIT_MS, error.to_string()),
             Err(Stop::Redis(error)) => Outcome::later(TROUBLE_WAIT_MS, error.to_string()),
@@ -111,6 +121,11 @@ impl Executor {
                 cycle: job.cycle,
                 now_ms: self.clock.now_ms(),
                 must_query: job.must_query,
+                sent: job.sent,
+                enqueued_ms: job.enqueued_ms,
+                skew_ms: i64::try_from(self.broker.clock_skew().as_millis()).unwrap_or(i64::MAX),
+                due_ms: job.due_ms,
+                grace_ms: self.settings.missed.map(|missed| missed.of(&hash).grace_ms()),
                 idempotency: self.broker.idempotency(),
                 own: own.clone(),
                 entry: entry.clone(),
@@ -123,6 +138,18 @@ impl Executor {
                     return Ok(self.discard(job, &why).await);
                 }
                 Step::Wait { ms, why } => return Ok(Outcome::later(ms.unsigned_abs(), why)),
+                Step::Alarm { ms, why } => {
+                    tracing::error!(key = job.key, action = %job.action, order = facts.own_id(), why, "ORDER NOT SENT");
+                    return Ok(Outcome::later(ms.unsigned_abs(), why));
+                }
+                Step::Refuse(why) => {
+                    tracing::error!(key = job.key, action = %job.action, order = facts.own_id(), why, "entry refused");
+                    return self.end(job, token, ExecType::Rejected, why).await;
+                }
+                Step::Expire(why) => {
+                    tracing::warn!(key = job.key, action = %job.action, why, "entry not sent");
+                    return self.end(job, token, ExecType::Expired, &why).await;
+                }
                 Step::KillEntry => {
                     let id = facts.order_id(Leg::Entry);
                     self.broker_cancel(order(&id)).await?;
@@ -133,7 +160,7 @@ impl Executor {
                     self.report_other(job, token, action, &state).await?;
                     entry_reported = true;
                 }
-                Step::Conclude => return self.conclude(job, token).await,
+                Step::Conclude => return self.end(job, token, ExecType::Canceled, "nothing to exit").await,
                 Step::Query => {
                     // Before the question, so that no report can fall between it and the answer.
                     let names = (facts.own_id(), key.user, strategy.symbol.as_str());
@@ -146,7 +173,16 @@ impl Executor {
                     self.report(&tracked, &state).await;
                     return Ok(self.after_report(&tracked));
                 }
-                Step::Submit(request) => return self.submit(job, token, &request).await,
+                Step::Submit(request) => match self.submit(job, token, &request).await? {
+                    // An order of the past is not to be reported: the next step says what to do about it.
+                    Sent::There(_, state) if facts.is_of_the_past(&state) => own = Known::There(state),
+                    Sent::There(tracked, state) => {
+                        self.report(&tracked, &state).await;
+                        return Ok(self.after_report(&tracked));
+                    }
+                    Sent::Rejected(outcome) => return Ok(outcome),
+                    Sent::Unlocked => return Ok(Outcome::held(HELD_WAIT_MS, "the lock is lost")),
+                },
             }
         }
         Ok(Outcome::later(TROUBLE_WAIT_MS, "the strategy keeps changing"))
@@ -157,12 +193,19 @@ impl Executor {
         self.orders.insert(Tracked::new(job, names, token.clone(), self.clock.now_ms()))
     }
 
-    async fn submit(&self, job: &mut Job, token: &LockToken, request: &OrderRequest) -> Result<Outcome, Stop> {
+    async fn submit(&self, job: &mut Job, token: &LockToken, request: &OrderRequest) -> Result<Sent, Stop> {
         let names = (request.client_order_id.clone(), request.user.as_str(), request.symbol.as_str());
         // Before it is sent, so that no report can arrive for an order that is not known here.
         let tracked = self.track(job, names, token);
-        let state = match self.place(request).await {
-            Placed::Order(state) => state,
+        // The steps before may have taken longer than the lock lives.
+        if !self.redis.clone().strat_extend(&job.key, token, self.settings.lock_ttl).await? {
+            return Ok(Sent::Unlocked);
+        }
+        let state = match self.place(job, &tracked, request).await {
+            Placed::Order(state) => {
+                tracing::info!(key = job.key, action = %job.action, order = request.client_order_id, status = %state.status, quantity = %request.quantity, symbol = request.symbol, "order");
+                return Ok(Sent::There(tracked, state));
+            }
             Placed::Rejected(reason) => OrderState {
                 client_order_id: request.client_order_id.clone(),
                 status: ExecType::Rejected,
@@ -173,14 +216,13 @@ impl Executor {
             },
             Placed::Unsure(error) => return Err(error.into()),
         };
-        tracing::info!(key = job.key, action = %job.action, order = request.client_order_id, status = %state.status, quantity = %request.quantity, symbol = request.symbol, "order");
+        tracing::info!(key = job.key, action = %job.action, order = request.client_order_id, reason = state.text, "order rejected");
         self.report(&tracked, &state).await;
-        Ok(self.after_report(&tracked))
+        Ok(Sent::Rejected(self.after_report(&tracked)))
     }
 
     fn after_report(&self, tracked: &Arc<Tracked>) -> Outcome {
-        let still = self.orders.get(&tracked.client_order_id).is_some_and(|order| order.token == tracked.token);
-        if still { Outcome::Working } else { Outcome::Done }
+        if self.holds(tracked) { Outcome::Working } else { Outcome::Done }
     }
 
     /// Reports how the entry ended, holding the exit's lock.
@@ -196,8 +238,9 @@ impl Executor {
         self.redis.clone().strat_report(&job.key, token, &report).await.map(drop)
     }
 
-    async fn conclude(&self, job: &Job, token: &LockToken) -> Result<Outcome, Stop> {
-        let mut report = ReportRequest::new(ExecType::Canceled).text("nothing to exit").ts_ms(self.clock.now_ms());
+    /// Reports the end of an order that the broker does not have.
+    async fn end(&self, job: &Job, token: &LockToken, status: ExecType, text: &str) -> Result<Outcome, Stop> {
+        let mut report = ReportRequest::new(status).text(text).ts_ms(self.clock.now_ms());
         if let Some((stream, id)) = &job.ack {
             report = report.ack(stream, id);
         }
@@ -208,7 +251,7 @@ impl Executor {
 
     /// An exit does not wait for an entry that works on: it has the entry cancelled, whoever holds it.
     async fn held_by_another(&self, job: &Job, key: StrategyKey<'_>) -> Outcome {
-        let held = || Outcome::later(HELD_WAIT_MS, "another order of the strategy is in flight");
+        let held = || Outcome::held(HELD_WAIT_MS, "another order of the strategy is in flight");
         let mut redis = self.redis.clone();
         let holder: redis::RedisResult<Option<String>> =
             redis::cmd("GET").arg(key.lock()).query_async(&mut redis).await;

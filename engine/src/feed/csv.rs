@@ -1,6 +1,7 @@
 //! Ticks from a file: columns `ts_ms`, `symbol`, `price` and, where they exist, `size`; others are passed over.
 
 use super::{Feed, FeedError, Tick};
+use crate::replay::{Pace, Speed};
 use crate::table::{BadValue, Table, TableError};
 use async_trait::async_trait;
 use std::collections::HashSet;
@@ -127,6 +128,43 @@ impl Feed for CsvFeed {
     }
 }
 
+/// A file of ticks at the pace in which they happened, or a multiple of it.
+pub struct PacedCsv {
+    feed: CsvFeed,
+    speed: Speed,
+    /// Starts with the first tick.
+    pace: Option<Pace>,
+    /// Read, and not due yet.
+    waiting: Option<Tick>,
+}
+
+impl PacedCsv {
+    /// The ticks of `feed` at `speed`.
+    #[must_use]
+    pub const fn new(feed: CsvFeed, speed: Speed) -> Self {
+        Self { feed, speed, pace: None, waiting: None }
+    }
+}
+
+#[async_trait]
+impl Feed for PacedCsv {
+    async fn next(&mut self) -> Option<Result<Tick, FeedError>> {
+        if self.waiting.is_none() {
+            match self.feed.read()? {
+                Ok(tick) => self.waiting = Some(tick),
+                Err(error) => return Some(Err(error.into())),
+            }
+        }
+        let ts_ms = self.waiting.as_ref()?.ts_ms;
+        self.pace.get_or_insert_with(|| Pace::new(self.speed, ts_ms)).wait_for(ts_ms).await;
+        self.waiting.take().map(Ok)
+    }
+
+    fn can_wait(&self) -> bool {
+        self.speed == Speed::Max
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,6 +230,30 @@ mod tests {
             assert_eq!(ticks.last().unwrap().as_ref().unwrap_err(), complaint);
             let (ticks, skipped) = read("t.csv", text.as_bytes(), true);
             assert_eq!((ticks.len(), skipped), (2, 1), "{line}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_paced_file_takes_its_time() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("t.csv");
+        std::fs::write(&path, "ts_ms,symbol,price\n1000,IBM,1\n1200,IBM,2\n").unwrap();
+        for (speed, took_ms) in [(Speed::Times(1), 200), (Speed::Times(4), 50), (Speed::Max, 0)] {
+            let mut feed = PacedCsv::new(CsvFeed::open(&path, CsvOptions::default()).unwrap(), speed);
+            let started = tokio::time::Instant::now();
+            let mut prices = Vec::new();
+            // Dropped calls lose nothing.
+            let _ = tokio::time::timeout(std::time::Duration::from_millis(5), async {
+                prices.push(feed.next().await);
+                prices.push(feed.next().await);
+            })
+            .await;
+            while let Some(tick) = feed.next().await {
+                prices.push(Some(tick));
+            }
+            let prices: Vec<_> = prices.into_iter().flatten().map(|tick| tick.unwrap().price_text).collect();
+            assert_eq!(prices, ["1", "2"]);
+            assert!(started.elapsed().as_millis() >= took_ms, "{speed:?}");
         }
     }
 }

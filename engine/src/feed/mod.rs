@@ -3,7 +3,7 @@
 mod csv;
 mod sim;
 
-pub use self::csv::{CsvFeed, CsvOptions};
+pub use self::csv::{CsvFeed, CsvOptions, PacedCsv};
 pub use sim::{SimFeed, SimSettings};
 
 use crate::table::TableError;
@@ -42,4 +42,9 @@ pub trait Feed: Send {
     ///
     /// Cancel safe: a call that is dropped loses no tick.
     async fn next(&mut self) -> Option<Result<Tick, FeedError>>;
+
+    /// Whether it can wait: then each of its ticks is sent, however slow Redis is, and none is merged with others.
+    fn can_wait(&self) -> bool {
+        false
+    }
 }

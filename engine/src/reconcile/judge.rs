@@ -64,7 +64,7 @@ fn is_live(row: &Row) -> bool {
 ///
 /// A pending order may have reached the broker without Postgres hearing of it. It goes in as one that works there, so
 /// that it is looked up before it is sent again; enqueued like a new one it would just be sent.
-pub(super) fn to_load(row: &Row) -> Fields {
+pub(crate) fn to_load(row: &Row) -> Fields {
     let mut fields = row.fields.clone();
     if row.text("working").is_empty()
         && let Some(pending) = fields.remove("pending")

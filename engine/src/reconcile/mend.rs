@@ -1,6 +1,6 @@
 //! Carries out what was judged; every action is logged with its key and reason.
 
-use super::judge::{Verdict, number, to_load};
+use super::judge::{Verdict, number, state, to_load};
 use super::{Doubt, Reconciler, Report};
 use crate::store::{Fields, Row};
 use color_eyre::Result;
@@ -78,18 +78,33 @@ impl Reconciler {
         }
     }
 
-    /// The older hash goes and the row comes in its place, in one step.
+    /// The row comes in the older hash's place. Where Redis replaces it by itself that is one command; else, because an
+    /// order is in flight there, the hash goes first, in one step with what follows. Such a step cannot be taken back,
+    /// so the fields are judged before it.
     async fn replace(&self, key: &str, row: &Row, hash: &Fields, reason: &str, report: &mut Report) -> Result<()> {
-        let fields = to_load(row);
-        let mut set = redis::cmd("STRAT.SET");
-        set.arg(key).arg("NX");
-        for (name, value) in &fields {
-            set.arg(name).arg(value);
-        }
-        let mut step = redis::pipe();
-        step.atomic().cmd("DEL").arg(key).ignore().add_command(set);
-        let (version,): (u64,) =
-            step.query_async(&mut self.link.connection()).await.map_err(strat_client::Error::from)?;
+        let spec = StrategySpec::from_fields(to_load(row));
+        spec.check()?;
+        let kept = state(&row.fields).map_err(strat_client::Error::from)?;
+        let mut redis = self.link.connection();
+        // Redis takes an open position over an idle strategy of the same cycle for a new one and raises the cycle; the
+        // order ids of an exit that may be at the broker would not fit any more.
+        let as_it_is = !kept.position.is_open() || row.cycle() > number(hash, "cycle");
+        let set = if as_it_is { redis.strat_set(key, &spec).await.map(Some) } else { Ok(None) };
+        let version = match set {
+            Ok(Some(version)) => version,
+            Err(error) if error.code() != Some(Code::Busy) => return Err(error.into()),
+            _ => {
+                let mut set = redis::cmd("STRAT.SET");
+                set.arg(key).arg("NX");
+                for (name, value) in spec.fields() {
+                    set.arg(name).arg(value);
+                }
+                let mut step = redis::pipe();
+                step.atomic().cmd("DEL").arg(key).ignore().add_command(set);
+                let (version,): (u64,) = step.query_async(&mut redis).await.map_err(strat_client::Error::from)?;
+                version
+            }
+        };
         tracing::warn!(
             key,
             from = number(hash, "version"),

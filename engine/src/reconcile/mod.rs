@@ -8,21 +8,23 @@ mod mend;
 mod orphans;
 
 use crate::config::UnknownPolicy;
-use crate::executor::Job;
+use crate::executor::{Executor, Job};
 use crate::failure::sentence;
 use crate::gate::EpochGate;
 use crate::link::Link;
-use crate::store::{Fields, Filter, Row, Store};
+use crate::store::{self, Fields, Filter, Row, Store};
 use crate::sync::SyncHandle;
 use color_eyre::Result;
-use color_eyre::eyre::bail;
+use color_eyre::eyre::{bail, eyre};
+pub(crate) use judge::to_load;
 use judge::{Verdict, judge};
 use orphans::in_flight;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 use strat_client::{ListQuery, StratCommands as _};
-use strat_core::{Status, StrategyKey};
-use tokio::sync::{Mutex, mpsc};
+use strat_core::{Code, Status, StrategyKey};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +32,8 @@ use tokio_util::sync::CancellationToken;
 const EPOCH_EVERY: Duration = Duration::from_millis(500);
 /// How long the journal may take to reach Postgres before a reconciliation gives up and tries again.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
+/// Longest reconciliation. What it has mended by then stays mended, so the next one has less to do.
+const PASS_TIMEOUT: Duration = Duration::from_secs(60);
 /// Pauses after failures.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 /// Strategies per page, of Redis and of Postgres.
@@ -70,8 +74,7 @@ pub struct Reconciler {
     gate: EpochGate,
     settings: ReconcileSettings,
     adopted: mpsc::Sender<Job>,
-    /// Orders given to the executor, by key, with the version that they were judged by.
-    given: Mutex<HashMap<String, u64>>,
+    executor: Arc<Executor>,
 }
 
 /// Settings of the reconciliation.
@@ -85,7 +88,7 @@ pub struct ReconcileSettings {
 
 impl Reconciler {
     /// A reconciler that opens `gate` when it has finished for an epoch, and hands orders in flight that nobody speaks
-    /// for to `adopted`.
+    /// for, and that `executor` is not at work on, to `adopted`.
     #[must_use]
     pub fn new(
         link: Link,
@@ -94,15 +97,16 @@ impl Reconciler {
         gate: EpochGate,
         settings: ReconcileSettings,
         adopted: mpsc::Sender<Job>,
+        executor: Arc<Executor>,
     ) -> Self {
-        Self { link, store, sync, gate, settings, adopted, given: Mutex::default() }
+        Self { link, store, sync, gate, settings, adopted, executor }
     }
 
     /// Works until cancelled.
     pub async fn run(self, cancel: CancellationToken) {
         let mut wait = BACKOFF.0;
         loop {
-            let pause = match self.once().await {
+            let pause = match self.bounded().await {
                 Ok(_) => {
                     wait = BACKOFF.0;
                     None
@@ -121,6 +125,12 @@ impl Reconciler {
                 () = self.next_reason(pause) => {}
             }
         }
+    }
+
+    /// One reconciliation, given up where a server takes its connections and answers nothing.
+    async fn bounded(&self) -> Result<Report> {
+        let once = tokio::time::timeout(PASS_TIMEOUT, self.once()).await;
+        once.unwrap_or_else(|_| Err(eyre!("it did not end within {} s", PASS_TIMEOUT.as_secs())))
     }
 
     /// Waits for a reason to reconcile.
@@ -173,7 +183,20 @@ impl Reconciler {
             hashes.iter().filter(|(_, hash)| in_flight(hash)).map(|(key, _)| key.clone()).collect();
         for doubt in self.compare(hashes, &mut report, &mut flying).await? {
             flying.insert(doubt.key.clone());
-            self.settle(doubt, &mut report).await?;
+            let key = doubt.key.clone();
+            // One strategy that Redis or Postgres will not have must not stop everybody else's.
+            if let Err(error) = self.settle(doubt, &mut report).await {
+                if !concerns_one_row(&error) {
+                    return Err(error);
+                }
+                let error = sentence(&error);
+                tracing::error!(
+                    key,
+                    error,
+                    "this strategy cannot be reconciled and is left as it is; correct the field"
+                );
+                report.unreadable += 1;
+            }
         }
         if redis.strat_epoch().await? != epoch {
             bail!("the epoch of Redis changed during the reconciliation");
@@ -275,6 +298,15 @@ struct Doubt {
     verdict: Verdict,
 }
 
+/// Whether an error is about the strategy it was met at, and another one may well do.
+fn concerns_one_row(error: &color_eyre::Report) -> bool {
+    if let Some(error) = error.downcast_ref::<sqlx::Error>() {
+        return matches!(error, sqlx::Error::Database(_)) && !store::is_away(error);
+    }
+    let refusal = error.downcast_ref::<strat_client::Error>().and_then(strat_client::Error::code);
+    refusal.is_some_and(|code| code != Code::Loading)
+}
+
 /// A hash as it goes into a row: texts as they are, empty ones left out.
 fn fields_of(strategy: &strat_client::Strategy) -> Fields {
     strategy
@@ -282,4 +314,21 @@ fn fields_of(strategy: &strat_client::Strategy) -> Fields {
         .map(|(name, value)| (name.replace('\0', "\u{fffd}"), String::from_utf8_lossy(value).replace('\0', "\u{fffd}")))
         .filter(|(_, value)| !value.is_empty())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use strat_core::Refusal;
+
+    #[test]
+    fn a_refused_strategy_is_its_own_trouble_and_a_server_that_is_away_is_everybodys() {
+        let refused = |code| strat_client::Error::from(Refusal::new(code, "x")).into();
+        assert!(concerns_one_row(&refused(Code::BadField)) && concerns_one_row(&refused(Code::Busy)));
+        assert!(!concerns_one_row(&refused(Code::Loading)));
+        let away = strat_client::Error::Unavailable { address: "a".to_owned(), reason: "r".to_owned() };
+        assert!(!concerns_one_row(&away.into()));
+        assert!(!concerns_one_row(&sqlx::Error::PoolTimedOut.into()));
+        assert!(!concerns_one_row(&eyre!("the epoch changed")));
+    }
 }

@@ -23,30 +23,24 @@ pub(super) fn in_flight(hash: &Fields) -> bool {
 }
 
 impl Reconciler {
-    /// Hands orphans to the executor, each once per version.
+    /// Hands orphans to the executor, unless it is at work on them.
     pub(super) async fn hand_over(&self, candidates: BTreeSet<String>) -> Result<()> {
-        self.given.lock().await.retain(|key, _| candidates.contains(key));
         if candidates.is_empty() {
             return Ok(());
         }
         let queued = self.queued().await?;
         let mut redis = self.link.connection();
-        for key in candidates.into_iter().filter(|key| !queued.contains(key)) {
+        for key in candidates.into_iter().filter(|key| !queued.contains(key) && !self.executor.tracks(key)) {
             let Some(id) = StrategyKey::parse(&key) else { continue };
             let locked: bool =
                 redis::cmd("EXISTS").arg(id.lock()).query_async(&mut redis).await.map_err(strat_client::Error::from)?;
             let Some(strategy) = redis.strat_get(&key).await?.filter(|_| !locked) else { continue };
             let Ok(state) = strategy.state() else { continue };
             let Some(job) = Job::adopt(&key, &state) else { continue };
-            let mut given = self.given.lock().await;
-            if given.get(&key) == Some(&state.version) {
-                continue;
-            }
             let action = job.action;
             // A full channel: the next reconciliation tries again.
             if self.adopted.try_send(job).is_ok() {
                 tracing::warn!(key, %action, "an order in flight had no queue entry; the executor looks it up at the broker");
-                given.insert(key, state.version);
             }
         }
         Ok(())

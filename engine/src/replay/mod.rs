@@ -10,6 +10,7 @@ mod load;
 mod pace;
 mod session;
 
+pub(crate) use pace::Pace;
 pub use pace::Speed;
 
 use crate::calendar::Calendars;

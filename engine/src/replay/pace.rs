@@ -26,19 +26,19 @@ impl FromStr for Speed {
 }
 
 /// Keeps the pace.
-pub(super) struct Pace {
+pub(crate) struct Pace {
     speed: Speed,
     first_ms: i64,
     started: Instant,
 }
 
 impl Pace {
-    pub(super) fn new(speed: Speed, first_ms: i64) -> Self {
+    pub(crate) fn new(speed: Speed, first_ms: i64) -> Self {
         Self { speed, first_ms, started: Instant::now() }
     }
 
     /// Waits until it is time for a tick of `ts_ms`. Cancel safe.
-    pub(super) async fn wait_for(&self, ts_ms: i64) {
+    pub(crate) async fn wait_for(&self, ts_ms: i64) {
         if let Speed::Times(times) = self.speed {
             let passed = Duration::from_millis(ts_ms.saturating_sub(self.first_ms).max(0).unsigned_abs());
             sleep_until(self.started + passed / times).await;

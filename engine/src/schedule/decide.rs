@@ -5,9 +5,6 @@ use crate::calendar::Calendars;
 use strat_client::Strategy;
 use strat_core::{Action, Position, Quantity, Side, Status};
 
-/// Field of a strategy that overrules the grace window of the settings, in seconds.
-const GRACE_FIELD: &str = "grace_seconds";
-
 /// What is to be done about a strategy's times.
 #[derive(Debug)]
 pub(super) enum Wish {
@@ -39,10 +36,7 @@ fn wish_of_times(
     times: &Times,
     (now_ms, missed, anew): (i64, Missed, bool),
 ) -> Result<Wish, ScheduleError> {
-    let missed = match (missed, hash.count(GRACE_FIELD)) {
-        (Missed::Late { .. }, Some(seconds)) => Missed::Late { grace_ms: seconds.saturating_mul(1_000) },
-        (missed, _) => missed,
-    };
+    let missed = missed.of(hash);
     let (entry_at, exit_at) = match Action::entry(strategy.side) {
         Action::Buy => (strategy.buy_at, strategy.sell_at),
         _ => (strategy.sell_at, strategy.buy_at),

@@ -21,6 +21,9 @@ use strat_core::field::{Kind, lookup};
 use strat_core::time::TimeOfDay;
 use strat_core::{Action, Leg, Side};
 
+/// Field of a strategy that overrules the grace window of the settings, in seconds.
+const GRACE_FIELD: &str = "grace_seconds";
+
 /// Why no times can be computed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -66,6 +69,15 @@ impl Missed {
         match self {
             Self::Late { grace_ms } => grace_ms,
             Self::Skip => 0,
+        }
+    }
+
+    /// What counts for one strategy: its own field `grace_seconds` overrules the window of the settings.
+    #[must_use]
+    pub fn of(self, hash: &strat_client::Strategy) -> Self {
+        match (self, hash.count(GRACE_FIELD)) {
+            (Self::Late { .. }, Some(seconds)) => Self::Late { grace_ms: seconds.saturating_mul(1_000) },
+            (missed, _) => missed,
         }
     }
 }
@@ -183,8 +195,22 @@ impl Times {
     /// # Errors
     /// [`ScheduleError`].
     pub fn plan_exit(&self, now_ms: i64) -> Result<Plan, ScheduleError> {
+        let today = self.date(now_ms)?;
+        if self.entered_for_the_night(today, now_ms)?
+            && let Some(legs) = self.legs_on(today, true)?
+        {
+            return Ok(self.named(Legs { entry: None, ..legs }));
+        }
         let exit_only = Self { entry: None, ..self.clone() };
-        Ok(exit_only.named(exit_only.day_from(self.date(now_ms)?, true)?.1))
+        Ok(exit_only.named(exit_only.day_from(today, true)?.1))
+    }
+
+    /// Whether what is held was entered today to be exited tomorrow.
+    fn entered_for_the_night(&self, today: Date, now_ms: i64) -> Result<bool, ScheduleError> {
+        match (self.entry, self.exit) {
+            (Some(entry), Some(exit)) if exit <= entry => Ok(instant(&self.zone, today, entry)? <= now_ms),
+            _ => Ok(false),
+        }
     }
 
     /// The first date from `from` on that has a session with room for the times.

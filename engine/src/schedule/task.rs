@@ -109,9 +109,11 @@ impl Scheduler {
                 }
                 epoch = current.to_string();
             }
-            looked_ms = now;
             let next = match self.due(now).await {
-                Ok(next) => next,
+                Ok(next) => {
+                    looked_ms = now;
+                    next
+                }
                 Err(error) => {
                     tracing::error!(%error, "cannot enqueue due orders, trying again");
                     sleep(TROUBLE_WAIT).await;
@@ -168,14 +170,6 @@ impl Scheduler {
                 return Ok(());
             }
         }
-    }
-
-    /// Looks at one strategy. For whoever creates or changes strategies and does not want to wait for the journal.
-    ///
-    /// # Errors
-    /// Where Redis fails.
-    pub async fn schedule_key(&self, key: &str) -> Result<(), SchedulerError> {
-        self.schedule(key, false).await
     }
 
     fn wish_of(&self, strategy: &strat_client::Strategy, anew: bool) -> Wish {

@@ -110,6 +110,16 @@ fn an_exit_time_before_the_entry_time_is_overnight_when_live() {
 }
 
 #[test]
+fn a_position_entered_for_the_night_exits_tomorrow() {
+    let fields = [("buy_time", "22:00"), ("sell_time", "04:00")];
+    let exit = |now: &str| utc(times(&fields).plan_exit(ms(now)).unwrap().sell_at);
+    assert_eq!(exit("2026-05-05T22:00:01Z"), "2026-05-06T04:00:00Z");
+    assert_eq!(exit("2026-05-06T01:00:00Z"), "2026-05-06T04:00:00Z");
+    // A time that has passed since is made up for at once.
+    assert_eq!(exit("2026-05-06T05:00:00Z"), "2026-05-06T04:00:00Z");
+}
+
+#[test]
 fn wrong_fields_are_named() {
     let calendars = Calendars::load(None).unwrap();
     let read = |name: &'static str, value: &'static str| {

@@ -134,26 +134,6 @@ impl Store {
         rows.iter().map(Row::read).collect()
     }
 
-    /// Strategies that Redis has to know: RUNNING, or in the market in any status.
-    ///
-    /// # Errors
-    /// Of Postgres.
-    pub async fn page_live(&self, after: Option<(&str, &str)>, limit: i64) -> sqlx::Result<Vec<Row>> {
-        let (user, strategy) = after.unwrap_or_default();
-        let rows = sqlx::query(
-            "SELECT user_id, strategy_id, fields, FALSE AS removed FROM strategies
-             WHERE removed_at IS NULL AND (user_id, strategy_id) > ($1, $2)
-               AND (status = 'RUNNING' OR pending IS NOT NULL OR working IS NOT NULL OR position IN ('BOUGHT', 'SHORTED'))
-             ORDER BY user_id, strategy_id LIMIT $3",
-        )
-        .bind(user)
-        .bind(strategy)
-        .bind(limit)
-        .fetch_all(self.pool())
-        .await?;
-        rows.iter().map(Row::read).collect()
-    }
-
     /// A new strategy, or one that comes back after it was removed. A row that is there is left alone.
     ///
     /// Answers whether it was written.

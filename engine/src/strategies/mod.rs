@@ -12,6 +12,7 @@ use crate::cli::{Output, StrategyCommand};
 use crate::config::Settings;
 use crate::failure::{OrFail as _, failure};
 use crate::link::Link;
+use crate::reconcile;
 use crate::store::{Fields, Filter, Row, Store};
 use crate::strategies_csv::{self, StrategyLine};
 use color_eyre::{Report, Result};
@@ -238,7 +239,7 @@ impl Desk {
             return Ok(hash);
         }
         let row = self.store.get(id.user, id.strategy).await?.filter(|row| !row.removed).ok_or_else(|| unknown(id))?;
-        redis.strat_set_nx(&id.hash(), &StrategySpec::from_fields(row.fields)).await.map_err(refused)?;
+        redis.strat_set_nx(&id.hash(), &StrategySpec::from_fields(reconcile::to_load(&row))).await.map_err(refused)?;
         redis.strat_get(&id.hash()).await?.ok_or_else(|| unknown(id))
     }
 }

@@ -7,6 +7,9 @@ use redis::streams::{
 };
 use strat_client::{Result, SYNC_GROUP};
 
+/// Most calls of one trim: a million entries or so, the next trim takes the rest.
+const TRIM_ROUNDS: usize = 100;
+
 /// Deletes what every group has read and acknowledged; answers how many entries went.
 pub(super) async fn trim<C: ConnectionLike + Send>(connection: &mut C) -> Result<u64> {
     let name = strat_core::key::journal("");
@@ -21,7 +24,17 @@ pub(super) async fn trim<C: ConnectionLike + Send>(connection: &mut C) -> Result
     }
     let Some((ms, sequence)) = keep.filter(|id| *id > (0, 1)) else { return Ok(0) };
     let min_id = format!("{ms}-{sequence}");
-    Ok(redis::cmd("XTRIM").arg(&name).arg("MINID").arg("~").arg(min_id).query_async(connection).await?)
+    let mut gone = 0;
+    // One call deletes no more than a hundred nodes of the stream.
+    for _ in 0..TRIM_ROUNDS {
+        let round: u64 =
+            redis::cmd("XTRIM").arg(&name).arg("MINID").arg("~").arg(&min_id).query_async(connection).await?;
+        gone += round;
+        if round == 0 {
+            break;
+        }
+    }
+    Ok(gone)
 }
 
 /// An entry word for word, for the record.

@@ -17,6 +17,7 @@ use crate::store::{JournalEntry, Store};
 use color_eyre::Result;
 use color_eyre::eyre::eyre;
 use sqlx::PgConnection;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use strat_client::{JournalDelivery, JournalReader};
@@ -36,6 +37,13 @@ const CONSUMER: &str = "postgres";
 const FEED_CAPACITY: usize = 4_096;
 /// Time between two trims of the journal.
 const TRIM_EVERY: Duration = Duration::from_secs(10);
+/// Longest wait for Postgres. A statement ends at the server's own limit before; this one is for a server that hangs.
+const POSTGRES_TIMEOUT: Duration = Duration::from_secs(20);
+/// A session that says nothing for so long is ended by the server (from version 14 on): an engine that was stopped in
+/// the middle loses its lock. The sync itself speaks every half second.
+const IDLE_SESSION: &str = "SET idle_session_timeout = '30s'";
+/// How long a backlog may stand still before something is wrong.
+const STALL: Duration = Duration::from_secs(10);
 /// Pauses after failures.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 
@@ -48,8 +56,24 @@ pub struct SyncStatus {
     pub applied: u64,
     /// Entries put aside in `journal_rejects`.
     pub rejected: u64,
+    /// When this engine last applied something, or found that there was nothing to apply.
+    pub progress: Option<Instant>,
     /// What keeps it from working, if something does.
     pub trouble: Option<String>,
+}
+
+impl SyncStatus {
+    /// What is wrong, if something is: also that a leader stands still before a backlog.
+    #[must_use]
+    pub fn complaint(&self, backlog: &Backlog, now: Instant) -> Option<String> {
+        if self.trouble.is_some() {
+            return self.trouble.clone();
+        }
+        let behind = backlog.unread.unwrap_or(0) + backlog.pending > 0;
+        let still =
+            self.progress.map(|progress| now.saturating_duration_since(progress)).filter(|still| *still >= STALL)?;
+        (self.leader && behind).then(|| format!("entries wait and none was applied for {} s", still.as_secs()))
+    }
 }
 
 /// What others see of the sync. Clones share it.
@@ -104,9 +128,25 @@ impl SyncHandle {
         Ok(())
     }
 
+    /// Notes that there was nothing to apply; without waking those who wait for something.
+    fn alive(&self) {
+        self.status.send_if_modified(|status| {
+            status.progress = Some(Instant::now());
+            false
+        });
+    }
+
     fn update(&self, change: impl FnOnce(&mut SyncStatus)) {
         self.status.send_modify(change);
     }
+}
+
+const SILENT: &str = "Postgres does not answer";
+
+/// A request to Postgres that does not hang with it.
+async fn in_time<T>(request: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    let silent = || sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, SILENT));
+    tokio::time::timeout(POSTGRES_TIMEOUT, request).await.unwrap_or_else(|_| Err(silent()))
 }
 
 /// The sync itself.
@@ -155,7 +195,10 @@ impl Sync {
         let mut journal = JournalReader::new(&self.link.connection(), "", CONSUMER, BLOCK)?;
         journal.ensure_groups().await?;
         // Detached: the lock ends with this session, and the pool must not hand it to anybody else.
-        let mut postgres = self.store.pool().acquire().await?.detach();
+        let mut postgres = in_time(self.store.pool().acquire()).await?.detach();
+        if let Err(error) = in_time(sqlx::query(IDLE_SESSION).execute(&mut postgres)).await {
+            tracing::debug!(%error, "this Postgres does not end idle sessions");
+        }
         if !self.lead(&mut postgres, cancel).await? {
             return Ok(());
         }
@@ -163,6 +206,7 @@ impl Sync {
         self.handle.update(|status| {
             status.leader = true;
             status.trouble = None;
+            status.progress = Some(Instant::now());
         });
         // What a predecessor, or this engine before a crash, left unacknowledged comes first, because it is older.
         while !cancel.is_cancelled() {
@@ -177,7 +221,8 @@ impl Sync {
             let read = journal.read(BATCH, BLOCK).await?;
             if read.is_empty() {
                 // Notices in time that the session, and the lock with it, is gone.
-                sqlx::query("SELECT 1").execute(&mut postgres).await?;
+                in_time(sqlx::query("SELECT 1").execute(&mut postgres)).await?;
+                self.handle.alive();
             } else {
                 self.take(&mut journal, &mut postgres, read).await?;
             }
@@ -194,10 +239,8 @@ impl Sync {
     async fn lead(&self, postgres: &mut PgConnection, cancel: &CancellationToken) -> Result<bool> {
         let mut told = false;
         loop {
-            let locked: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
-                .bind(LEADER_LOCK)
-                .fetch_one(&mut *postgres)
-                .await?;
+            let ask = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(LEADER_LOCK);
+            let locked: bool = in_time(ask.fetch_one(&mut *postgres)).await?;
             if locked {
                 return Ok(true);
             }
@@ -223,12 +266,14 @@ impl Sync {
         let id =
             |delivery: &JournalDelivery| delivery.as_ref().map_or_else(|bad| bad.id.clone(), |entry| entry.id.clone());
         let ids: Vec<String> = read.iter().map(id).collect();
-        let outcome = apply::apply(postgres, &mut redis, read).await?;
+        let work = tokio::time::timeout(POSTGRES_TIMEOUT, apply::apply(postgres, &mut redis, read));
+        let outcome = work.await.unwrap_or_else(|_| Err(eyre!("{SILENT}")))?;
         journal.acknowledge(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await?;
         self.handle.update(|status| {
             status.applied += outcome.fresh.len() as u64;
             status.rejected += outcome.rejected;
             status.trouble = None;
+            status.progress = Some(Instant::now());
         });
         for entry in outcome.fresh {
             // Nobody listening is no error.
@@ -241,5 +286,22 @@ impl Sync {
             self.handle.doubts.notify_one();
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_leader_that_stands_still_before_a_backlog_is_complained_about() {
+        let started = Instant::now();
+        let status = SyncStatus { leader: true, progress: Some(started), ..SyncStatus::default() };
+        let behind = Backlog { unread: Some(0), pending: 3 };
+        assert_eq!(status.complaint(&behind, started + STALL / 2), None);
+        assert!(status.complaint(&behind, started + STALL).is_some_and(|words| words.contains("10 s")));
+        assert_eq!(status.complaint(&Backlog { unread: Some(0), pending: 0 }, started + STALL), None);
+        let standing_by = SyncStatus { leader: false, ..status };
+        assert_eq!(standing_by.complaint(&behind, started + STALL), None);
     }
 }

@@ -19,6 +19,11 @@ fn facts(strategy: &Strategy, action: Action) -> Facts<'_> {
         cycle: 1,
         now_ms: 1_000,
         must_query: false,
+        sent: false,
+        enqueued_ms: None,
+        skew_ms: 0,
+        due_ms: None,
+        grace_ms: None,
         idempotency: Idempotency::Dedupes,
         own: Known::NotAsked,
         entry: Known::NotAsked,
@@ -141,4 +146,70 @@ fn every_attempt_of_an_exit_is_another_order_and_all_exits_of_an_attempt_are_one
     assert_eq!(facts(&first, Action::StopLoss).own_id(), facts(&first, Action::Sell).own_id());
     assert_ne!(facts(&first, Action::StopLoss).own_id(), facts(&second, Action::StopLoss).own_id());
     assert_eq!(facts(&first, Action::StopLoss).order_id(Leg::Entry), facts(&second, Action::Sell).order_id(Leg::Entry));
+}
+
+#[test]
+fn an_order_that_ended_before_it_was_asked_for_is_of_the_past() {
+    let pending = strategy(&[("pending", "BUY")]);
+    let old = Known::There(OrderState { ts_ms: 900, ..order(ExecType::Fill, "10") });
+    let asked = Facts { own: old.clone(), enqueued_ms: Some(950), ..facts(&pending, Action::Buy) };
+    assert!(matches!(asked.next_step(), Step::Refuse(text) if text.contains("used before")));
+    // Clocks that differ, an order that ended since, one that is known to work, and one that has not ended are its own.
+    let working = strategy(&[("working", "BUY")]);
+    let open = Known::There(OrderState { ts_ms: 900, ..order(ExecType::PartialFill, "4") });
+    for own in [
+        Facts { skew_ms: 50, ..asked.clone() },
+        Facts { enqueued_ms: Some(900), ..asked.clone() },
+        Facts { enqueued_ms: None, ..asked.clone() },
+        Facts { strategy: &working, ..asked.clone() },
+        Facts { own: open, ..asked.clone() },
+    ] {
+        assert!(matches!(own.next_step(), Step::Adopt(_)), "{own:?}");
+    }
+    // An exit must not be given up, and must not take the old order for its own.
+    let held = strategy(&[("position", "BOUGHT"), ("filled_quantity", "10"), ("pending", "STOPLOSS")]);
+    let exit = Facts { own: old, enqueued_ms: Some(950), ..facts(&held, Action::StopLoss) };
+    assert!(matches!(exit.next_step(), Step::Alarm { ms: 60_000, .. }));
+}
+
+#[test]
+fn an_entry_beyond_its_grace_expires_and_an_exit_never_does() {
+    const DUE: i64 = 1_000;
+    let pending = strategy(&[("pending", "BUY")]);
+    let late = |ms: i64, grace_ms: Option<i64>| Facts {
+        now_ms: DUE + ms,
+        due_ms: Some(DUE),
+        grace_ms,
+        ..facts(&pending, Action::Buy)
+    };
+    assert_eq!(late(301_000, Some(300_000)).next_step(), Step::Expire("its time passed 301 s ago".to_owned()));
+    assert!(matches!(late(300_000, Some(300_000)).next_step(), Step::Submit(_)));
+    // A policy without grace still leaves the time that carrying out takes.
+    assert!(matches!(late(2_000, Some(0)).next_step(), Step::Submit(_)));
+    assert!(matches!(late(6_000, Some(0)).next_step(), Step::Expire(_)));
+    assert!(matches!(late(i64::MAX - DUE, None).next_step(), Step::Submit(_)));
+    // What the broker has is followed, however late; what may be there is asked for first.
+    let there = Facts { own: Known::There(order(ExecType::New, "0")), ..late(301_000, Some(300_000)) };
+    assert!(matches!(there.next_step(), Step::Adopt(_)));
+    let redelivered = Facts { must_query: true, ..late(301_000, Some(300_000)) };
+    assert_eq!(redelivered.next_step(), Step::Query);
+    assert!(matches!(Facts { own: Known::Absent, ..redelivered }.next_step(), Step::Expire(_)));
+    let held = strategy(&[("position", "BOUGHT"), ("filled_quantity", "10"), ("pending", "SELL")]);
+    let exit = Facts { strategy: &held, action: Action::Sell, ..late(301_000, Some(0)) };
+    assert!(matches!(exit.next_step(), Step::Submit(_)));
+}
+
+#[test]
+fn what_may_have_been_sent_to_a_broker_without_memory_is_never_sent_again() {
+    let pending = strategy(&[("pending", "BUY")]);
+    let sent = Facts {
+        own: Known::Absent,
+        sent: true,
+        must_query: true,
+        idempotency: Idempotency::None,
+        ..facts(&pending, Action::Buy)
+    };
+    assert!(matches!(sent.next_step(), Step::Alarm { ms: 5_000, .. }));
+    assert!(matches!(Facts { sent: false, ..sent.clone() }.next_step(), Step::Submit(_)));
+    assert!(matches!(Facts { idempotency: Idempotency::Queryable, ..sent }.next_step(), Step::Submit(_)));
 }
