@@ -30,6 +30,7 @@ mod health;
 mod life;
 mod oracle;
 mod random;
+mod recovery;
 mod refusals;
 mod smoke;
 mod storms;

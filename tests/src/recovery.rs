@@ -1,0 +1,83 @@
+//! What the engine must not believe, and what must not stop it.
+
+use crate::resp::Conn;
+use crate::servers::engine::{self, Env};
+use crate::servers::process::temp_dir;
+use crate::servers::{Engine, Options, Postgres, Redis};
+use crate::support::{now_ms, until};
+use std::path::Path;
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(40);
+/// Of the simulated market.
+const SYMBOL: &str = "RELIANCE";
+
+fn settings(redis: &Redis, postgres: &Postgres, dir: &Path) -> Env {
+    let ledger = dir.join("ledger.jsonl").display().to_string();
+    [("REDIS_URL", redis.url()), ("DATABASE_URL", postgres.url()), ("STRAT_PAPER_LEDGER", ledger)]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}
+
+fn wait_field(conn: &mut Conn, key: &str, field: &str, wanted: &str) {
+    let mut last = String::new();
+    until(&format!("{field} of {key} is {wanted}"), LIMIT, || {
+        last = conn.run(&format!("HGET {key} {field}")).text();
+        (last == wanted).then_some(())
+    });
+}
+
+#[test]
+fn an_old_order_is_never_taken_for_a_new_one() {
+    let redis = Redis::with(Options::new().durable());
+    let postgres = Postgres::start();
+    let dir = temp_dir();
+    let env = settings(&redis, &postgres, dir.path());
+    assert!(engine::run(&["migrate"], &env, Duration::from_secs(60)).status.success());
+    let mut engine = Engine::start(&["run"], env);
+    engine.wait_healthy();
+    let mut conn = redis.conn();
+    let key = "user:alice:strategy:again";
+    let set = |conn: &mut Conn| {
+        conn.run(&format!("STRAT.SET {key} symbol {SYMBOL} quantity 10 buy_at {}", now_ms()));
+    };
+    set(&mut conn);
+    wait_field(&mut conn, key, "position", "BOUGHT");
+    conn.run(&format!("STRAT.UPDATE {key} status STOPPED"));
+    wait_field(&mut conn, key, "position", "SOLD");
+    let first_id = conn.run(&format!("HGET {key} last_buy_order")).text();
+    conn.run(&format!("STRAT.DEL {key}"));
+    set(&mut conn);
+    // Either the cycle was raised in time and a new order was sent, or the old order was refused.
+    let outcome = until("the second life has an outcome", LIMIT, || {
+        let fields = conn.run(&format!("STRAT.GET {key}")).fields();
+        let settled = fields["position"] == "BOUGHT" || fields["status"] == "FAILED";
+        settled.then_some(fields)
+    });
+    if outcome["position"] == "BOUGHT" {
+        assert_ne!(outcome["last_buy_order"], first_id, "the fill of an order of the first life was believed");
+    } else {
+        assert!(outcome["error"].contains("used before"), "{outcome:?}");
+    }
+    assert_eq!(engine.terminate(), Some(0), "{}", engine.log());
+}
+
+#[test]
+fn one_bad_field_stops_nobody_else() {
+    let redis = Redis::with(Options::new().durable());
+    let postgres = Postgres::start();
+    let dir = temp_dir();
+    let env = settings(&redis, &postgres, dir.path());
+    assert!(engine::run(&["migrate"], &env, Duration::from_secs(60)).status.success());
+    let mut conn = redis.conn();
+    let (bad, good) = ("user:al:strategy:bad", "user:bo:strategy:good");
+    conn.run(&format!("STRAT.SET {bad} symbol {SYMBOL} quantity 1"));
+    // Not a field of the rules, so the hash stays valid; Postgres will not have it.
+    conn.run(&format!("HSET {bad} entry_price abc"));
+    let mut engine = Engine::start(&["run"], env);
+    conn.run(&format!("STRAT.SET {good} symbol {SYMBOL} quantity 1 buy_at {}", now_ms()));
+    wait_field(&mut conn, good, "position", "BOUGHT");
+    assert!(engine.log().contains(bad), "the bad one is named in the log: {}", engine.log());
+    assert_eq!(engine.terminate(), Some(0), "{}", engine.log());
+}
