@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 /// Longest turn.
 const TURN: Duration = Duration::from_millis(1);
+/// Wait before a storm is tried again of which nothing could be fired, ms.
+const REFUSED_RETRY_MS: i64 = 100;
 /// Wait before the next look while clients are paused, ms.
 const PAUSED_RETRY_MS: i64 = 10;
 
@@ -41,5 +43,7 @@ pub(crate) fn run(ctx: &Context) {
     }
     if more {
         server::start_timer(ctx, 1);
+    } else if state::with(|state| !state.storms.is_empty()) {
+        server::start_timer(ctx, REFUSED_RETRY_MS);
     }
 }

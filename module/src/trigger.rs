@@ -93,25 +93,29 @@ fn remember_storm(ctx: &Context, db: i32, tick: &Tick<'_>, seq: u64) {
     effects::write_storms(ctx, tick.prefix, tick.symbol, &storms);
 }
 
-/// Goes on with one symbol's storms. Answers whether there is more to do.
+/// Goes on with one symbol's storms. Answers whether that got on: it does not where there are none, or where nothing
+/// of them can be fired now.
 pub(crate) fn drain_slice(ctx: &Context) -> bool {
     let first = state::with(|state| state.storms.first_key_value().map(|(at, storms)| (at.clone(), storms.clone())));
     let Some(((db, name), storms)) = first else { return false };
-    server::in_database(ctx, db, || drain_some(ctx, db, &name, &storms));
-    state::with(|state| !state.storms.is_empty())
+    server::in_database(ctx, db, || drain_some(ctx, db, &name, &storms)).unwrap_or(false)
 }
 
-/// Fires a slice of the oldest storm at its extremes, or ends it.
-fn drain_some(ctx: &Context, db: i32, name: &str, storms: &[Storm]) {
-    let (Some((prefix, symbol)), Some((storm, rest))) = (key::split_tag(name), storms.split_first()) else { return };
+/// Fires a slice of the oldest storm at its extremes. A storm is over when nothing that it crossed is armed any more,
+/// not when a slice fired nothing: the queue may refuse the order, or the book may just have been put right.
+fn drain_some(ctx: &Context, db: i32, name: &str, storms: &[Storm]) -> bool {
+    let (Some((prefix, symbol)), Some((storm, rest))) = (key::split_tag(name), storms.split_first()) else {
+        return false;
+    };
     for price in [storm.low, storm.high] {
         let text = price.to_string();
         let tick = Tick { name, prefix, symbol, price, text: &text, ts_ms: storm.ts_ms };
         let mut keys = Vec::new();
         state::with(|state| state.book(db).crossed_until(name, price, storm.seq, SLICE, &mut keys));
-        if keys.iter().filter(|key| fire_one(ctx, db, key, &tick)).count() > 0 {
-            return;
+        if !keys.is_empty() {
+            return keys.iter().filter(|key| fire_one(ctx, db, key, &tick)).count() > 0;
         }
     }
     effects::write_storms(ctx, prefix, symbol, rest);
+    true
 }

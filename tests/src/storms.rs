@@ -127,3 +127,18 @@ fn a_failover_in_a_storm_loses_no_stop() {
     wait_drained(&mut follower);
     assert_eq!(primary.info("strat", "strat_panics"), "0", "the old primary lives");
 }
+
+#[test]
+fn a_storm_outlives_a_queue_that_takes_nothing() {
+    let (_redis, mut conn) = storm();
+    let last = "18446744073709551615-18446744073709551615";
+    conn.run(&format!("XADD queue:exits {last} a b"));
+    assert_eq!(conn.run("STRAT.SLCHECK IBM 99").int(), 0, "no id is left in the stream");
+    until("the drain has met the refusal too", LIMIT, || {
+        (info_field(&mut conn, "strat", "strat_write_errors").parse::<i64>().unwrap() > 5).then_some(())
+    });
+    assert_eq!(conn.run("STRAT.SLCHECK IBM 150").int(), 0, "a rebound saves nobody");
+    assert_eq!(conn.run("EXISTS drain:IBM").int(), 1, "what was crossed is not forgotten");
+    conn.run("DEL queue:exits");
+    wait_drained(&mut conn);
+}
