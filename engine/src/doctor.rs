@@ -71,7 +71,7 @@ pub async fn examine(settings: &Settings) -> Vec<Finding> {
     let mut findings = Vec::new();
     let server_ms = redis(settings, &mut findings).await;
     postgres(settings, &mut findings).await;
-    findings.push(ledger(&settings.paper.ledger));
+    findings.push(ledger(&settings.paper_ledger));
     findings.push(zones());
     findings.push(clock(server_ms));
     findings

@@ -1,6 +1,6 @@
 //! `run`: puts the parts together, watches over them, and ends them in order.
 
-use crate::broker::{Ledger, PaperBroker, PaperSettings};
+use crate::broker::{Ledger, PaperBroker};
 use crate::calendar::Calendars;
 use crate::clock::{Clock, LiveClock};
 use crate::config::{FeedKind, MissedPolicy, Settings};
@@ -267,19 +267,11 @@ impl Base {
     }
 
     fn paper_broker(&self) -> Result<PaperBroker> {
-        let paper = &self.settings.paper;
-        let (ledger, lines) = Ledger::open(&paper.ledger).or_fail(
+        let (ledger, lines) = Ledger::open(&self.settings.paper_ledger).or_fail(
             "the paper broker's ledger cannot be used",
             "set paper.ledger (STRAT_PAPER_LEDGER) to a file of this engine's own, in a folder that it may write",
         )?;
-        let behaviour = PaperSettings {
-            latency: paper.latency,
-            partial_percent: paper.partial_percent,
-            reject_percent: paper.reject_percent,
-            timeout_percent: paper.timeout_percent,
-            seed: paper.seed,
-        };
-        Ok(PaperBroker::new(behaviour, Arc::clone(&self.clock), ledger, &lines))
+        Ok(PaperBroker::new(self.settings.paper, Arc::clone(&self.clock), ledger, &lines))
     }
 
     fn feed(&self) -> Result<Box<dyn Feed>> {

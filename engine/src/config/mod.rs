@@ -4,6 +4,7 @@ mod table;
 
 pub use table::{Setting, TABLE};
 
+use crate::broker::PaperSettings;
 use crate::failure::{OrFail as _, failure};
 use crate::replay::Speed;
 use color_eyre::Result;
@@ -70,23 +71,6 @@ pub struct FeedSettings {
     pub speed: Speed,
 }
 
-/// Settings of the paper broker.
-#[derive(Debug, Clone)]
-pub struct PaperSettings {
-    /// Time until an order is answered.
-    pub latency: Duration,
-    /// Orders in a hundred that fill in parts.
-    pub partial_percent: u8,
-    /// Orders in a hundred that are rejected.
-    pub reject_percent: u8,
-    /// Requests in a hundred whose answer never comes.
-    pub timeout_percent: u8,
-    /// Seed of those draws.
-    pub seed: u64,
-    /// Where the broker keeps its own books, one JSON per line.
-    pub ledger: PathBuf,
-}
-
 /// Everything that can be set.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -116,6 +100,8 @@ pub struct Settings {
     pub feed: FeedSettings,
     /// The paper broker.
     pub paper: PaperSettings,
+    /// Where the paper broker keeps its own books, one JSON per line.
+    pub paper_ledger: PathBuf,
     /// How log lines look.
     pub log_format: LogFormat,
     /// Filter of log lines, as `RUST_LOG`.
@@ -152,8 +138,8 @@ impl Default for Settings {
                 reject_percent: 0,
                 timeout_percent: 0,
                 seed: 7,
-                ledger: PathBuf::from("paper-ledger.jsonl"),
             },
+            paper_ledger: PathBuf::from("paper-ledger.jsonl"),
             log_format: LogFormat::Text,
             log_filter: "info,sqlx=warn".to_owned(),
         }

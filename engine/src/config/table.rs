@@ -235,8 +235,8 @@ pub const TABLE: &[Setting] = &[
         "paper.ledger",
         "STRAT_PAPER_LEDGER",
         "file in which the paper broker keeps its own books",
-        |s, v| path(v).map(|v| s.paper.ledger = v).ok_or_else(|| "names no file".to_owned()),
-        |s| s.paper.ledger.display().to_string(),
+        |s, v| path(v).map(|v| s.paper_ledger = v).ok_or_else(|| "names no file".to_owned()),
+        |s| s.paper_ledger.display().to_string(),
     ),
     row(
         "log.format",

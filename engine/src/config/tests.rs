@@ -18,7 +18,7 @@ fn flags_beat_the_environment_which_beats_the_file() {
     let settings =
         load(toml, &[("STRAT_PAPER_LEDGER", "/b"), ("STRAT_ENGINE_CONCURRENCY", "3")], &[("engine.concurrency", "4")])
             .unwrap();
-    assert_eq!((settings.concurrency, settings.paper.ledger.as_path()), (4, Path::new("/b")));
+    assert_eq!((settings.concurrency, settings.paper_ledger.as_path()), (4, Path::new("/b")));
     assert_eq!(settings.paper.latency, Duration::from_millis(5));
     assert_eq!(settings.feed.symbols[0].1.to_string(), "1500.5");
 }
