@@ -115,6 +115,29 @@ pub trait StratCommands: ConnectionLike + Send + Sized {
         }
     }
 
+    /// As [`StratCommands::strat_slcheck_many`], and the epoch of the server that took the ticks: if it is one that was
+    /// reconciled, the ticks met every armed level. At least one tick.
+    fn strat_slcheck_in_epoch<S, P>(
+        &mut self,
+        ticks: &[(S, P)],
+        ts_ms: Option<i64>,
+    ) -> impl Future<Output = Result<(u64, String)>> + Send
+    where
+        S: AsRef<str> + Sync,
+        P: AsRef<str> + Sync,
+    {
+        let mut pipeline = redis::pipe();
+        // Asked for afterwards: an epoch never comes back, so the same one held during the check.
+        pipeline.add_command(slcheck_command(ticks, ts_ms)).cmd("STRAT.EPOCH");
+        async move {
+            // Not `query_async`, which hides the word of a refusal among those of a whole pipeline.
+            let replies = self.req_packed_commands(&pipeline, 0, 2).await?;
+            let mut replies = replies.into_iter().map(Value::extract_error);
+            let mut next = || replies.next().unwrap_or(Ok(Value::Nil)).map_err(Error::from).and_then(reply::plain);
+            Ok((reply::count(next()?, "number fired")?, reply::text(next()?, "epoch")?))
+        }
+    }
+
     /// Enqueues what has become due by `now_ms` in the partition of `tag`, at most `limit` strategies.
     fn strat_due(
         &mut self,
@@ -326,6 +349,22 @@ mod tests {
         assert_eq!(due(reply(-1)).unwrap(), Due { enqueued: 2, next_due_ms: None });
         assert_eq!(due(reply(5)).unwrap().next_due_ms, Some(5));
         assert!(due(reply(-2)).is_err());
+    }
+
+    #[tokio::test]
+    async fn prices_are_taken_in_an_epoch_and_a_refusal_keeps_its_word() {
+        use crate::fake::{Server, say};
+        let server = Server::start(|_, command| match command {
+            "STRAT.SLCHECK IBM 1 TS 7" => say(":2\r\n"),
+            "STRAT.EPOCH" => say("+e1\r\n"),
+            _ => say("-NOREPLICAS Not enough good replicas to write.\r\n"),
+        })
+        .await;
+        let mut connection = crate::Connection::open(&server.config()).await.unwrap();
+        let taken = connection.strat_slcheck_in_epoch(&[("IBM", "1")], Some(7)).await.unwrap();
+        assert_eq!(taken, (2, "e1".to_owned()));
+        let refused = connection.strat_slcheck_in_epoch(&[("IBM", "2")], Some(7)).await.unwrap_err();
+        assert!(matches!(&refused, Error::Server { code, .. } if code == "NOREPLICAS"), "{refused:?}");
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! Where Redis is and how patient to be with it.
 
 use crate::error::{Error, Result};
+use crate::sentinel::{self, Sentinels};
 use redis::io::tcp::TcpSettings;
-use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion};
+use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Used where neither a URL nor `REDIS_URL` is given.
@@ -12,7 +14,9 @@ pub const URL_DEFAULT: &str = "redis://127.0.0.1:6379/";
 /// Settings of a connection. Every wait in this crate has a limit, and all of them come from here.
 #[derive(Clone)]
 pub struct Config {
+    /// Behind sentinels the place in it is of no meaning.
     info: ConnectionInfo,
+    sentinels: Option<Arc<Sentinels>>,
     connect_timeout: Duration,
     response_timeout: Duration,
     reconnect_wait: Duration,
@@ -20,7 +24,12 @@ pub struct Config {
 }
 
 impl Config {
-    /// From `redis://[user][:password@]host[:port][/db]`, `unix:///path?db=n`, or the bare path of a Unix socket.
+    /// From one of
+    /// - `redis://[user][:password@]host[:port][/db]`,
+    /// - `unix:///path?db=n`, or the bare path of a Unix socket,
+    /// - `redis+sentinel://[user[:password]@]host[:port][,host[:port]...]/service_name[/db]`, where the hosts are
+    ///   sentinels (port 26379 unless given) and the login is the server's; that of the sentinels, if they ask for one, is
+    ///   `?sentinel_user=..&sentinel_password=..`. Whatever the sentinels name as primary is used from then on.
     ///
     /// RESP3 is spoken unless the URL says `?protocol=resp2`: with it, a connection that breaks while nothing is being
     /// asked is noticed at once.
@@ -29,13 +38,17 @@ impl Config {
     /// [`Error::Config`]; the text never repeats the URL, which may hold a password.
     pub fn from_url(url: &str) -> Result<Self> {
         let url = url.trim();
+        let watched = sentinel::parse_url(url).transpose();
+        let watched = watched.map_err(|why| Error::Config(format!("the Redis URL is not usable: {why}")))?;
+        let url = watched.as_ref().map_or(url, |watched| &watched.server);
         let parsed = if url.starts_with('/') {
             ConnectionAddr::Unix(url.into()).into_connection_info()
         } else {
             url.into_connection_info()
         };
         let info = parsed.map_err(|why| {
-            let hint = "expected redis://[user][:password@]host[:port][/db] or unix:///path/to/redis.sock";
+            let hint = "expected redis://[user][:password@]host[:port][/db], unix:///path/to/redis.sock or \
+                redis+sentinel://host[:port][,host[:port]...]/service_name[/db]";
             Error::Config(format!("the Redis URL is not usable ({why}); {hint}"))
         })?;
         let redis = info.redis_settings().clone().set_lib_name("strat-client", env!("CARGO_PKG_VERSION"));
@@ -43,6 +56,7 @@ impl Config {
         // Nagle's algorithm would hold small commands back for the sake of fuller packets.
         let info = info.set_redis_settings(redis).set_tcp_settings(TcpSettings::default().set_nodelay(true));
         Ok(Self {
+            sentinels: watched.map(|watched| Arc::new(Sentinels::new(&watched, info.clone()))),
             info,
             connect_timeout: Duration::from_secs(3),
             response_timeout: Duration::from_secs(2),
@@ -106,10 +120,11 @@ impl Config {
         self
     }
 
-    /// Where Redis is: `host:port` or a path, without credentials.
+    /// Where Redis is: `host:port` or a path, without credentials. Behind sentinels it names those and the service;
+    /// [`crate::Connection::address`] knows where the primary is.
     #[must_use]
     pub fn address(&self) -> String {
-        self.info.addr().to_string()
+        self.sentinels.as_ref().map_or_else(|| self.info.addr().to_string(), |sentinels| sentinels.description())
     }
 
     /// Longest attempt to connect.
@@ -136,11 +151,38 @@ impl Config {
         self.backoff
     }
 
-    /// What the `redis` crate connects with, to open connections of your own.
+    /// What the `redis` crate connects with, to open connections of your own. `None` behind sentinels, where the place
+    /// changes.
     #[must_use]
-    pub fn connection_info(&self) -> &ConnectionInfo {
-        &self.info
+    pub fn connection_info(&self) -> Option<&ConnectionInfo> {
+        self.sentinels.is_none().then_some(&self.info)
     }
+
+    /// Login, database and protocol.
+    pub(crate) fn redis_settings(&self) -> &RedisConnectionInfo {
+        self.info.redis_settings()
+    }
+
+    /// A watch asks this often. Before the first clone only.
+    #[cfg(test)]
+    pub(crate) fn with_watch_every(mut self, every: Duration) -> Self {
+        let sentinels = self.sentinels.as_mut().and_then(Arc::get_mut);
+        sentinels.expect("sentinels that nobody shares yet").set_watch_every(every);
+        self
+    }
+
+    /// Whom to ask for the place, and where nobody needs to be asked, the place.
+    pub(crate) fn place(&self) -> Place<'_> {
+        self.sentinels.as_ref().map_or(Place::Known(&self.info), Place::Asked)
+    }
+}
+
+/// How to find the server.
+pub(crate) enum Place<'a> {
+    /// There is one.
+    Known(&'a ConnectionInfo),
+    /// The sentinels say.
+    Asked(&'a Arc<Sentinels>),
 }
 
 impl fmt::Debug for Config {
@@ -204,7 +246,17 @@ mod tests {
     fn passwords_are_in_no_text() {
         let config = Config::from_url("redis://bob:s3cret@h:1/").unwrap();
         assert!(!format!("{config:?}").contains("s3cret"));
-        for url in ["http://bob:s3cret@h", "redis://bob:s3cret@h:99999/", "rediss://bob:s3cret@h/x", "s3cret"] {
+        let config = Config::from_url("redis+sentinel://bob:s3cret@h:1,g/main?sentinel_password=s3cret").unwrap();
+        assert_eq!(config.address(), "the primary of main (sentinels h:1, g:26379)");
+        assert!(!format!("{config:?}").contains("s3cret"));
+        for url in [
+            "http://bob:s3cret@h",
+            "redis://bob:s3cret@h:99999/",
+            "rediss://bob:s3cret@h/x",
+            "s3cret",
+            "redis+sentinel://bob:s3cret/main",
+            "redis+sentinel://bob:s3cret%zz%ff@h/main",
+        ] {
             let error = Config::from_url(url).unwrap_err();
             assert!(!error.to_string().contains("s3cret"), "{error}");
         }

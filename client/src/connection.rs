@@ -1,21 +1,22 @@
 //! A connection that comes back by itself and never repeats a request.
 
+mod live;
+
 use crate::backoff::Backoff;
-use crate::config::Config;
-use crate::error::{NotSent, Result};
+use crate::config::{Config, Place};
+use crate::error::{NotSent, Result, is_read_only, is_settled};
 use crate::server::{self, Health};
-use redis::aio::{ConnectionLike, MultiplexedConnection, SendError};
-use redis::{
-    AsyncConnectionConfig, Cmd, ErrorKind, Pipeline, ProtocolVersion, PushInfo, PushKind, RedisError, RedisFuture,
-    RedisResult, ServerErrorKind, Value,
-};
+use live::Live;
+use redis::aio::ConnectionLike;
+use redis::{Client, Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, Value};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout};
 
-/// Requests that may wait to be written to the socket; further callers wait their turn.
-const WRITE_QUEUE: usize = 512;
+/// Longest pause between two searches for the primary: asking costs the sentinels next to nothing, and everything waits
+/// for the answer.
+const SEARCH_PAUSE_MAX: Duration = Duration::from_millis(500);
 
 /// A shared connection to one server. Clones use the same socket; requests of many tasks are pipelined.
 ///
@@ -23,6 +24,9 @@ const WRITE_QUEUE: usize = 512;
 /// - It tells a request that was never sent ([`crate::Error::Unavailable`]) from one whose outcome is unknown.
 /// - It leaves a server that answers `READONLY` (a demoted primary) and resolves the address again.
 /// - It leaves a connection on which a reply did not come in time: a socket can be connected and mute.
+/// - Behind sentinels it goes where they say, if the server there agrees that it is the primary, and looks every half
+///   second whether that still holds, also while nothing is asked: a primary that was paused or cut off does not tell.
+///   What is under way on a primary that was replaced fails at once, with an unknown outcome.
 ///
 /// A request that fails is never sent again by itself. While the server is away, requests wait for at most
 /// [`Config::reconnect_wait`].
@@ -32,20 +36,12 @@ pub struct Connection {
 }
 
 struct Shared {
-    client: redis::Client,
     config: Config,
     /// The socket in use, if any.
     live: RwLock<Option<Live>>,
     /// Held by the one task that connects.
     connecting: tokio::sync::Mutex<()>,
     pause: Mutex<Pause>,
-}
-
-#[derive(Clone)]
-struct Live {
-    /// Tells sockets apart, so that a late error of an old one does not close its successor.
-    generation: u64,
-    connection: MultiplexedConnection,
 }
 
 struct Pause {
@@ -72,14 +68,22 @@ impl Connection {
     /// # Errors
     /// [`crate::Error::Config`] for an address that this build cannot connect to.
     pub fn lazy(config: &Config) -> Result<Self> {
+        let (first, longest) = config.backoff();
+        let longest = match config.place() {
+            Place::Known(info) => {
+                // Nothing is opened here, but what cannot be is found out.
+                Client::open(info.clone())?;
+                longest
+            }
+            Place::Asked(_) => longest.min(SEARCH_PAUSE_MAX),
+        };
         let pause = Pause {
-            backoff: Backoff::new(config.backoff()),
+            backoff: Backoff::new((first, longest)),
             until: None,
             generations: 0,
             last_failure: "no answer yet".to_owned(),
         };
         let shared = Shared {
-            client: redis::Client::open(config.connection_info().clone())?,
             config: config.clone(),
             live: RwLock::new(None),
             connecting: tokio::sync::Mutex::new(()),
@@ -92,6 +96,13 @@ impl Connection {
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.shared.config
+    }
+
+    /// Where Redis is: behind sentinels the primary in use, if there is one, else what [`Config::address`] says.
+    #[must_use]
+    pub fn address(&self) -> String {
+        let primary = self.shared.current().and_then(|live| live.primary().map(str::to_owned));
+        primary.unwrap_or_else(|| self.shared.config.address())
     }
 
     /// Leaves the current socket; the next request connects anew, address resolution included. Requests under way on
@@ -165,59 +176,32 @@ impl Shared {
 
     /// One attempt. Its failure is counted before it begins, so that callers who give up half-way count as well.
     async fn connect(self: &Arc<Self>) -> RedisResult<Live> {
-        let generation = {
+        {
             let mut pause = self.pause();
             let wait = pause.backoff.next_pause();
             pause.until = Some(Instant::now() + wait);
-            pause.generations += 1;
-            pause.generations
-        };
-        let options = self.options(generation);
-        let attempt = self.client.get_multiplexed_async_connection_with_config(&options);
-        let limit = self.config.connect_timeout();
-        let outcome = timeout(limit, attempt)
+        }
+        let outcome = timeout(self.config.connect_timeout(), self.open())
             .await
             .unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()));
         let mut pause = self.pause();
         match outcome {
-            Ok(connection) => {
+            Ok(live) => {
                 pause.backoff.reset();
                 pause.until = None;
-                let live = Live { generation, connection };
                 *self.live.write().unwrap_or_else(PoisonError::into_inner) = Some(live.clone());
-                tracing::debug!(address = self.config.address(), generation, "connected to Redis");
+                let address = live.primary().map_or_else(|| self.config.address(), str::to_owned);
+                tracing::debug!(address, generation = live.generation, "connected to Redis");
                 Ok(live)
             }
             Err(error) => {
                 pause.last_failure = error.to_string();
                 tracing::warn!(address = self.config.address(), %error, "cannot connect to Redis");
-                let settled = matches!(
-                    error.kind(),
-                    ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig | ErrorKind::RESP3NotSupported
-                );
                 let reason = error.to_string();
+                let settled = is_settled(&error);
                 Err(if settled { error } else { NotSent { address: self.config.address(), reason }.into() })
             }
         }
-    }
-
-    fn options(self: &Arc<Self>, generation: u64) -> AsyncConnectionConfig {
-        let options = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.config.connect_timeout()))
-            .set_response_timeout(Some(self.config.response_timeout()))
-            .set_pipeline_buffer_size(WRITE_QUEUE);
-        if self.config.connection_info().redis_settings().protocol() == ProtocolVersion::RESP2 {
-            return options;
-        }
-        let shared: Weak<Self> = Arc::downgrade(self);
-        options.set_push_sender(move |push: PushInfo| {
-            if push.kind == PushKind::Disconnection
-                && let Some(shared) = shared.upgrade()
-            {
-                shared.leave(generation);
-            }
-            Ok::<(), SendError>(())
-        })
     }
 
     fn leave(&self, generation: u64) {
@@ -229,7 +213,7 @@ impl Shared {
 
     /// Leaves the socket if the error says that it, or the server behind it, is of no more use.
     fn judge(&self, generation: u64, error: &RedisError) {
-        let demoted = error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly);
+        let demoted = is_read_only(error);
         if demoted {
             // A replica that answers at once would otherwise be asked again as fast as it answers.
             self.pause().until = Some(Instant::now() + self.config.backoff().0);
@@ -245,7 +229,8 @@ impl ConnectionLike for Connection {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async move {
             let mut live = self.shared.live().await?;
-            let reply = live.connection.send_packed_command(cmd).await;
+            let watch = live.watch.clone();
+            let reply = live::unless_moved(watch.as_deref(), live.connection.send_packed_command(cmd)).await;
             let reply = reply.and_then(Value::extract_error);
             reply.inspect_err(|error| self.shared.judge(live.generation, error))
         })
@@ -259,13 +244,26 @@ impl ConnectionLike for Connection {
     ) -> RedisFuture<'a, Vec<Value>> {
         Box::pin(async move {
             let mut live = self.shared.live().await?;
-            let replies = live.connection.send_packed_commands(cmd, offset, count).await;
+            let watch = live.watch.clone();
+            let replies = live.connection.send_packed_commands(cmd, offset, count);
+            let replies = live::unless_moved(watch.as_deref(), replies).await;
+            // A refusal of one command stands among the replies of the others.
+            for error in replies.iter().flatten().filter_map(refusal) {
+                self.shared.judge(live.generation, &error);
+            }
             replies.inspect_err(|error| self.shared.judge(live.generation, error))
         })
     }
 
     fn get_db(&self) -> i64 {
-        self.shared.config.connection_info().redis_settings().db()
+        self.shared.config.redis_settings().db()
+    }
+}
+
+fn refusal(reply: &Value) -> Option<RedisError> {
+    match reply {
+        Value::ServerError(error) => Some(error.clone().into()),
+        _ => None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What can go wrong, sorted by what the caller may conclude from it.
 
-use redis::{ErrorKind, RedisError};
+use redis::{ErrorKind, RedisError, ServerErrorKind};
 use std::io;
 use strat_core::{Code, Refusal};
 
@@ -177,6 +177,20 @@ impl From<NotSent> for RedisError {
     fn from(source: NotSent) -> Self {
         io::Error::new(io::ErrorKind::NotConnected, Carrier { source }).into()
     }
+}
+
+/// Whether trying again cannot help: the settings are wrong, or the server will not have us.
+pub(crate) fn is_settled(error: &RedisError) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig | ErrorKind::RESP3NotSupported
+    )
+}
+
+/// Whether a server answered, to the request or to a part of it, that it is a replica.
+pub(crate) fn is_read_only(error: &RedisError) -> bool {
+    let errors = error.clone().into_server_errors();
+    errors.is_some_and(|errors| errors.iter().any(|(_, error)| error.kind() == Some(ServerErrorKind::ReadOnly)))
 }
 
 fn not_sent(error: &RedisError) -> Option<&NotSent> {

@@ -4,14 +4,14 @@
 //! gone. The stream says so with [`Notice::Gap`]; the durable copy is the journal.
 
 use crate::backoff::Backoff;
-use crate::config::Config;
+use crate::config::{Config, Place};
 use crate::connection::in_time;
 use crate::error::{Error, NotSent, Result};
 use futures_util::Stream;
 use futures_util::StreamExt;
 use redis::aio::{PubSubSink, PubSubStream};
-use redis::{ErrorKind, ProtocolVersion, RedisError};
-use std::pin::Pin;
+use redis::{AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, ProtocolVersion, RedisError, RedisResult};
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use strat_core::event::Event;
@@ -68,7 +68,7 @@ impl EventStream {
     /// hinders the connection. Later failures are reported by the stream, which goes on trying.
     pub async fn subscribe(config: &Config, user: &str) -> Result<Self> {
         check_id("user_id", user)?;
-        let link = Link::new(config, events_channel(user))?;
+        let link = Link { config: config.clone(), channel: events_channel(user) };
         let subscription = link.connect().await?;
         let (sender, notices) = mpsc::channel(BUFFER);
         tokio::spawn(link.run(subscription, Outlet { sender, dropped: 0 }));
@@ -86,7 +86,6 @@ impl Stream for EventStream {
 }
 
 struct Link {
-    client: redis::Client,
     config: Config,
     channel: String,
 }
@@ -95,25 +94,41 @@ struct Subscription {
     /// Kept for the pings, and because the socket closes with it.
     sink: PubSubSink,
     messages: PubSubStream,
+    /// Behind sentinels: the primary that it leads to.
+    primary: Option<String>,
 }
 
 impl Link {
-    fn new(config: &Config, channel: String) -> Result<Self> {
-        let info = config.connection_info().clone();
-        // The crate's pub/sub connection speaks RESP2 whatever the others speak.
-        let redis = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP2);
-        Ok(Self { client: redis::Client::open(info.set_redis_settings(redis))?, config: config.clone(), channel })
-    }
-
     async fn connect(&self) -> Result<Subscription> {
         let unavailable = |error: RedisError| match error.kind() {
             ErrorKind::Io => NotSent { address: self.config.address(), reason: error.to_string() }.into(),
             _ => error,
         };
-        let attempt = async { self.client.get_async_pubsub().await.map_err(unavailable) };
-        let (mut sink, messages) = in_time(self.config.connect_timeout(), attempt).await?.split();
-        in_time(self.config.response_timeout(), sink.subscribe(&self.channel)).await?;
-        Ok(Subscription { sink, messages })
+        let attempt = async { self.open().await.map_err(unavailable) };
+        let mut subscription = in_time(self.config.connect_timeout(), attempt).await?;
+        in_time(self.config.response_timeout(), subscription.sink.subscribe(&self.channel)).await?;
+        Ok(subscription)
+    }
+
+    async fn open(&self) -> RedisResult<Subscription> {
+        let (info, primary) = match self.config.place() {
+            Place::Known(info) => (info.clone(), None),
+            Place::Asked(sentinels) => {
+                let found = sentinels.primary(self.config.connect_timeout(), AsyncConnectionConfig::new).await?;
+                (found.info, Some(found.address))
+            }
+        };
+        let (sink, messages) = Client::open(for_pubsub(info))?.get_async_pubsub().await?.split();
+        Ok(Subscription { sink, messages, primary })
+    }
+
+    /// Completes when the primary is elsewhere. An old one that was paused, cut off or made a replica answers pings, but
+    /// what is published is published elsewhere.
+    async fn moved(&self, from: Option<&str>) -> String {
+        match (self.config.place(), from) {
+            (Place::Asked(sentinels), Some(from)) => sentinels.moved(from, self.config.connect_timeout()).await,
+            _ => std::future::pending().await,
+        }
     }
 
     /// Until the reader is gone.
@@ -135,6 +150,8 @@ impl Link {
 
     /// Hands messages on until the connection breaks; answers with why.
     async fn forward(&self, subscription: &mut Subscription, outlet: &mut Outlet) -> String {
+        let primary = subscription.primary.clone();
+        let mut moved = pin!(self.moved(primary.as_deref()));
         let mut pings = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -143,6 +160,7 @@ impl Link {
                     Some(message) => outlet.put(read(message.get_payload_bytes())),
                     None => return "the connection to Redis was lost".to_owned(),
                 },
+                to = &mut moved => return format!("the primary has moved to {to}"),
                 _ = pings.tick() => {
                     let pong = in_time(self.config.response_timeout(), subscription.sink.ping::<redis::Value>()).await;
                     match pong {
@@ -171,6 +189,12 @@ impl Link {
             }
         }
     }
+}
+
+/// The crate's pub/sub connection speaks RESP2 whatever the others speak.
+fn for_pubsub(info: ConnectionInfo) -> ConnectionInfo {
+    let redis = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP2);
+    info.set_redis_settings(redis)
 }
 
 fn read(payload: &[u8]) -> Result<Notice> {

@@ -116,7 +116,7 @@ impl JournalReader {
     }
 }
 
-fn typed(raw: RawEntry) -> JournalDelivery {
+pub(crate) fn typed(raw: RawEntry) -> JournalDelivery {
     let data = raw.need(journal_field::DATA)?;
     let data = serde_json::from_str(data).map_err(|why| raw.bad(format!("data is not a JSON object: {why}")))?;
     let order = match raw.get(journal_field::ORDER).filter(|json| !json.is_empty()) {

@@ -2,7 +2,8 @@
 //!
 //! [`StratCommands`] puts the `STRAT.*` commands on every async connection of the [`redis`] crate. Around it:
 //!
-//! - [`Config`] and [`Connection`]: explicit timeouts, reconnection with backoff, no blind repetition of writes
+//! - [`Config`] and [`Connection`]: explicit timeouts, reconnection with backoff, no blind repetition of writes; with a
+//!   `redis+sentinel://` URL a failover is followed by everything that is connected, readers and events included
 //! - [`StrategySpec`], [`StrategyUpdate`], [`Strategy`]: texts stay as they were given, typed views next to them
 //! - [`OrderLock`]: a lock that extends itself while held
 //! - [`EventStream`]: live events of a user, with its gaps named
@@ -36,13 +37,17 @@ mod connection;
 mod entry;
 mod error;
 mod events;
+#[cfg(test)]
+mod fake;
 mod fields;
+mod follow;
 mod group;
 mod journal;
 mod lock;
 mod queue;
 mod reply;
 mod request;
+mod sentinel;
 mod server;
 mod strategy;
 
@@ -53,6 +58,7 @@ pub use entry::BadEntry;
 pub use error::{Error, Result};
 pub use events::{EventStream, Notice};
 pub use fields::{FieldValue, StrategySpec, StrategyUpdate};
+pub use follow::JournalFollower;
 pub use journal::{JournalDelivery, JournalEntry, JournalReader, SYNC_GROUP};
 pub use lock::OrderLock;
 pub use queue::{Delivery, ENGINE_GROUP, QueueDepths, QueueEntry, QueueReader, Wanted};

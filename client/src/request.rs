@@ -185,6 +185,48 @@ impl ReportRequest {
         self
     }
 
+    /// What happened.
+    #[must_use]
+    pub const fn exec_type(&self) -> ExecType {
+        self.exec_type
+    }
+
+    /// What the order filled so far, and at what average price.
+    #[must_use]
+    pub const fn filled(&self) -> Option<(Quantity, Price)> {
+        self.filled
+    }
+
+    /// The order's id, if it was given.
+    #[must_use]
+    pub fn order(&self) -> Option<&str> {
+        self.order_id.as_deref()
+    }
+
+    /// The action reported on, if it is not the lock's own.
+    #[must_use]
+    pub const fn action_reported(&self) -> Option<Action> {
+        self.action
+    }
+
+    /// Queue and entry to acknowledge.
+    #[must_use]
+    pub fn entry(&self) -> Option<(&str, &str)> {
+        self.ack.as_ref().map(|(stream, id)| (stream.as_str(), id.as_str()))
+    }
+
+    /// The broker's words.
+    #[must_use]
+    pub fn words(&self) -> &str {
+        self.text.as_deref().unwrap_or_default()
+    }
+
+    /// When it happened, epoch ms, if it was said.
+    #[must_use]
+    pub const fn at_ms(&self) -> Option<i64> {
+        self.ts_ms
+    }
+
     /// Whether the report ends the order that the lock was taken for.
     pub(crate) fn ends(&self, lock_action: Action) -> bool {
         self.exec_type.is_terminal() && self.action.is_none_or(|action| action == lock_action)
