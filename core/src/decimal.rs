@@ -307,6 +307,34 @@ mod tests {
         }
 
         #[test]
+        fn what_parses_is_the_number_that_is_written(text in "-?[0-9.]{1,24}") {
+            if let Ok(price) = Price::parse(text.as_bytes()) {
+                // Read with other eyes: as digits without the point.
+                let (whole, decimals) = text.split_once('.').unwrap_or((&text, ""));
+                let digits: i128 = format!("{whole}{decimals:0<8}").parse().unwrap();
+                prop_assert_eq!(i128::from(price.units()), digits);
+                prop_assert_eq!(price.to_string().parse::<Price>(), Ok(price));
+            }
+        }
+
+        #[test]
+        fn an_average_lies_between_its_prices(
+            a in (1..LIMIT_UNITS, -LIMIT_UNITS + 1..LIMIT_UNITS),
+            b in (1..LIMIT_UNITS, -LIMIT_UNITS + 1..LIMIT_UNITS),
+        ) {
+            let fill = |(quantity, price)| (Quantity::from_units(quantity), Price::from_units(price));
+            let average = average_price(fill(a), fill(b));
+            prop_assert!(average.is_some_and(|price| (a.1.min(b.1)..=a.1.max(b.1)).contains(&price.units())), "{average:?}");
+        }
+
+        #[test]
+        fn quantities_neither_overflow_nor_fall_below_zero(a in any::<i64>(), b in any::<i64>()) {
+            let (a, b) = (Quantity::from_units(a), Quantity::from_units(b));
+            prop_assert!(a.minus(b) >= Quantity::ZERO);
+            let _ = a.plus(b);
+        }
+
+        #[test]
         fn order_of_texts_is_order_of_units(a in -LIMIT_UNITS + 1..LIMIT_UNITS, b in -LIMIT_UNITS + 1..LIMIT_UNITS) {
             let (a, b) = (Price::from_units(a), Price::from_units(b));
             prop_assert_eq!(a.cmp(&b), a.units().cmp(&b.units()));

@@ -109,6 +109,7 @@ impl Event {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn the_json_has_the_published_shape() {
@@ -119,5 +120,25 @@ mod tests {
             event.to_json(),
             r#"{"type":"SL_TRIGGERED","timestamp":"1970-01-01T00:00:00.000Z","strategy_id":"s1","data":{"price":"2499.95"}}"#
         );
+    }
+
+    proptest! {
+        #[test]
+        fn an_event_reads_back_from_its_line(
+            kind in proptest::sample::select(EventType::ALL),
+            epoch_ms in any::<i64>(),
+            data in proptest::collection::btree_map("\\PC{0,6}", "[\\x00-\\x{ffff}]{0,12}", 0..4),
+        ) {
+            let data = data.into_iter().map(|(name, value)| (name, Value::String(value))).collect();
+            let event = Event::new(kind, epoch_ms, "s1", data);
+            let line = event.to_json();
+            prop_assert!(!line.contains('\n'), "one event, one line");
+            prop_assert_eq!(serde_json::from_str::<Event>(&line).ok(), Some(event));
+        }
+
+        #[test]
+        fn no_text_makes_reading_panic(text in "[{}\\[\\]\":,a-z0-9\\\\ ]{0,80}|\\PC{0,40}") {
+            let _ = (serde_json::from_str::<Event>(&text), serde_json::from_str::<OrderReport>(&text));
+        }
     }
 }

@@ -132,6 +132,12 @@ pub const SPECS: &[Spec] = &[
     spec("buy_at", Kind::Count, Writer::Anyone, "epoch ms to buy; computed by the engine from buy_time"),
     spec("sell_at", Kind::Count, Writer::Anyone, "epoch ms to sell; computed by the engine from sell_time"),
     spec("cycle", Kind::Count, Writer::Anyone, "counts entries"),
+    spec(
+        "cycle_at",
+        Kind::Count,
+        Writer::Restore,
+        "epoch ms when the cycle began; an older order is none of its orders",
+    ),
     spec("version", Kind::Count, Writer::Server, "rises by one per change"),
     spec("updated_at", Kind::Count, Writer::Server, "epoch ms of the last change"),
     spec("terminated_at", Kind::Count, Writer::Restore, "epoch ms when the strategy ended"),
@@ -218,6 +224,7 @@ pub fn parse_count(text: &[u8]) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn code(name: &str, value: &str) -> Option<Code> {
         check(name.as_bytes(), value.as_bytes()).err().map(|refusal| refusal.code)
@@ -287,6 +294,67 @@ mod tests {
     fn field_names_are_unique() {
         for (i, spec) in SPECS.iter().enumerate() {
             assert!(SPECS[i + 1..].iter().all(|other| other.name != spec.name), "{}", spec.name);
+        }
+    }
+
+    /// Values of every kind, and others.
+    fn value() -> impl proptest::strategy::Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            prop::sample::select(vec![
+                "", "LONG", "SHORT", "RUNNING", "BOUGHT", "SHORTED", "NONE", "BUY", "STOPLOSS", "LEAVE"
+            ])
+            .prop_map(|word| word.as_bytes().to_vec()),
+            "-?[0-9]{1,20}(\\.[0-9]{0,9})?%?".prop_map(String::into_bytes),
+            "[0-9:]{1,9}".prop_map(String::into_bytes),
+            "\\PC{0,8}".prop_map(String::into_bytes),
+            prop::collection::vec(any::<u8>(), 0..12),
+        ]
+    }
+
+    fn hash() -> impl proptest::strategy::Strategy<Value = Vec<(&'static str, Vec<u8>)>> {
+        let name = prop::sample::select(SPECS.iter().map(|spec| spec.name).collect::<Vec<_>>());
+        prop::collection::vec((name, value()), 0..12).prop_map(|mut fields| {
+            // So that some parse as a whole.
+            fields.extend([("symbol", b"IBM".to_vec()), ("quantity", b"10".to_vec())]);
+            fields
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_name_and_value_make_it_panic(name in value(), value in value()) {
+            for name in SPECS.iter().map(|spec| spec.name.as_bytes()).chain([name.as_slice()]) {
+                if let Err(refusal) = check(name, &value) {
+                    prop_assert!(refusal.to_string().bytes().all(|b| b == b' ' || b.is_ascii_graphic()), "{refusal}");
+                }
+            }
+        }
+
+        #[test]
+        fn what_a_command_accepts_the_hash_reads(spec in prop::sample::select(SPECS), value in value()) {
+            if check(spec.name.as_bytes(), &value).is_ok() {
+                let given: [(&str, &[u8]); 3] = [(spec.name, &value), ("symbol", b"IBM"), ("quantity", b"10")];
+                let get = |name: &str| given.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+                prop_assert!(crate::Strategy::read(get).is_ok(), "{} {:?}", spec.name, crate::Strategy::read(get));
+            }
+        }
+
+        #[test]
+        fn salvage_tells_of_a_sound_hash_what_reading_it_does(fields in hash()) {
+            let get = |name: &str| fields.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_slice());
+            let salvaged = crate::Strategy::salvage(get);
+            if let Ok(strategy) = crate::Strategy::read(get) {
+                prop_assert_eq!(salvaged, crate::strategy::Salvaged::from(&strategy));
+                // Nothing that it is asked may panic either.
+                let _ = (strategy.arming(), strategy.due(i64::MAX), strategy.fire(Price::ZERO, "0", i64::MAX), strategy.remove());
+            }
+            let _ = salvaged.remove();
+        }
+
+        #[test]
+        fn counts_are_digits_that_fit(bytes in prop::collection::vec(any::<u8>(), 0..24), number in 0..=i64::MAX) {
+            let _ = parse_count(&bytes);
+            prop_assert_eq!(parse_count(number.to_string().as_bytes()), Some(number));
         }
     }
 }

@@ -216,6 +216,7 @@ pub fn parse_derived(key: &str) -> Option<(&str, DerivedKey<'_>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn a_key_gives_its_derived_names_with_the_same_prefix() {
@@ -265,5 +266,50 @@ mod tests {
         assert_eq!(parse_derived("{t}symbol:M&M:strategies"), Some(("{t}", DerivedKey::SymbolSet("M&M"))));
         assert_eq!(parse_derived("drain:IBM"), Some(("", DerivedKey::Drain("IBM"))));
         assert_eq!(parse_derived("symbol:IBM"), None);
+    }
+
+    /// Texts that are nearly keys of ours.
+    const NEARLY: &str = "(\\{[ -~]{0,6}\\}?|\\PC{0,3})(user|symbol|drain|active_strategies|u)?:?[A-Za-z0-9_.@:{} -]{0,6}(:strategy:|:strategies|:)?[A-Za-z0-9:]{0,5}";
+
+    proptest! {
+        #[test]
+        fn a_key_that_parses_is_the_key_that_it_names(text in NEARLY) {
+            if let Some(key) = StrategyKey::parse(&text) {
+                prop_assert_eq!(key.hash(), text.clone());
+                prop_assert_eq!(hash_of_member(key.prefix, &key.member()), Some(text.clone()));
+                let lock = key.lock();
+                prop_assert!(parse_derived(&lock).is_none());
+            }
+            if let Some((prefix, derived)) = parse_derived(&text) {
+                let name = match derived {
+                    DerivedKey::Active => active(prefix),
+                    DerivedKey::SymbolSet(symbol) => symbol_set(prefix, symbol),
+                    DerivedKey::Drain(symbol) => drain(prefix, symbol),
+                };
+                prop_assert_eq!(name, text.clone());
+                prop_assert!(StrategyKey::parse(&text).is_none());
+            }
+        }
+
+        #[test]
+        fn a_made_key_parses_to_its_parts(
+            tag in proptest::option::of("[!-z|~]{1,64}"),
+            user in "[A-Za-z0-9_.@-]{1,128}",
+            strategy in "[A-Za-z0-9_.@-]{1,128}",
+        ) {
+            let prefix = prefix_of_tag(tag.as_deref());
+            let made = StrategyKey { prefix: &prefix, user: &user, strategy: &strategy };
+            let name = made.hash();
+            prop_assert_eq!(StrategyKey::parse(&name), Some(made));
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            if let Err(refusal) = StrategyKey::parse_argument(&bytes) {
+                prop_assert!(refusal.to_string().bytes().all(|b| b == b' ' || b.is_ascii_graphic()));
+            }
+            let text = String::from_utf8_lossy(&bytes);
+            let _ = (split_tag(&text), parse_derived(&text), hash_of_member("", &text));
+        }
     }
 }

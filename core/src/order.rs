@@ -187,6 +187,7 @@ impl OrderIdentity<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn identity(key: &str, cycle: u64, leg: Leg, attempt: u64) -> String {
         let key = StrategyKey::parse(key).unwrap();
@@ -221,5 +222,26 @@ mod tests {
         assert_eq!(Action::Buy.leg(Side::Short), Leg::Exit);
         assert_eq!(Action::Sell.leg(Side::Short), Leg::Entry);
         assert_eq!(Action::StopLoss.leg(Side::Short), Leg::Exit);
+    }
+
+    proptest! {
+        #[test]
+        fn every_identity_has_an_id_that_brokers_take(
+            user in "[A-Za-z0-9_.@-]{1,128}",
+            strategy in "[A-Za-z0-9_.@-]{1,128}",
+            (cycle, attempt) in (any::<u64>(), any::<u64>()),
+            leg in proptest::sample::select(Leg::ALL),
+        ) {
+            let key = StrategyKey { prefix: "", user: &user, strategy: &strategy };
+            let id = OrderIdentity { key, cycle, leg, attempt }.client_order_id();
+            prop_assert!(id.len() == 20 && id.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit()), "{id}");
+        }
+
+        #[test]
+        fn only_the_exact_words_parse(text in "[A-Za-z_]{0,14}|\\PC{0,8}") {
+            prop_assert!(Action::parse(&text).is_none_or(|action| action.as_str() == text));
+            prop_assert!(ExecType::parse(&text).is_none_or(|exec| exec.as_str() == text));
+            prop_assert!(Leg::parse(&text).is_none_or(|leg| leg.as_str() == text));
+        }
     }
 }

@@ -9,12 +9,19 @@ use std::time::{Duration, Instant};
 const TURN: Duration = Duration::from_millis(1);
 /// Wait before a storm is tried again of which nothing could be fired, ms.
 const REFUSED_RETRY_MS: i64 = 100;
+/// Wait before the next look while a data set is loaded, ms.
+const LOADING_RETRY_MS: i64 = 10;
 /// Wait before the next look while clients are paused, ms.
 const PAUSED_RETRY_MS: i64 = 10;
 
 /// One turn. Starts the timer again while there is work left.
 pub(crate) fn run(ctx: &Context) {
     if state::with(|state| state.poisoned) {
+        if server::is_loading(ctx) {
+            // Not before everything is there.
+            server::start_timer(ctx, LOADING_RETRY_MS);
+            return;
+        }
         keyspace::rebuild(ctx);
     }
     if state::with(|state| state.loading) {

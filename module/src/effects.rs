@@ -1,12 +1,12 @@
 //! The only place that writes a strategy: hash, sets, journal, queues, lock and events of one change, in one
 //! MULTI/EXEC for the AOF and the replicas. Everything was validated before; nothing here refuses.
 
-use crate::server::{self, KeyKind};
+use crate::server::{self, KeyKind, Point, reach};
 use crate::state::Storm;
 use crate::{repair, settings, state};
 use redis_module::Context;
 use serde_json::Value;
-use strat_core::event::{Event, journal_field};
+use strat_core::event::{Event, EventType, journal_field};
 use strat_core::key;
 use strat_core::order::queue_field;
 use strat_core::strategy::{Change, Enqueue};
@@ -62,48 +62,70 @@ pub(crate) fn check_partition(ctx: &Context, prefix: &str) -> Result<(), Refusal
     ))
 }
 
+/// A command and its arguments.
+type Step = (&'static str, Vec<Vec<u8>>);
+
+fn step<'a>(command: &'static str, args: impl IntoIterator<Item = &'a [u8]>) -> Step {
+    (command, args.into_iter().map(<[u8]>::to_vec).collect())
+}
+
 /// Writes a change. Answers its version.
 ///
+/// All steps are made before the first one is taken: where the code panics, there is nothing half written. Each step
+/// is taken for itself, so that a panic in one keeps the others from nothing.
+///
 /// # Errors
-/// The order could not be enqueued; nothing was written.
+/// The order could not be enqueued, then nothing was written; or the hash could not, then it is as before, and an
+/// order in the queue that it does not know is claimed as any other, or dropped.
 pub(crate) fn apply(ctx: &Context, write: Write<'_>) -> Result<u64, Refusal> {
     let Write { key, mut change, version, side, now_ms, replaced } = write;
     change.fields.push(("version".to_owned(), version.to_string()));
     change.fields.push(("updated_at".to_owned(), now_ms.to_string()));
     let hash = key.hash();
-    // First: a stop marked as fired that is in no queue would be lost.
-    if let Some(order) = &change.enqueue {
-        enqueue(ctx, key, order, side, version)?;
-    }
-    if let Some(obsolete) = replaced.as_ref().filter(|fields| !fields.is_empty()) {
-        let args: Vec<&[u8]> = std::iter::once(hash.as_bytes()).chain(obsolete.iter().map(Vec::as_slice)).collect();
-        best_effort(call(ctx, "HDEL", &args));
-    }
+    let name = || std::iter::once(hash.as_bytes());
+    let order = change.enqueue.as_ref().map(|order| enqueue(key, order, side, version));
+    let obsolete = replaced.as_ref().filter(|fields| !fields.is_empty());
+    let obsolete = obsolete.map(|fields| step("HDEL", name().chain(fields.iter().map(Vec::as_slice))));
     let texts = change.fields.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
-    let args: Vec<&[u8]> = std::iter::once(hash.as_bytes()).chain(texts).collect();
-    best_effort(call(ctx, "HSET", &args));
-    if replaced.is_some() {
-        // A new strategy does not inherit the old one's time to live.
-        best_effort(call(ctx, "PERSIST", &[hash.as_bytes()]));
-    }
+    let fields = step("HSET", name().chain(texts));
+    // A new strategy does not inherit the old one's time to live.
+    let persist = replaced.is_some().then(|| step("PERSIST", name()));
+    let unlock = change.release_lock.then(|| step("DEL", [key.lock().as_bytes()]));
+    let record = journal(key, &change, version, now_ms, replaced.is_some());
+    let events = publish(key, &change, now_ms);
+
+    // First: a stop marked as fired that is in no queue would be lost.
+    order.map_or(Ok(()), |order| take(ctx, &order))?;
+    obsolete.into_iter().for_each(|step| best_effort(take(ctx, &step)));
+    take(ctx, &fields)?;
+    persist.into_iter().for_each(|step| best_effort(take(ctx, &step)));
     repair::mend_all(ctx);
-    journal(ctx, key, &change, version, now_ms, replaced.is_some());
-    if change.release_lock {
-        best_effort(call(ctx, "DEL", &[key.lock().as_bytes()]));
-    }
-    publish(ctx, key, &change, now_ms);
+    best_effort(take(ctx, &record));
+    unlock.into_iter().chain(events).for_each(|step| best_effort(take(ctx, &step)));
     Ok(version)
 }
 
 /// Deletes a strategy with everything that is its own.
-pub(crate) fn remove(ctx: &Context, key: &StrategyKey<'_>, change: &Change, version: u64, now_ms: i64) {
-    best_effort(call(ctx, "DEL", &[key.hash().as_bytes(), key.lock().as_bytes()]));
+///
+/// # Errors
+/// It could not be deleted; nothing was written.
+pub(crate) fn remove(
+    ctx: &Context,
+    key: &StrategyKey<'_>,
+    change: &Change,
+    version: u64,
+    now_ms: i64,
+) -> Result<(), Refusal> {
+    let record = journal(key, change, version, now_ms, false);
+    let events = publish(key, change, now_ms);
+    take(ctx, &step("DEL", [key.hash().as_bytes(), key.lock().as_bytes()]))?;
     repair::mend_all(ctx);
-    journal(ctx, key, change, version, now_ms, false);
-    publish(ctx, key, change, now_ms);
+    best_effort(take(ctx, &record));
+    events.iter().for_each(|step| best_effort(take(ctx, step)));
+    Ok(())
 }
 
-fn journal(ctx: &Context, key: &StrategyKey<'_>, change: &Change, version: u64, now_ms: i64, replace: bool) {
+fn journal(key: &StrategyKey<'_>, change: &Change, version: u64, now_ms: i64, replace: bool) -> Step {
     let stream = key::journal(key.prefix);
     let maxlen = settings::JOURNAL_MAXLEN.get().to_string();
     let (hash, version, ts) = (key.hash(), version.to_string(), now_ms.to_string());
@@ -124,10 +146,10 @@ fn journal(ctx: &Context, key: &StrategyKey<'_>, change: &Change, version: u64, 
     if replace {
         args.extend([journal_field::REPLACE.as_bytes(), b"1"]);
     }
-    best_effort(call(ctx, "XADD", &args));
+    step("XADD", args)
 }
 
-fn enqueue(ctx: &Context, key: &StrategyKey<'_>, order: &Enqueue, side: Side, version: u64) -> Result<(), Refusal> {
+fn enqueue(key: &StrategyKey<'_>, order: &Enqueue, side: Side, version: u64) -> Step {
     let stream = match order.action.leg(side) {
         Leg::Entry => key::queue_orders(key.prefix),
         Leg::Exit => key::queue_exits(key.prefix),
@@ -142,17 +164,15 @@ fn enqueue(ctx: &Context, key: &StrategyKey<'_>, order: &Enqueue, side: Side, ve
     ];
     let mut args: Vec<&[u8]> = vec![stream.as_bytes(), b"*"];
     args.extend(fields.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]));
-    call(ctx, "XADD", &args)
+    step("XADD", args)
 }
 
-fn publish(ctx: &Context, key: &StrategyKey<'_>, change: &Change, now_ms: i64) {
+fn publish(key: &StrategyKey<'_>, change: &Change, now_ms: i64) -> Vec<Step> {
     let channel = key::events_channel(key.user);
     let mut data = change.data();
     data.extend(change.context.clone());
-    for kind in &change.publish {
-        let event = Event::new(*kind, now_ms, key.strategy, data.clone()).to_json();
-        best_effort(call(ctx, "PUBLISH", &[channel.as_bytes(), event.as_bytes()]));
-    }
+    let event = |kind: &EventType| Event::new(*kind, now_ms, key.strategy, data.clone()).to_json();
+    change.publish.iter().map(|kind| step("PUBLISH", [channel.as_bytes(), event(kind).as_bytes()])).collect()
 }
 
 /// Keeps the storms of a symbol that are not drained yet; none deletes the key.
@@ -166,12 +186,21 @@ pub(crate) fn write_storms(ctx: &Context, prefix: &str, symbol: &str, storms: &[
     best_effort(call(ctx, "SET", &[name.as_bytes(), text.as_bytes()]));
 }
 
+fn take(ctx: &Context, (command, args): &Step) -> Result<(), Refusal> {
+    call(ctx, command, &args.iter().map(Vec::as_slice).collect::<Vec<_>>())
+}
+
 /// One write. It was validated, so a refusal by the server is an internal error: counted and logged.
 pub(crate) fn call(ctx: &Context, command: &str, args: &[&[u8]]) -> Result<(), Refusal> {
-    server::write(ctx, command, args).map(drop).map_err(|error| {
+    let write = || {
+        reach(Point::Write);
+        server::write(ctx, command, args)
+    };
+    let written = server::attempt(ctx, command, write).unwrap_or_else(|| Err("internal error, see the log".to_owned()));
+    written.map(drop).map_err(|error| {
         state::with(|state| state.counters.write_errors += 1);
         let key = args.first().map_or_else(String::new, |key| String::from_utf8_lossy(key).into_owned());
-        ctx.log_warning(&format!("{command} {key} failed: {error}"));
+        server::log_warning(ctx, &format!("{command} {key} failed: {error}"));
         Refusal::new(Code::Err, format!("{command} {key} failed: {error}"))
     })
 }

@@ -5,8 +5,9 @@ use crate::server::{self, Found, KeyKind};
 use crate::state::{self, Mend, SetRepair, Storm};
 use crate::{effects, settings};
 use redis_module::Context;
+use std::time::Instant;
 use strat_core::StrategyKey;
-use strat_core::book::Moved;
+use strat_core::book::{Book, Moved};
 use strat_core::key::{self, DerivedKey};
 
 /// Phases of loading a data set.
@@ -17,15 +18,31 @@ pub(crate) enum Loading {
     Failed,
 }
 
-/// A key changed in some way.
-pub(crate) fn on_key(ctx: &Context, key: &str) {
+/// A key changed in some way; `by_itself` where the server took it away, perhaps under a write of ours.
+pub(crate) fn on_key(ctx: &Context, key: &str, by_itself: bool) {
+    if state::with(|state| state.poisoned) {
+        // The books are rebuilt from all keys.
+        return;
+    }
+    if !is_ours(key) {
+        return;
+    }
+    let db = server::selected_db(ctx);
+    state::with(|state| !state.strikes.is_empty() && state.strikes.remove(&(db, key.to_owned())).is_some());
+    follow_key(ctx, db, key, by_itself);
+}
+
+fn is_ours(key: &str) -> bool {
+    StrategyKey::parse(key).is_some() || key::parse_derived(key).is_some()
+}
+
+fn follow_key(ctx: &Context, db: i32, key: &str, by_itself: bool) {
     if let Some(strategy) = StrategyKey::parse(key) {
-        follow_strategy(ctx, server::selected_db(ctx), &strategy);
+        follow_strategy(ctx, db, &strategy);
     } else if let Some((prefix, derived)) = key::parse_derived(key) {
-        let db = server::selected_db(ctx);
         match derived {
-            DerivedKey::Active => set_changed(ctx, db, prefix, None),
-            DerivedKey::SymbolSet(symbol) => set_changed(ctx, db, prefix, Some(symbol)),
+            DerivedKey::Active => set_changed(ctx, db, prefix, None, by_itself),
+            DerivedKey::SymbolSet(symbol) => set_changed(ctx, db, prefix, Some(symbol), by_itself),
             DerivedKey::Drain(symbol) => follow_drain(ctx, db, prefix, symbol),
         }
     }
@@ -34,7 +51,11 @@ pub(crate) fn on_key(ctx: &Context, key: &str) {
 /// Derives a strategy's place in the books from its hash.
 pub(crate) fn follow_strategy(ctx: &Context, db: i32, key: &StrategyKey<'_>) {
     let name = key.hash();
-    let found = server::find_strategy(ctx, name.as_bytes());
+    let mut found = server::find_strategy(ctx, name.as_bytes());
+    if state::with(|state| state.is_struck_out(db, &name)) {
+        found =
+            Found::Invalid("it panics whenever it fires, see the log; tried again when the hash changes".to_owned());
+    }
     let mut complaint = None;
     let moved = state::with(|state| {
         let book = state.book(db);
@@ -48,7 +69,7 @@ pub(crate) fn follow_strategy(ctx: &Context, db: i32, key: &StrategyKey<'_>) {
         }
     });
     if let Some(reason) = complaint {
-        ctx.log_warning(&format!("{name} (db {db}) is not guarded: {reason}"));
+        server::log_warning(ctx, &format!("{name} (db {db}) is not guarded: {reason}"));
     }
     if moved.differs() {
         queue_mend(ctx, db, key, moved);
@@ -68,7 +89,7 @@ fn queue_mend(ctx: &Context, db: i32, key: &StrategyKey<'_>, moved: Moved) {
     server::start_timer(ctx, 0);
 }
 
-fn set_changed(ctx: &Context, db: i32, prefix: &str, symbol: Option<&str>) {
+fn set_changed(ctx: &Context, db: i32, prefix: &str, symbol: Option<&str>, by_itself: bool) {
     let repair = SetRepair { db, prefix: prefix.to_owned(), symbol: symbol.map(ToOwned::to_owned) };
     let exists = server::key_kind(ctx, &repair.key()) != KeyKind::Empty;
     let foreign = state::with(|state| {
@@ -77,7 +98,8 @@ fn set_changed(ctx: &Context, db: i32, prefix: &str, symbol: Option<&str>) {
         } else {
             state.known_sets.remove(&repair);
         }
-        !state.writing_sets && !state.loading
+        // A set whose time is over goes when our own SADD looks at it, with all its members.
+        (by_itself || !state.writing_sets) && !state.loading
     });
     if !foreign || !server::is_primary(ctx) {
         return;
@@ -132,7 +154,7 @@ pub(crate) fn on_flush(ctx: &Context, db: i32) {
         }
         state.new_epoch();
     });
-    ctx.log_notice(&format!("database {db} was flushed: new epoch"));
+    server::log_notice(ctx, &format!("database {db} was flushed: new epoch"));
 }
 
 /// Two databases changed places.
@@ -156,7 +178,7 @@ pub(crate) fn on_swap(ctx: &Context, first: i32, second: i32) {
         state.repairs = repairs.map(swapped).collect();
         state.new_epoch();
     });
-    ctx.log_notice(&format!("databases {first} and {second} were swapped: new epoch"));
+    server::log_notice(ctx, &format!("databases {first} and {second} were swapped: new epoch"));
 }
 
 /// A data set is loaded: at start, from the primary, or not after all.
@@ -226,21 +248,22 @@ fn take_over(ctx: &Context) {
 /// Builds the books from a scan of the keyspace: the module was loaded into a running server, or a panic may have
 /// left the books wrong.
 pub(crate) fn rebuild(ctx: &Context) {
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     state::with(|state| {
         state.forget_all();
         state.writing_sets = false;
         state.loading = true;
     });
-    let databases: Vec<i32> = server::databases(ctx).collect();
-    for db in databases {
-        server::in_database(ctx, db, || {
-            let ours = |name: &str| StrategyKey::parse(name).is_some() || key::parse_derived(name).is_some();
-            for name in server::keys_of_database(ctx, ours) {
-                on_key(ctx, &name);
-            }
-        });
+    let mut survived = true;
+    for db in server::databases(ctx).collect::<Vec<i32>>() {
+        survived &= server::in_database(ctx, db, || rebuild_database(ctx, db)).unwrap_or(true);
     }
+    // A key that panicked may have left a book half changed.
+    let wrong = match survived {
+        true => Vec::new(),
+        false => state::with(|state| state.books.values().flat_map(Book::inconsistencies).collect::<Vec<_>>()),
+    };
+    assert!(wrong.is_empty(), "the books do not agree with themselves: {}", wrong.join("; "));
     let stats = state::with(|state| {
         state.counters.rebuild_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         state.poisoned = false;
@@ -250,5 +273,19 @@ pub(crate) fn rebuild(ctx: &Context) {
         state.books.values().map(|book| book.stats().strategies).sum::<usize>()
     });
     take_over(ctx);
-    ctx.log_notice(&format!("strat {} holds {stats} strategies", settings::VERSION));
+    server::log_notice(ctx, &format!("strat {} holds {stats} strategies", settings::VERSION));
+}
+
+/// Follows every key of the selected database. Answers whether none panicked: one that does stops no other.
+fn rebuild_database(ctx: &Context, db: i32) -> bool {
+    let mut survived = true;
+    for name in server::keys_of_database(ctx, is_ours) {
+        if server::survive(ctx, &name, || follow_key(ctx, db, &name, false)).is_none() {
+            survived = false;
+            if let Some(key) = StrategyKey::parse(&name) {
+                state::with(|state| state.book(db).put_invalid(&key, "internal error, see the log".to_owned()));
+            }
+        }
+    }
+    survived
 }

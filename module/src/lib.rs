@@ -41,6 +41,11 @@ handlers! {
 }
 
 fn init(ctx: &Context, _args: &[RedisString]) -> Status {
+    server::note_panics();
+    server::survive(ctx, "loading the module", || set_up(ctx)).unwrap_or(Status::Err)
+}
+
+fn set_up(ctx: &Context) -> Status {
     state::reset();
     server::without_implicit_signals(ctx);
     server::register_info(ctx);
@@ -54,7 +59,7 @@ fn init(ctx: &Context, _args: &[RedisString]) -> Status {
 
 fn deinit(ctx: &Context) -> Status {
     server::stop_timer(ctx);
-    state::reset();
+    server::survive(ctx, "unloading the module", state::reset);
     Status::Ok
 }
 

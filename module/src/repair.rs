@@ -3,7 +3,7 @@
 //! A hash that changed by a command is mended in that command. One that changed by another road is mended in the
 //! next turn of the event loop. A set that was itself tampered with is compared with the book as a whole.
 
-use crate::server;
+use crate::server::{self, Point, reach};
 use crate::state::{self, Mend, Pass, SetRepair};
 use redis_module::Context;
 use strat_core::book::Membership;
@@ -53,14 +53,19 @@ fn mend_one(ctx: &Context, mend: &Mend) {
 fn write_set(ctx: &Context, command: &str, set: &str, members: &[&[u8]]) {
     let args: Vec<&[u8]> = std::iter::once(set.as_bytes()).chain(members.iter().copied()).collect();
     state::with(|state| state.writing_sets = true);
-    let result = server::write(ctx, command, &args);
+    let write = || {
+        reach(Point::Write);
+        server::write(ctx, command, &args)
+    };
+    // Behind its own catch: it may run in the middle of a change.
+    let result = server::attempt(ctx, command, write).unwrap_or_else(|| Err("internal error".to_owned()));
     state::with(|state| {
         state.writing_sets = false;
         state.counters.mended += members.len() as u64;
         state.counters.write_errors += u64::from(result.is_err());
     });
     if let Err(error) = result {
-        ctx.log_warning(&format!("{command} {set} failed: {error}"));
+        server::log_warning(ctx, &format!("{command} {set} failed: {error}"));
     }
 }
 

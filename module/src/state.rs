@@ -7,7 +7,9 @@ use crate::server::wall_clock_ms;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::time::Instant;
 use strat_core::book::{Book, Membership, Slot};
+use strat_core::lock::Token;
 
 /// A strategy whose membership of the sets is to be brought up to its hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +68,9 @@ impl Storm {
     }
 }
 
+/// Panics of one strategy after which the others go on without it.
+const STRIKES_MAX: u32 = 3;
+
 /// Totals since the start, for `INFO`.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Counters {
@@ -92,18 +97,23 @@ pub(crate) struct State {
     pub(crate) storms: BTreeMap<(i32, String), Vec<Storm>>,
     pub(crate) counters: Counters,
     pub(crate) epoch: String,
-    /// Last token's time and number, so that tokens rise.
-    pub(crate) last_token: (i64, u64),
+    /// The last lock's token, so that tokens rise.
+    pub(crate) last_token: Token,
     pub(crate) loading: bool,
     pub(crate) loading_since_ms: i64,
     /// The module itself is writing the sets: their key events are its own.
     pub(crate) writing_sets: bool,
     /// A panic may have left the books wrong: everything is refused until they are rebuilt.
     pub(crate) poisoned: bool,
+    /// When the last panic poisoned the books, and how many did so in a row before it.
+    pub(crate) last_panic: Option<Instant>,
+    pub(crate) panic_streak: u32,
+    /// Panics while a strategy was fired, by database and key, since its hash last changed.
+    pub(crate) strikes: BTreeMap<(i32, String), u32>,
 }
 
 thread_local! {
-    static STATE: RefCell<State> = RefCell::new(State { epoch: random_hex(), ..State::default() });
+    static STATE: RefCell<State> = RefCell::new(State { epoch: fresh_epoch(), ..State::default() });
 }
 
 /// Looks at or changes the state. `body` must not call into Redis.
@@ -113,7 +123,7 @@ pub(crate) fn with<T>(body: impl FnOnce(&mut State) -> T) -> T {
 
 /// Forgets everything: the module is loaded or unloaded.
 pub(crate) fn reset() {
-    with(|state| *state = State { epoch: random_hex(), ..State::default() });
+    with(|state| *state = State { epoch: fresh_epoch(), ..State::default() });
 }
 
 impl State {
@@ -124,14 +134,13 @@ impl State {
 
     /// Memory may have lost writes: whoever works with the old epoch must reconcile first.
     pub(crate) fn new_epoch(&mut self) {
-        self.epoch = random_hex();
+        self.epoch = fresh_epoch();
     }
 
-    /// The next lock token, `ms-n`; rises even where the clock steps back.
-    pub(crate) fn next_token(&mut self, now_ms: i64) -> String {
-        let (ms, n) = self.last_token;
-        self.last_token = if now_ms > ms { (now_ms, 0) } else { (ms, n + 1) };
-        format!("{}-{}", self.last_token.0, self.last_token.1)
+    /// The next lock token; rises even where the clock steps back.
+    pub(crate) fn next_token(&mut self, now_ms: i64) -> Token {
+        self.last_token = self.last_token.next(now_ms);
+        self.last_token
     }
 
     /// Takes over what a drain key says; a storm that is known keeps its place in the order of arming.
@@ -152,6 +161,16 @@ impl State {
             let seq = self.books.get(db).map_or(0, Book::seq);
             storms.iter_mut().for_each(|storm| storm.seq = storm.seq.min(seq));
         }
+    }
+
+    /// Counts a panic while the strategy at a key was fired.
+    pub(crate) fn strike(&mut self, db: i32, key: &str) {
+        *self.strikes.entry((db, key.to_owned())).or_default() += 1;
+    }
+
+    /// Whether the strategy at a key panics whenever it is fired: it must not take all others with it.
+    pub(crate) fn is_struck_out(&self, db: i32, key: &str) -> bool {
+        !self.strikes.is_empty() && self.strikes.get(&(db, key.to_owned())).is_some_and(|n| *n >= STRIKES_MAX)
     }
 
     /// Forgets what follows the keys of any database.
@@ -177,10 +196,12 @@ impl State {
     }
 }
 
-/// 16 hex digits that no other start has: the standard library seeds `RandomState` from the system.
-fn random_hex() -> String {
+/// An epoch that no other start has: when it began, epoch ms, and 16 hex digits, because the standard library seeds
+/// `RandomState` from the system.
+fn fresh_epoch() -> String {
+    let now_ms = wall_clock_ms();
     let mut hasher = RandomState::new().build_hasher();
-    hasher.write_i64(wall_clock_ms());
+    hasher.write_i64(now_ms);
     hasher.write_u32(std::process::id());
-    format!("{:016x}", hasher.finish())
+    format!("{now_ms}-{:016x}", hasher.finish())
 }

@@ -43,8 +43,24 @@ pub(crate) fn fire(ctx: &Context, db: i32, tick: &Tick<'_>, budget: usize) -> us
     fired
 }
 
-/// Fires one strategy if its hash agrees; puts the book right if it does not.
+/// Fires one strategy or does what its time asks. Where that panics, it keeps no other from it.
+pub(crate) fn apart(ctx: &Context, db: i32, name: &str, fire: impl FnOnce() -> bool) -> bool {
+    let fired = server::attempt(ctx, name, || {
+        server::reach(server::Point::Fire);
+        fire()
+    });
+    if fired.is_none() {
+        state::with(|state| state.strike(db, name));
+    }
+    fired.unwrap_or(false)
+}
+
 fn fire_one(ctx: &Context, db: i32, name: &str, tick: &Tick<'_>) -> bool {
+    apart(ctx, db, name, || fire_if_crossed(ctx, db, name, tick))
+}
+
+/// Fires one strategy if its hash agrees; puts the book right if it does not.
+fn fire_if_crossed(ctx: &Context, db: i32, name: &str, tick: &Tick<'_>) -> bool {
     let Some(key) = StrategyKey::parse(name) else { return false };
     let strategy = match server::find_strategy(ctx, name.as_bytes()) {
         Found::Strategy(strategy) => Some(strategy),
@@ -63,13 +79,13 @@ fn fire_one(ctx: &Context, db: i32, name: &str, tick: &Tick<'_>) -> bool {
 
 /// A hit that the hash does not confirm. Both levels of one strategy may be crossed by one price: the first has fired
 /// it then, and the book knows.
-fn check_stale(ctx: &Context, db: i32, key: &StrategyKey<'_>, strategy: Option<&Strategy>) {
+pub(crate) fn check_stale(ctx: &Context, db: i32, key: &StrategyKey<'_>, strategy: Option<&Strategy>) {
     let known = state::with(|state| state.book(db).arming_of(&key.hash()).map(|(arming, ..)| arming));
     if known == strategy.map(Strategy::arming) {
         return;
     }
     state::with(|state| state.counters.stale += 1);
-    ctx.log_warning(&format!("the book was stale for {}: derived again", key.hash()));
+    server::log_warning(ctx, &format!("the book was stale for {}: derived again", key.hash()));
     keyspace::follow_strategy(ctx, db, key);
 }
 

@@ -18,6 +18,7 @@ const KEYS: usize = PREFIXES.len() * USERS.len() * IDS.len();
 const STABLE_KEYS: usize = KEYS / 2;
 
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant, reason = "a few hundred of them at a time")]
 enum Op {
     Put(usize, Strategy),
     Remove(usize),

@@ -3,6 +3,7 @@
 use super::{Position, Side, Status, Strategy};
 use crate::decimal::{Price, Quantity};
 use crate::order::{Action, Leg};
+use crate::planted::{self, Mistake};
 use crate::refusal::{Code, Refusal};
 
 impl Strategy {
@@ -12,6 +13,8 @@ impl Strategy {
         let running = self.status == Status::Running;
         let guarded =
             running && self.open_quantity() > Quantity::ZERO && !self.exit_in_flight() && self.pending.is_none();
+        let unlatched = planted::is(Mistake::UnlatchedTrigger) && running && self.open_quantity() > Quantity::ZERO;
+        let guarded = guarded || unlatched;
         // An exit that waits for its retry goes out at any price: its level would only defeat the backoff,
         // one dead order a tick. A stop still overtakes the retry of another exit, once.
         let retry = self.retry().map(|(_, action)| action);

@@ -11,19 +11,26 @@ impl Strategy {
     /// The exit's time beats the entry's: an entry that is not filled when its exit comes is not wanted any more.
     #[must_use]
     pub fn due(&self, now_ms: i64) -> Option<Change> {
+        self.due_by(now_ms, now_ms)
+    }
+
+    /// As [`Strategy::due`], where a cycle that begins is dated `began_ms`: whoever says what time it is may be ahead of
+    /// the clock that orders are dated by.
+    #[must_use]
+    pub fn due_by(&self, now_ms: i64, began_ms: i64) -> Option<Change> {
         let arming = self.arming();
         let come = |at: Option<i64>| at.filter(|at| *at <= now_ms);
         if let Some(at) = come(arming.exit_due) {
             return Some(self.exit_is_due(at, now_ms));
         }
-        come(arming.entry_due).map(|at| self.entry_is_due(at))
+        come(arming.entry_due).map(|at| self.entry_is_due(at, began_ms))
     }
 
-    fn entry_is_due(&self, at_ms: i64) -> Change {
+    fn entry_is_due(&self, at_ms: i64, began_ms: i64) -> Change {
         let action = Action::entry(self.side);
         let mut change = Change::new(EventType::OrderQueued);
         change.enqueue(action, self.cycle + 1, "", at_ms);
-        self.begin_cycle(&mut change);
+        self.begin_cycle(&mut change, began_ms);
         change.with("symbol", &self.symbol).with("action", action).with("quantity", self.quantity);
         change
     }
@@ -45,10 +52,11 @@ impl Strategy {
     }
 
     /// Starts the next cycle: counts it and clears what the last one left.
-    pub(super) fn begin_cycle(&self, change: &mut Change) {
+    pub(super) fn begin_cycle(&self, change: &mut Change, now_ms: i64) {
         debug_assert!(self.position == Position::None && Action::entry(self.side).leg(self.side) == Leg::Entry);
         change
             .set("cycle", self.cycle + 1)
+            .set("cycle_at", now_ms)
             .set_if(self.filled > Quantity::ZERO, "filled_quantity", 0)
             .set_if(self.filled > Quantity::ZERO, "entry_price", "")
             .set_if(self.exited > Quantity::ZERO, "exit_quantity", 0)

@@ -76,6 +76,12 @@ impl Strategy {
         if new.position.is_open() && is_empty(value_of(&fields, "filled_quantity")) {
             put(&mut fields, "filled_quantity", new.filled.to_string());
         }
+        // A position that comes without an order begins its cycle now; an order in flight may be older than this hash.
+        let in_flight = new.pending.or(new.working).is_some();
+        let adopted = cycle > new.cycle || (new.cycle_at.is_none() && !in_flight);
+        if new.position.is_open() && adopted {
+            put(&mut fields, "cycle_at", input.now_ms.to_string());
+        }
         let version = new.version.max(old.map_or(0, |old| old.version)) + 1;
         fields.retain(|(name, _)| name != "version" && name != "updated_at");
         let running = new.status == Status::Running;
@@ -120,7 +126,7 @@ impl Strategy {
             |changed: &Fields| Self::read(|name| value_of(changed, name).map(str::as_bytes).or_else(|| current(name)));
         let after = read(&changed)?;
         self.check_update(&after)?;
-        let changed = self.adopted(changed, &after);
+        let changed = self.adopted(changed, &after, now_ms);
         let after = read(&changed)?;
         let kind = match (self.status, after.status) {
             (before, now) if before == now => EventType::StrategyUpdated,
@@ -170,7 +176,7 @@ impl Strategy {
 
     /// A user who says that a position is open that no order of ours opened begins a cycle: what the last
     /// one filled does not count, and its order ids are used up.
-    fn adopted(&self, mut changed: Fields, after: &Self) -> Fields {
+    fn adopted(&self, mut changed: Fields, after: &Self, now_ms: i64) -> Fields {
         let opened = after.position.is_open() && !self.position.is_open();
         if !opened || self.entry_in_flight() || self.exit_in_flight() {
             return changed;
@@ -186,6 +192,7 @@ impl Strategy {
                 changed.push((name.to_owned(), value.to_string()));
             }
         }
+        changed.push(("cycle_at".to_owned(), now_ms.to_string()));
         if is_empty(value_of(&changed, "filled_quantity")) {
             put(&mut changed, "filled_quantity", after.quantity.to_string());
         }

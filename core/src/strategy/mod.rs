@@ -138,6 +138,8 @@ pub struct Strategy {
     pub sell_at: Option<i64>,
     /// Entries so far.
     pub cycle: u64,
+    /// Epoch ms when the cycle began; none of its orders is older.
+    pub cycle_at: Option<i64>,
     /// Changes so far.
     pub version: u64,
     /// Epoch ms of the last change.
@@ -145,7 +147,7 @@ pub struct Strategy {
 }
 
 /// Names of the fields that [`Strategy::read`] asks for, in its order.
-pub const FIELDS_READ: [&str; 23] = [
+pub const FIELDS_READ: [&str; 24] = [
     "symbol",
     "side",
     "quantity",
@@ -167,6 +169,7 @@ pub const FIELDS_READ: [&str; 23] = [
     "buy_at",
     "sell_at",
     "cycle",
+    "cycle_at",
     "version",
     "updated_at",
 ];
@@ -209,6 +212,7 @@ impl Strategy {
             buy_at: reader.count("buy_at")?,
             sell_at: reader.count("sell_at")?,
             cycle: reader.bounded("cycle")?,
+            cycle_at: reader.count("cycle_at")?,
             version: reader.bounded("version")?,
             updated_at: reader.count("updated_at")?.unwrap_or(0),
         })

@@ -77,9 +77,10 @@ impl Strategy {
     fn report_entry(&self, action: Action, report: &Report) -> Change {
         let mut change = Change::new(kind_of(report));
         // A claim that no queue entry stands behind (a script that trades by hand) opens its own cycle.
-        let begins = self.pending.is_none() && self.working != Some(action) && self.position == Position::None;
+        // An exit in flight without a position is one of this cycle: it waits for the end of this very entry.
+        let begins = self.pending.is_none() && self.working.is_none() && self.position == Position::None;
         if begins {
-            self.begin_cycle(&mut change);
+            self.begin_cycle(&mut change, report.ts_ms);
         }
         let exited = if begins { Quantity::ZERO } else { self.exited };
         // The holder of an exit's lock may report here too: what is said of the entry leaves a working exit alone.

@@ -1,28 +1,51 @@
-//! `STRAT.DEBUG VERIFY`
+//! `STRAT.DEBUG VERIFY`, `STRAT.DEBUG PANIC point [AFTER n] [TIMES n]`
 
 use crate::args::Args;
-use crate::server::{self, Found, KeyKind, databases, in_database, keys_of_database};
+use crate::server::{self, Found, KeyKind, Point, Rehearsal, databases, in_database, keys_of_database};
 use crate::state::{self, SetRepair};
 use redis_module::{Context, RedisString, RedisValue};
 use std::collections::BTreeSet;
 use strat_core::{Refusal, Status, StrategyKey, key};
 
-/// Compares the books and the sets with a scan of the hashes, in every database. Replies the differences, one line
-/// each; nothing is changed. Blocks the server while it scans: for tests and for the night.
+const FORM: &str = "VERIFY | PANIC COMMAND|EVENT|SERVER|TIMER|INFO|SCAN|FIRE|WRITE [AFTER n] [TIMES n]";
+
+/// Does what the subcommand says.
 pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Refusal> {
     let mut args = Args::new("STRAT.DEBUG", args);
-    let subcommand = args.text()?;
-    args.end("VERIFY")?;
-    if !subcommand.eq_ignore_ascii_case("VERIFY") {
-        return Err(args.syntax("VERIFY"));
+    if args.option("VERIFY") {
+        args.end(FORM)?;
+        return Ok(verify(ctx));
     }
+    if args.option("PANIC") {
+        let rehearsal = rehearsal(&mut args)?;
+        args.end(FORM)?;
+        server::check_panic_allowed(ctx)?;
+        server::arm_panic(rehearsal);
+        return Ok(RedisValue::SimpleStringStatic("OK"));
+    }
+    Err(args.syntax(FORM))
+}
+
+/// `point [AFTER n] [TIMES n]`: where to panic, how often to pass it before, how often to panic then.
+fn rehearsal(args: &mut Args<'_>) -> Result<Rehearsal, Refusal> {
+    let point = Point::parse(args.text()?).ok_or_else(|| args.syntax(FORM))?;
+    let mut count = |option: &str, default: u32| {
+        let given = args.option(option).then(|| args.count(option, 0, i64::from(u32::MAX))).transpose()?;
+        Ok(given.map_or(default, |count| u32::try_from(count).unwrap_or(default)))
+    };
+    Ok(Rehearsal { point, after: count("AFTER", 0)?, times: count("TIMES", 1)? })
+}
+
+/// Compares the books and the sets with a scan of the hashes, in every database. Replies the differences, one line
+/// each; nothing is changed. Blocks the server while it scans: for tests and for the night.
+fn verify(ctx: &Context) -> RedisValue {
     let mut differences = Vec::new();
     for db in databases(ctx).collect::<Vec<_>>() {
         let found = in_database(ctx, db, || verify_database(ctx, db)).unwrap_or_default();
         differences.extend(found.into_iter().map(|line| format!("db{db}: {line}")));
     }
     state::with(|state| state.counters.last_mismatches = differences.len() as u64);
-    Ok(RedisValue::Array(differences.into_iter().map(RedisValue::BulkString).collect()))
+    RedisValue::Array(differences.into_iter().map(RedisValue::BulkString).collect())
 }
 
 fn verify_database(ctx: &Context, db: i32) -> Vec<String> {

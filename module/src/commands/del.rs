@@ -25,6 +25,6 @@ pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Ref
             (salvaged.remove(), salvaged.next_version())
         }
     };
-    effects::remove(ctx, &key, &change, version, wall_clock_ms());
+    effects::remove(ctx, &key, &change, version, wall_clock_ms())?;
     Ok(RedisValue::Integer(1))
 }

@@ -2,8 +2,8 @@
 
 use crate::args::Args;
 use crate::effects::{self, Write};
-use crate::server::{self, Found, selected_db};
-use crate::{keyspace, state};
+use crate::server::{self, Found, selected_db, wall_clock_ms};
+use crate::{state, trigger};
 use redis_module::{Context, RedisString, RedisValue};
 use strat_core::{Refusal, StrategyKey};
 
@@ -30,7 +30,9 @@ pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Ref
     let db = selected_db(ctx);
     effects::preflight(ctx, &prefix)?;
     let keys = state::with(|state| state.book(db).due(&prefix, now_ms, usize::try_from(limit).unwrap_or(1)));
-    let enqueued = keys.iter().filter(|key| handle(ctx, db, key, now_ms)).count();
+    let enqueued = keys.iter().filter(|key| trigger::apart(ctx, db, key, || handle(ctx, db, key, now_ms))).count();
+    // After an internal error the rest may not have been done: the caller shall ask again.
+    server::check_ready()?;
     let next = state::with(|state| state.book(db).next_due(&prefix)).unwrap_or(-1);
     Ok(RedisValue::Array(vec![
         RedisValue::Integer(i64::try_from(enqueued).unwrap_or(i64::MAX)),
@@ -41,13 +43,14 @@ pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Ref
 /// Does what the time asks of one strategy. Answers whether that was an order.
 fn handle(ctx: &Context, db: i32, name: &str, now_ms: i64) -> bool {
     let Some(key) = StrategyKey::parse(name) else { return false };
-    let change = match server::find_strategy(ctx, name.as_bytes()) {
-        Found::Strategy(strategy) => strategy.due(now_ms).map(|change| (change, strategy)),
+    let strategy = match server::find_strategy(ctx, name.as_bytes()) {
+        Found::Strategy(strategy) => Some(strategy),
         _ => None,
     };
-    let Some((change, strategy)) = change else {
-        ctx.log_warning(&format!("the time book was stale for {name}: derived again"));
-        keyspace::follow_strategy(ctx, db, &key);
+    let change = strategy.as_ref().and_then(|strategy| strategy.due_by(now_ms, now_ms.min(wall_clock_ms())));
+    let (Some(strategy), Some(change)) = (&strategy, change) else {
+        // Both times of one strategy may have come: the first has done it then, and the book knows.
+        trigger::check_stale(ctx, db, &key, strategy.as_deref());
         return false;
     };
     let order = change.enqueue.is_some();

@@ -32,12 +32,20 @@ pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Ref
         let keys = visible.into_iter().map(RedisValue::BulkString).collect();
         return Ok(RedisValue::Array(vec![RedisValue::BulkString(cursor), RedisValue::Array(keys)]));
     }
+    // Everything is at hand before the reply begins: there is no taking back half of one.
+    let maps: Vec<_> = visible
+        .into_iter()
+        .map(|key| {
+            let fields = members(ctx, &key);
+            std::iter::once((RedisValue::BulkString("key".to_owned()), RedisValue::BulkString(key)))
+                .chain(fields)
+                .collect()
+        })
+        .collect();
     raw::reply_with_array(ctx.ctx, 2);
     ctx.reply(Ok(RedisValue::BulkString(cursor)));
-    raw::reply_with_array(ctx.ctx, i64::try_from(visible.len()).unwrap_or(0));
-    for key in visible {
-        let mut map = vec![(RedisValue::BulkString("key".to_owned()), RedisValue::BulkString(key.clone()))];
-        map.extend(members(ctx, &key));
+    raw::reply_with_array(ctx.ctx, i64::try_from(maps.len()).unwrap_or(0));
+    for map in maps {
         reply_map(ctx, map);
     }
     Ok(RedisValue::NoReply)

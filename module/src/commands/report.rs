@@ -26,8 +26,8 @@ pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Ref
     let token = args.text()?;
     let request = parse(&mut args, &key)?;
     let strategy = strategy_required(ctx, &key)?;
-    let held = lock::check_token(ctx, &key, token)?;
-    let action = request.action.unwrap_or(held.action);
+    let claimed = lock::check_token(ctx, &key, token)?;
+    let action = request.action.unwrap_or(claimed);
     effects::preflight(ctx, key.prefix)?;
     if let Some((stream, entry)) = request.ack {
         check_entry(ctx, &key, stream, entry)?;
@@ -36,7 +36,7 @@ pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Ref
     let mut version = strategy.version;
     if let Some(mut change) = change {
         // Who holds an exit's lock may report the end of the entry that it had to settle; the lock stays.
-        change.release_lock &= action == held.action;
+        change.release_lock &= action == claimed;
         let now_ms = request.report.ts_ms;
         let write =
             Write { key: &key, change, version: strategy.next_version(), side: strategy.side, now_ms, replaced: None };

@@ -2,7 +2,7 @@
 
 use crate::args::Args;
 use crate::effects;
-use crate::server::{selected_db, store_price, wall_clock_ms};
+use crate::server::{self, selected_db, store_price, wall_clock_ms};
 use crate::settings::{MAX_FIRED_PER_CALL, PRICE_TTL_MS};
 use crate::trigger::{self, Tick};
 use redis_module::{Context, RedisString, RedisValue};
@@ -34,6 +34,8 @@ pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Ref
         };
         fired += trigger::fire(ctx, db, &tick, limit - fired);
     }
+    // After an internal error the rest may not have been fired: the caller shall send the ticks again.
+    server::check_ready()?;
     Ok(RedisValue::Integer(i64::try_from(fired).unwrap_or(i64::MAX)))
 }
 

@@ -51,5 +51,11 @@ pub(crate) const SPECS: &[Spec] = &[
     spec("strat.unlock", 3, Access::Write, "Gives a lock back", "O(1)"),
     spec("strat.report", -4, Access::Write, "Applies the broker's execution report", "O(log N)"),
     spec("strat.epoch", 1, Access::NoKey, "Returns the id that changes whenever memory may have lost writes", "O(1)"),
-    spec("strat.debug", -2, Access::NoKey, "Compares the books and the sets with the hashes", "O(all keys)"),
+    spec(
+        "strat.debug",
+        -2,
+        Access::NoKey,
+        "Compares the books and the sets with the hashes, or rehearses an internal error",
+        "O(all keys)",
+    ),
 ];

@@ -1,7 +1,9 @@
 //! Small wrappers: databases, key types, flags, the price of a symbol.
 
+use super::rehearsal::{Point, reach};
 use redis_module::{Context, ContextFlags, KeyMode, KeysCursor, ModuleOptions, RedisString, raw};
 use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What a key holds, as far as the module cares.
@@ -133,20 +135,42 @@ pub(crate) fn databases(ctx: &Context) -> impl Iterator<Item = i32> + '_ {
 }
 
 /// All keys of the selected database that `wanted` names.
+///
+/// # Panics
+/// Where `wanted` does, behind the scan: the server's own code must not be unwound.
 pub(crate) fn keys_of_database(ctx: &Context, wanted: impl Fn(&str) -> bool) -> Vec<String> {
     let found = RefCell::new(Vec::new());
+    let panicked = RefCell::new(None);
     let cursor = KeysCursor::new();
     let collect = |_: &Context, name: &RedisString, _: Option<&redis_module::key::RedisKey>| {
-        if let Some(name) = std::str::from_utf8(name.as_slice()).ok().filter(|name| wanted(name)) {
-            found.borrow_mut().push(name.to_owned());
+        // One call may bring several keys.
+        if panicked.borrow().is_some() {
+            return;
+        }
+        let look = || {
+            reach(Point::Scan);
+            if let Some(name) = std::str::from_utf8(name.as_slice()).ok().filter(|name| wanted(name)) {
+                found.borrow_mut().push(name.to_owned());
+            }
+        };
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(look)) {
+            panicked.replace(Some(panic));
         }
     };
-    while cursor.scan(ctx, &collect) {}
+    while cursor.scan(ctx, &collect) && panicked.borrow().is_none() {}
+    if let Some(panic) = panicked.into_inner() {
+        resume_unwind(panic);
+    }
     let mut keys = found.into_inner();
     // A scan may return a key twice while the table is rehashed.
     keys.sort_unstable();
     keys.dedup();
     keys
+}
+
+/// Whether a data set is being loaded now.
+pub(crate) fn is_loading(ctx: &Context) -> bool {
+    ctx.get_flags().contains(ContextFlags::LOADING)
 }
 
 /// Whether this server takes writes of its own: replicas follow their primary's stream.

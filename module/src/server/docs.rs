@@ -10,7 +10,7 @@ use std::ptr::null_mut;
 pub(crate) fn describe_commands(ctx: &Context) {
     for spec in SPECS {
         if describe(ctx, spec).is_none() {
-            ctx.log_notice(&format!("{}: this server takes no command documentation", spec.name));
+            super::log_notice(ctx, &format!("{}: this server takes no command documentation", spec.name));
         }
     }
 }

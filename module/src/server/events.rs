@@ -1,5 +1,6 @@
 //! Subscriptions: key events, and the server events that come without key events.
 
+use super::rehearsal::{Point, reach};
 use crate::keyspace;
 use redis_module::{Context, NotifyEvent, RedisString, Status, raw};
 use std::ffi::{c_char, c_int, c_void};
@@ -27,17 +28,26 @@ pub(crate) fn subscribe(ctx: &Context) -> Status {
 
 extern "C" fn on_key(
     ctx: *mut raw::RedisModuleCtx,
-    _kind: c_int,
+    kind: c_int,
     _event: *const c_char,
     key: *mut raw::RedisModuleString,
 ) -> c_int {
     let ctx = Context::new(ctx);
+    let by_itself = (NotifyEvent::EXPIRED | NotifyEvent::EVICTED).bits() & kind != 0;
     super::shielded(&ctx, "a key event", || {
+        reach(Point::Event);
         if let Ok(key) = std::str::from_utf8(RedisString::string_as_slice(key)) {
-            keyspace::on_key(&ctx, key);
+            keyspace::on_key(&ctx, key, by_itself);
         }
     });
     0
+}
+
+fn server_event(ctx: &Context, what: &str, body: impl FnOnce()) {
+    super::shielded(ctx, what, || {
+        reach(Point::Server);
+        body();
+    });
 }
 
 extern "C" fn on_flush(ctx: *mut raw::RedisModuleCtx, _event: raw::RedisModuleEvent, sub: u64, data: *mut c_void) {
@@ -48,14 +58,14 @@ extern "C" fn on_flush(ctx: *mut raw::RedisModuleCtx, _event: raw::RedisModuleEv
     }
     // SAFETY: for this event the data is a flush info of version 1.
     let db = unsafe { data.cast::<raw::RedisModuleFlushInfo>().as_ref() }.map_or(-1, |info| info.dbnum);
-    super::shielded(&ctx, "a flush", || keyspace::on_flush(&ctx, db));
+    server_event(&ctx, "a flush", || keyspace::on_flush(&ctx, db));
 }
 
 extern "C" fn on_swap(ctx: *mut raw::RedisModuleCtx, _event: raw::RedisModuleEvent, _sub: u64, data: *mut c_void) {
     let ctx = Context::new(ctx);
     // SAFETY: for this event the data is a swap info of version 1.
     if let Some(info) = unsafe { data.cast::<raw::RedisModuleSwapDbInfo>().as_ref() } {
-        super::shielded(&ctx, "a swap of databases", || keyspace::on_swap(&ctx, info.dbnum_first, info.dbnum_second));
+        server_event(&ctx, "a swap of databases", || keyspace::on_swap(&ctx, info.dbnum_first, info.dbnum_second));
     }
 }
 
@@ -66,10 +76,10 @@ extern "C" fn on_loading(ctx: *mut raw::RedisModuleCtx, _event: raw::RedisModule
         raw::REDISMODULE_SUBEVENT_LOADING_FAILED => keyspace::Loading::Failed,
         _ => keyspace::Loading::Started,
     };
-    super::shielded(&ctx, "loading", || keyspace::on_loading(&ctx, phase));
+    server_event(&ctx, "loading", || keyspace::on_loading(&ctx, phase));
 }
 
 extern "C" fn on_role(ctx: *mut raw::RedisModuleCtx, _event: raw::RedisModuleEvent, _sub: u64, _data: *mut c_void) {
     let ctx = Context::new(ctx);
-    super::shielded(&ctx, "a change of role", || keyspace::on_role(&ctx));
+    server_event(&ctx, "a change of role", || keyspace::on_role(&ctx));
 }

@@ -10,19 +10,23 @@ mod events;
 mod guard;
 mod hash;
 mod info;
+mod log;
+mod rehearsal;
 mod reply;
 mod timer;
 
 pub(crate) use acl::may_read;
 pub(crate) use api::{
-    KeyKind, databases, in_database, is_cluster, is_primary, key_kind, keys_of_database, selected_db, store_price,
-    wall_clock_ms, without_implicit_signals, writes_are_paused,
+    KeyKind, databases, in_database, is_cluster, is_loading, is_primary, key_kind, keys_of_database, selected_db,
+    store_price, wall_clock_ms, without_implicit_signals, writes_are_paused,
 };
 pub(crate) use call::{Reply, read, write};
 pub(crate) use docs::describe_commands;
 pub(crate) use events::subscribe;
-pub(crate) use guard::{command, shielded};
+pub(crate) use guard::{attempt, check_ready, command, note_panics, shielded, survive};
 pub(crate) use hash::{Found, all_fields, find_strategy};
 pub(crate) use info::register as register_info;
+pub(crate) use log::{log_notice, log_warning};
+pub(crate) use rehearsal::{Point, Rehearsal, arm as arm_panic, check_allowed as check_panic_allowed, reach};
 pub(crate) use reply::reply_map;
 pub(crate) use timer::{start as start_timer, stop as stop_timer};

@@ -1,5 +1,6 @@
 //! The module's one timer: it wakes the background jobs.
 
+use super::rehearsal::{Point, reach};
 use redis_module::{Context, raw};
 use std::cell::Cell;
 use std::ffi::c_void;
@@ -37,5 +38,8 @@ pub(crate) fn stop(ctx: &Context) {
 extern "C" fn wake(ctx: *mut raw::RedisModuleCtx, _data: *mut c_void) {
     RUNNING.with(|running| running.set(None));
     let ctx = Context::new(ctx);
-    super::shielded(&ctx, "a background job", || crate::background::run(&ctx));
+    super::shielded(&ctx, "a background job", || {
+        reach(Point::Timer);
+        crate::background::run(&ctx);
+    });
 }

@@ -373,3 +373,11 @@ fn an_entry_that_works_on_after_its_exit_is_ended_at_the_exits_time_or_by_stoppi
     hash.report(SquareOff, Fill, "1@95").unwrap();
     assert_eq!(hash.show("position status pending working"), "SOLD STOPPED  ");
 }
+
+#[test]
+fn an_entry_that_is_reported_under_a_restored_exit_belongs_to_the_cycle_of_that_exit() {
+    // The exit's time came before the entry was heard of; then everything was lost and restored.
+    let mut hash = Hash::of(&[("working", "SELL"), ("cycle", "1")]);
+    hash.report(Buy, Fill, "10@100").unwrap();
+    assert_eq!(hash.show("cycle position filled_quantity working"), "1 BOUGHT 10 SELL");
+}
