@@ -1,12 +1,16 @@
-//! Brokers. What the engine needs of one is [`Broker`]; `paper` is the simulated one.
+//! Brokers. What the engine needs of one is [`Broker`]; `paper` is the simulated one, `bridge` speaks to a program
+//! of its own that speaks to a broker.
 //!
 //! **A timeout is never a rejection.** [`BrokerError::Unknown`] says that an order may exist; only a look-up by
 //! client order id can prove that it does not.
 
+mod bridge;
 mod ledger;
 mod paper;
 mod reports;
 
+pub(crate) use bridge::check_url;
+pub use bridge::{Bridge, BridgeError, BridgeSettings};
 pub use ledger::{Ledger, LedgerError, LedgerEvent, LedgerLine};
 pub use paper::{PaperBroker, PaperSettings};
 pub use reports::ReportQueue;
@@ -80,6 +84,32 @@ pub struct OrderState {
     pub ts_ms: i64,
 }
 
+/// An order with what was asked for: how a broker lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokerOrder {
+    /// Whose account.
+    pub user: String,
+    /// Exchange symbol.
+    pub symbol: String,
+    /// BUY or SELL.
+    pub side: OrderSide,
+    /// What was asked for.
+    pub quantity: Quantity,
+    /// What became of it so far.
+    pub state: OrderState,
+}
+
+/// What an account holds of a symbol.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokerPosition {
+    /// Whose account.
+    pub user: String,
+    /// Exchange symbol.
+    pub symbol: String,
+    /// Net: above 0 long, below 0 short.
+    pub quantity: Quantity,
+}
+
 /// Why a request to a broker failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -123,10 +153,17 @@ pub trait Broker: Send + Sync {
         Duration::from_secs(1)
     }
 
+    /// A request that was sent shows in a look-up after this at the latest: before, "the broker does not have it" is
+    /// no proof.
+    fn settles_within(&self) -> Duration {
+        Duration::from_secs(5)
+    }
+
     /// Places an order.
     ///
     /// # Errors
-    /// [`BrokerError`]; only `Rejected` means that the order does not exist.
+    /// [`BrokerError`]; only `Rejected` means that the order does not exist. A refusal because the id is in use says
+    /// that it does: that is `Unknown`, and a look-up finds it.
     async fn submit(&self, order: &OrderRequest) -> Result<OrderState, BrokerError>;
 
     /// Looks an order up; `None` is proof that the broker does not have it.
@@ -141,6 +178,18 @@ pub trait Broker: Send + Sync {
     /// # Errors
     /// [`BrokerError`] where the broker gives no answer.
     async fn cancel(&self, order: OrderRef<'_>) -> Result<(), BrokerError>;
+
+    /// Every open order, and those of the current day that have ended.
+    ///
+    /// # Errors
+    /// [`BrokerError`] where the broker gives no answer that can be believed as a whole.
+    async fn orders(&self) -> Result<Vec<BrokerOrder>, BrokerError>;
+
+    /// Every position that is not flat.
+    ///
+    /// # Errors
+    /// [`BrokerError`] where the broker gives no answer that can be believed as a whole.
+    async fn positions(&self) -> Result<Vec<BrokerPosition>, BrokerError>;
 
     /// Execution reports as they arrive.
     fn reports(&self) -> &ReportQueue;

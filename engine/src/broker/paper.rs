@@ -3,22 +3,26 @@
 //! Without latency, partial fills, rejections and timeouts it is deterministic: an order accepted before a tick
 //! fills whole at that tick's price.
 
+mod books;
+
 use super::ledger::{Ledger, LedgerError, LedgerEvent, LedgerLine};
-use super::{Broker, BrokerError, Idempotency, OrderRef, OrderRequest, OrderState, ReportQueue};
+use super::{
+    Broker, BrokerError, BrokerOrder, BrokerPosition, Idempotency, OrderRef, OrderRequest, OrderState, ReportQueue,
+};
 use crate::clock::Clock;
 use crate::random::SplitMix;
 use async_trait::async_trait;
-use std::collections::{HashMap, VecDeque};
+use books::{Books, Order, line};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use strat_core::decimal::average_price;
 use strat_core::{ExecType, Price, Quantity};
 
 /// Most orders open at once; a broker that takes more and more is a programming error somewhere.
 const OPEN_MAX: usize = 1_000_000;
 
-/// Ended orders that can still be looked up; the oldest are forgotten first.
-const ENDED_MAX: usize = 1_000_000;
+/// Orders that ended longer ago are not listed: that is a day's worth in every time zone.
+const LISTED_MS: i64 = 24 * 3_600_000;
 
 /// How the paper broker behaves.
 #[derive(Debug, Clone, Copy, Default)]
@@ -43,63 +47,6 @@ pub struct PaperBroker {
     reports: ReportQueue,
 }
 
-struct Books {
-    orders: HashMap<String, Order>,
-    /// Ids of open orders by symbol, oldest first.
-    open: HashMap<String, Vec<String>>,
-    open_count: usize,
-    /// Ids of ended orders, oldest first.
-    ended: VecDeque<String>,
-    ledger: Ledger,
-    random: SplitMix,
-}
-
-struct Order {
-    request: OrderRequest,
-    state: OrderState,
-    in_parts: bool,
-}
-
-impl Order {
-    fn new(request: OrderRequest, in_parts: bool, ts_ms: i64) -> Self {
-        let client_order_id = request.client_order_id.clone();
-        let (status, text) = (ExecType::New, String::new());
-        Self {
-            request,
-            in_parts,
-            state: OrderState { client_order_id, status, cum_qty: Quantity::ZERO, avg_px: None, text, ts_ms },
-        }
-    }
-
-    fn line(&self, event: LedgerEvent, ts: i64) -> LedgerLine {
-        line(&self.request, event, ts)
-    }
-
-    fn fill(&mut self, quantity: Quantity, price: Price, ts_ms: i64) {
-        let before = (self.state.cum_qty, self.state.avg_px.unwrap_or_default());
-        self.state.avg_px = average_price(before, (quantity, price));
-        self.state.cum_qty = self.state.cum_qty.plus(quantity);
-        let whole = self.state.cum_qty >= self.request.quantity;
-        self.state.status = if whole { ExecType::Fill } else { ExecType::PartialFill };
-        // Ticks of a recorded day are older than the order; its last change is not.
-        self.state.ts_ms = self.state.ts_ms.max(ts_ms);
-    }
-}
-
-fn line(request: &OrderRequest, event: LedgerEvent, ts: i64) -> LedgerLine {
-    LedgerLine {
-        ts,
-        event,
-        client_order_id: request.client_order_id.clone(),
-        user: request.user.clone(),
-        symbol: request.symbol.clone(),
-        side: request.side,
-        quantity: request.quantity.to_string(),
-        price: None,
-        reason: None,
-    }
-}
-
 impl PaperBroker {
     /// A broker that goes on from what `lines` of its ledger say.
     #[must_use]
@@ -110,6 +57,7 @@ impl PaperBroker {
             open: HashMap::new(),
             open_count: 0,
             ended: VecDeque::new(),
+            positions: BTreeMap::new(),
             ledger,
             random,
         };
@@ -137,9 +85,8 @@ impl PaperBroker {
         blocking(|| books.ledger.append(lines))?;
         let count = fills.len();
         for (id, quantity) in fills {
-            if let Some(order) = books.orders.get_mut(&id) {
-                order.fill(quantity, price, ts_ms);
-                self.reports.push(order.state.clone());
+            if let Some(state) = books.fill(&id, quantity, price, ts_ms) {
+                self.reports.push(state);
             }
             books.close_if_ended(&id);
         }
@@ -211,6 +158,11 @@ impl Broker for PaperBroker {
         Duration::ZERO
     }
 
+    fn settles_within(&self) -> Duration {
+        // A look-up reads the books themselves.
+        Duration::ZERO
+    }
+
     async fn submit(&self, order: &OrderRequest) -> Result<OrderState, BrokerError> {
         let (lost, arrives) = {
             let mut books = self.lock();
@@ -246,85 +198,29 @@ impl Broker for PaperBroker {
         Ok(())
     }
 
+    async fn orders(&self) -> Result<Vec<BrokerOrder>, BrokerError> {
+        self.delay().await;
+        let since = self.clock.now_ms() - LISTED_MS;
+        let books = self.lock();
+        let listed =
+            books.orders.values().filter(|order| !order.state.status.is_terminal() || order.state.ts_ms >= since);
+        Ok(listed.map(Order::listed).collect())
+    }
+
+    async fn positions(&self) -> Result<Vec<BrokerPosition>, BrokerError> {
+        self.delay().await;
+        let books = self.lock();
+        let open = books.positions.iter().filter(|(_, units)| **units != 0);
+        let position = |((user, symbol), units): (&(String, String), &i64)| BrokerPosition {
+            user: user.clone(),
+            symbol: symbol.clone(),
+            quantity: Quantity::from_units(*units),
+        };
+        Ok(open.map(position).collect())
+    }
+
     fn reports(&self) -> &ReportQueue {
         &self.reports
-    }
-}
-
-impl Books {
-    fn add(&mut self, order: Order) {
-        let id = order.request.client_order_id.clone();
-        self.open.entry(order.request.symbol.clone()).or_default().push(id.clone());
-        self.open_count += 1;
-        self.orders.insert(id, order);
-    }
-
-    fn refusal(&mut self, settings: PaperSettings, request: &OrderRequest) -> Option<String> {
-        if request.quantity <= Quantity::ZERO {
-            return Some("quantity must be above 0".to_owned());
-        }
-        if self.open_count >= OPEN_MAX {
-            return Some(format!("more than {OPEN_MAX} open orders"));
-        }
-        self.random.chance(settings.reject_percent).then(|| "rejected (simulated)".to_owned())
-    }
-
-    /// How much of an order the next tick fills.
-    fn fill_of(&self, id: &str) -> Option<(String, Quantity)> {
-        let order = self.orders.get(id)?;
-        let rest = order.request.quantity.minus(order.state.cum_qty);
-        let half = Quantity::from_units(rest.units() / 2 / strat_core::decimal::SCALE * strat_core::decimal::SCALE);
-        let part = if order.in_parts && half > Quantity::ZERO { half } else { rest };
-        Some((id.to_owned(), part))
-    }
-
-    fn close_if_ended(&mut self, id: &str) {
-        let Some(order) = self.orders.get(id).filter(|order| order.state.status.is_terminal()) else { return };
-        let Some(ids) = self.open.get_mut(&order.request.symbol) else { return };
-        let before = ids.len();
-        ids.retain(|open| open != id);
-        if ids.len() == before {
-            return;
-        }
-        self.open_count -= 1;
-        self.ended.push_back(id.to_owned());
-        if self.ended.len() > ENDED_MAX
-            && let Some(oldest) = self.ended.pop_front()
-        {
-            self.orders.remove(&oldest);
-        }
-    }
-
-    fn restore(&mut self, line: &LedgerLine) {
-        let id = &line.client_order_id;
-        let quantity: Quantity = line.quantity.parse().unwrap_or_default();
-        match line.event {
-            LedgerEvent::Accept => {
-                let request = OrderRequest {
-                    client_order_id: id.clone(),
-                    user: line.user.clone(),
-                    symbol: line.symbol.clone(),
-                    side: line.side,
-                    quantity,
-                };
-                if !self.orders.contains_key(id) {
-                    self.add(Order::new(request, false, line.ts));
-                }
-            }
-            LedgerEvent::Fill => {
-                let price = line.price.as_deref().and_then(|text| text.parse().ok()).unwrap_or_default();
-                if let Some(order) = self.orders.get_mut(id) {
-                    order.fill(quantity, price, line.ts);
-                }
-            }
-            LedgerEvent::Cancel => {
-                if let Some(order) = self.orders.get_mut(id) {
-                    (order.state.status, order.state.ts_ms) = (ExecType::Canceled, line.ts);
-                }
-            }
-            LedgerEvent::Submit | LedgerEvent::Duplicate | LedgerEvent::Reject => {}
-        }
-        self.close_if_ended(id);
     }
 }
 

@@ -1,11 +1,16 @@
 //! Settings: defaults, then the TOML file, then the environment, then flags. Every one is a row of [`table::TABLE`].
 
+mod broker;
+mod feed;
+mod guard;
 mod table;
 
+pub use broker::{BrokerKind, BrokerSettings};
 pub use table::{Setting, TABLE};
 
 use crate::broker::PaperSettings;
 use crate::failure::{OrFail as _, failure};
+use crate::guard::GuardSettings;
 use crate::replay::Speed;
 use color_eyre::Result;
 use std::collections::BTreeMap;
@@ -39,6 +44,8 @@ pub enum FeedKind {
     Sim,
     /// A file of ticks.
     Csv,
+    /// Lines over TCP.
+    Lines,
 }
 
 /// How log lines look.
@@ -65,8 +72,17 @@ pub struct FeedSettings {
     pub step_bps: u32,
     /// The file of ticks.
     pub file: Option<PathBuf>,
-    /// How long no tick may come before the engine says that it is not healthy; zero for as long as it likes.
+    /// Host and port of the lines.
+    pub address: String,
+    /// A connection to the lines that says nothing for so long is made anew; zero for never.
+    pub idle: Duration,
+    /// How long no tick may come before the engine says that it is not healthy, of a symbol with open positions before
+    /// it raises an alarm; zero for as long as it likes.
     pub silence: Duration,
+    /// The same for single symbols.
+    pub silence_by_symbol: BTreeMap<String, Duration>,
+    /// A tick further than this from the last one waits to be confirmed; 0 for never.
+    pub max_jump_percent: u32,
     /// How fast the file is played.
     pub speed: Speed,
 }
@@ -98,6 +114,10 @@ pub struct Settings {
     pub reconcile_unknown: UnknownPolicy,
     /// Prices.
     pub feed: FeedSettings,
+    /// Stops while Redis is away.
+    pub guard: GuardSettings,
+    /// The broker.
+    pub broker: BrokerSettings,
     /// The paper broker.
     pub paper: PaperSettings,
     /// Where the paper broker keeps its own books, one JSON per line.
@@ -129,9 +149,15 @@ impl Default for Settings {
                 tick_ms: 250,
                 step_bps: 8,
                 file: None,
+                address: String::new(),
+                idle: Duration::from_secs(30),
                 silence: Duration::from_secs(60),
+                silence_by_symbol: BTreeMap::new(),
+                max_jump_percent: 0,
                 speed: Speed::Times(1),
             },
+            guard: guard::DEFAULT,
+            broker: BrokerSettings::default(),
             paper: PaperSettings {
                 latency: Duration::from_millis(20),
                 partial_percent: 0,

@@ -1,6 +1,7 @@
 //! The table of settings: name, environment variable, meaning, how to read and how to show each.
 
-use super::{FeedKind, LogFormat, MissedPolicy, Settings, UnknownPolicy, parse_symbols};
+use super::{LogFormat, MissedPolicy, Settings, UnknownPolicy, parse_symbols};
+use super::{broker, feed, guard};
 use crate::replay::Speed;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -29,7 +30,7 @@ impl Setting {
     }
 }
 
-const fn row(
+pub(super) const fn row(
     name: &'static str,
     env: &'static str,
     about: &'static str,
@@ -46,8 +47,11 @@ pub const TABLE: &[Setting] = &[
         ..row(
             "redis.url",
             "REDIS_URL",
-            "Redis with the module: redis://host:port/ or redis+unix:///path",
-            |s, v| url(v, &["redis://", "rediss://", "redis+unix://", "unix://"]).map(|v| s.redis_url = v),
+            "Redis with the module: redis://host:port/, redis+unix:///path or redis+sentinel://host,host,host/service",
+            |s, v| {
+                url(v, &["redis://", "rediss://", "redis+unix://", "unix://", "redis+sentinel://"])
+                    .map(|v| s.redis_url = v)
+            },
             |s| without_password(&s.redis_url),
         )
     },
@@ -133,9 +137,9 @@ pub const TABLE: &[Setting] = &[
     row(
         "feed.kind",
         "STRAT_FEED_KIND",
-        "where prices come from: `sim` (simulated market) or `csv` (a file of ticks)",
-        |s, v| one_of(v, &[("sim", FeedKind::Sim), ("csv", FeedKind::Csv)]).map(|v| s.feed.kind = v),
-        |s| if s.feed.kind == FeedKind::Sim { "sim" } else { "csv" }.to_owned(),
+        "where prices come from: `sim` (simulated market), `csv` (a file of ticks) or `lines` (over TCP)",
+        |s, v| one_of(v, feed::KINDS).map(|v| s.feed.kind = v),
+        |s| feed::KINDS.iter().find(|(_, kind)| *kind == s.feed.kind).map_or("", |(word, _)| word).to_owned(),
     ),
     row(
         "feed.seed",
@@ -178,7 +182,7 @@ pub const TABLE: &[Setting] = &[
     row(
         "feed.silence_seconds",
         "STRAT_FEED_SILENCE_SECONDS",
-        "time without a tick after which /health is unhealthy, 0 to 86400 s; 0 for never",
+        "time without a tick after which /health is unhealthy, of a symbol with open positions after which an alarm is raised, 0 to 86400 s; 0 for never",
         |s, v| whole(v, 0, 86_400).map(|v| s.feed.silence = Duration::from_secs(v)),
         |s| s.feed.silence.as_secs().to_string(),
     ),
@@ -196,6 +200,18 @@ pub const TABLE: &[Setting] = &[
             Speed::Times(times) => times.to_string(),
         },
     ),
+    feed::ADDRESS,
+    feed::IDLE,
+    feed::SILENCE_BY_SYMBOL,
+    feed::MAX_JUMP,
+    guard::ENABLED,
+    guard::NOTICE,
+    guard::PATIENCE,
+    broker::KIND,
+    broker::URL,
+    broker::CLASS,
+    broker::TIMEOUT,
+    broker::SETTLE,
     row(
         "paper.latency_ms",
         "STRAT_PAPER_LATENCY_MS",
@@ -254,27 +270,35 @@ pub const TABLE: &[Setting] = &[
     ),
 ];
 
-fn url(value: &str, schemes: &[&str]) -> Result<String, String> {
+pub(super) fn url(value: &str, schemes: &[&str]) -> Result<String, String> {
     if schemes.iter().any(|scheme| value.starts_with(scheme)) {
         return Ok(value.to_owned());
     }
     Err(format!("must start with {}", schemes.join(" or ")))
 }
 
-/// `scheme://user:password@host` without the password.
+/// `scheme://user:password@host?sentinel_password=password` without the passwords.
 fn without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let authority_end = rest.find(['/', '?']).unwrap_or(rest.len());
-    match rest[..authority_end].rsplit_once('@') {
+    let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let authority_end = place.find('/').unwrap_or(place.len());
+    let place = match place[..authority_end].rsplit_once('@') {
         Some((login, host)) => {
             let user = login.split_once(':').map_or(login.to_owned(), |(user, _)| format!("{user}:***"));
-            format!("{scheme}://{user}@{host}{}", &rest[authority_end..])
+            format!("{user}@{host}{}", &place[authority_end..])
         }
-        None => url.to_owned(),
-    }
+        None => place.to_owned(),
+    };
+    let shown = |option: &str| match option.split_once('=') {
+        Some((name, _)) if name.contains("password") => format!("{name}=***"),
+        _ => option.to_owned(),
+    };
+    let query: Vec<_> = query.split('&').map(shown).collect();
+    let mark = if rest.contains('?') { "?" } else { "" };
+    format!("{scheme}://{place}{mark}{}", query.join("&"))
 }
 
-fn whole(value: &str, min: u64, max: u64) -> Result<u64, String> {
+pub(super) fn whole(value: &str, min: u64, max: u64) -> Result<u64, String> {
     value
         .parse()
         .ok()
@@ -282,7 +306,7 @@ fn whole(value: &str, min: u64, max: u64) -> Result<u64, String> {
         .ok_or_else(|| format!("is not a whole number from {min} to {max}"))
 }
 
-fn one_of<T: Copy>(value: &str, known: &[(&str, T)]) -> Result<T, String> {
+pub(super) fn one_of<T: Copy>(value: &str, known: &[(&str, T)]) -> Result<T, String> {
     let words = || known.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(" or ");
     known.iter().find(|(word, _)| *word == value).map(|(_, value)| *value).ok_or_else(|| format!("is not {}", words()))
 }
@@ -317,7 +341,12 @@ mod tests {
             ("redis://:secret@h:1/", "redis://:***@h:1/"),
             ("postgres://u:p@ss@h/db", "postgres://u:***@h/db"),
             ("postgres://u@h/db?host=/tmp/a@b", "postgres://u@h/db?host=/tmp/a@b"),
+            ("postgres://h/db?user=u&password=p%40ss&x=1", "postgres://h/db?user=u&password=***&x=1"),
             ("redis+unix:///tmp/x.sock", "redis+unix:///tmp/x.sock"),
+            (
+                "redis+sentinel://:p@g,h:1/main?sentinel_password=p",
+                "redis+sentinel://:***@g,h:1/main?sentinel_password=***",
+            ),
         ] {
             assert_eq!(without_password(url), shown);
         }

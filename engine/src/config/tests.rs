@@ -48,3 +48,31 @@ fn every_default_passes_its_own_check() {
         assert!(setting.env == derived || setting.secret, "{}", setting.env);
     }
 }
+
+#[test]
+fn the_bridge_is_checked_before_anything_is_sent_to_it() {
+    let bridge = [
+        ("STRAT_BROKER_KIND", "bridge"),
+        ("STRAT_BROKER_URL", "http://[::1]:8720/alpaca/"),
+        ("STRAT_BROKER_CLASS", "queryable"),
+        ("STRAT_BROKER_TIMEOUT_MS", "800"),
+        ("STRAT_BROKER_SETTLE_MS", "2500"),
+    ];
+    let broker = load("", &bridge, &[]).unwrap().broker;
+    assert_eq!((broker.kind, broker.url.as_str()), (BrokerKind::Bridge, "http://[::1]:8720/alpaca"));
+    assert_eq!(broker.class, crate::broker::Idempotency::Queryable);
+    assert_eq!((broker.timeout.as_millis(), broker.settle.as_millis()), (800, 2_500));
+    for (name, value, complaint) in [
+        ("broker.kind", "kite", "is not paper or bridge"),
+        ("broker.class", "A", "is not dedupes or queryable or none"),
+        ("broker.timeout_ms", "10", "is not a whole number from 50 to 60000"),
+        ("broker.url", "https://h/", "must start with http://"),
+        ("broker.url", "http://", "is not"),
+        ("broker.url", "http://h/?a=1", "is not of the form"),
+        ("broker.url", "http://me:hunter2@h/", "carries a login"),
+    ] {
+        let message = render(&load("", &[], &[(name, value)]).unwrap_err());
+        assert!(message.contains(complaint) && message.contains(name), "{message}");
+        assert!(!message.contains("hunter2"), "{message}");
+    }
+}

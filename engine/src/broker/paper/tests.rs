@@ -112,3 +112,45 @@ async fn after_a_crash_the_books_are_as_the_ledger_says() {
     assert_eq!((broker.open_orders(), broker.submit(&order("open")).await.unwrap().status), (1, ExecType::New));
     assert_eq!(broker.on_tick("IBM", price("181"), 9).unwrap(), 1);
 }
+
+#[tokio::test]
+async fn orders_and_positions_are_listed_as_they_stand_also_after_a_crash() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ledger.jsonl");
+    let open = || {
+        let (ledger, lines) = Ledger::open(&path).unwrap();
+        PaperBroker::new(PaperSettings::default(), Arc::new(ReplayClock::at(1)), ledger, &lines)
+    };
+    let broker = open();
+    broker.submit(&order("bought")).await.unwrap();
+    broker.on_tick("IBM", price("180"), 6).unwrap();
+    for (id, quantity) in [("sold", "15"), ("open", "1")] {
+        let sale = OrderRequest { side: OrderSide::Sell, quantity: quantity.parse().unwrap(), ..order(id) };
+        broker.submit(&sale).await.unwrap();
+        if id == "sold" {
+            broker.on_tick("IBM", price("181"), 7).unwrap();
+        }
+    }
+    check(broker).await;
+    check(open()).await;
+
+    async fn check(broker: PaperBroker) {
+        let mut orders = broker.orders().await.unwrap();
+        orders.sort_by(|a, b| a.state.client_order_id.cmp(&b.state.client_order_id));
+        let shown: Vec<_> = orders
+            .iter()
+            .map(|o| (o.state.client_order_id.as_str(), o.side, o.state.status, o.state.cum_qty))
+            .collect();
+        let quantity = |text: &str| text.parse::<Quantity>().unwrap();
+        assert_eq!(
+            shown,
+            [
+                ("bought", OrderSide::Buy, ExecType::Fill, quantity("10")),
+                ("open", OrderSide::Sell, ExecType::New, quantity("0")),
+                ("sold", OrderSide::Sell, ExecType::Fill, quantity("15")),
+            ]
+        );
+        let short = BrokerPosition { user: "alice".into(), symbol: "IBM".into(), quantity: quantity("-5") };
+        assert_eq!(broker.positions().await.unwrap(), [short]);
+    }
+}

@@ -1,0 +1,122 @@
+//! Settings of the broker: which one, and how to reach it.
+
+use super::Settings;
+use super::table::{Setting, one_of, row, url, whole};
+use crate::broker::{BridgeSettings, Idempotency, check_url};
+use std::time::Duration;
+
+/// Who carries orders out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BrokerKind {
+    /// The simulated broker inside the engine.
+    Paper,
+    /// A program that speaks to a broker, reached over HTTP.
+    Bridge,
+}
+
+/// Settings of the broker.
+#[derive(Debug, Clone)]
+pub struct BrokerSettings {
+    /// Which one.
+    pub kind: BrokerKind,
+    /// Where the bridge listens.
+    pub url: String,
+    /// What the broker behind the bridge does with a client order id that it has seen.
+    pub class: Idempotency,
+    /// Longest wait for one answer of the bridge.
+    pub timeout: Duration,
+    /// How long the broker may deny an order that it has got.
+    pub settle: Duration,
+}
+
+impl Default for BrokerSettings {
+    fn default() -> Self {
+        Self {
+            kind: BrokerKind::Paper,
+            url: "http://127.0.0.1:8720".to_owned(),
+            // What assumes least.
+            class: Idempotency::None,
+            timeout: Duration::from_millis(1_500),
+            settle: Duration::from_millis(5_000),
+        }
+    }
+}
+
+/// Requests to the bridge beyond those of the jobs: look-ups by the reconciliation, polls.
+const IN_FLIGHT_SPARE: usize = 64;
+
+impl BrokerSettings {
+    /// What the bridge is opened with, for this many jobs of each kind at a time.
+    #[must_use]
+    pub fn bridge(&self, concurrency: usize) -> BridgeSettings {
+        BridgeSettings {
+            url: self.url.clone(),
+            class: self.class,
+            timeout: self.timeout,
+            settle: self.settle,
+            in_flight_max: 2 * concurrency + IN_FLIGHT_SPARE,
+        }
+    }
+}
+
+const KINDS: &[(&str, BrokerKind)] = &[("paper", BrokerKind::Paper), ("bridge", BrokerKind::Bridge)];
+const CLASSES: &[(&str, Idempotency)] =
+    &[("dedupes", Idempotency::Dedupes), ("queryable", Idempotency::Queryable), ("none", Idempotency::None)];
+
+fn word<T: PartialEq>(known: &[(&str, T)], value: &T) -> String {
+    known.iter().find(|(_, known)| known == value).map_or_else(String::new, |(word, _)| (*word).to_owned())
+}
+
+fn set_url(settings: &mut Settings, value: &str) -> Result<(), String> {
+    url(value, &["http://"])?;
+    settings.broker.url = check_url(value).map_err(|wrong| wrong.to_string())?;
+    Ok(())
+}
+
+/// `broker.kind`.
+pub(super) const KIND: Setting = row(
+    "broker.kind",
+    "STRAT_BROKER_KIND",
+    "`paper` fills orders at the feed's prices; `bridge` sends them to broker.url",
+    |s, v| one_of(v, KINDS).map(|v| s.broker.kind = v),
+    |s| word(KINDS, &s.broker.kind),
+);
+
+/// `broker.url`.
+pub(super) const URL: Setting = Setting {
+    secret: true,
+    ..row(
+        "broker.url",
+        "STRAT_BROKER_URL",
+        "where the bridge listens: http://host:port, with a path if need be",
+        set_url,
+        |s| s.broker.url.clone(),
+    )
+};
+
+/// `broker.class`.
+pub(super) const CLASS: Setting = row(
+    "broker.class",
+    "STRAT_BROKER_CLASS",
+    "a repeated order id: the broker `dedupes` it for ever, is `queryable` by it, or `none` of that",
+    |s, v| one_of(v, CLASSES).map(|v| s.broker.class = v),
+    |s| word(CLASSES, &s.broker.class),
+);
+
+/// `broker.timeout_ms`.
+pub(super) const TIMEOUT: Setting = row(
+    "broker.timeout_ms",
+    "STRAT_BROKER_TIMEOUT_MS",
+    "longest wait for an answer of the bridge, 50 to 60000 ms",
+    |s, v| whole(v, 50, 60_000).map(|v| s.broker.timeout = Duration::from_millis(v)),
+    |s| s.broker.timeout.as_millis().to_string(),
+);
+
+/// `broker.settle_ms`.
+pub(super) const SETTLE: Setting = row(
+    "broker.settle_ms",
+    "STRAT_BROKER_SETTLE_MS",
+    "how long the broker may deny an order that it has got, 0 to 600000 ms; only later is a denial proof",
+    |s, v| whole(v, 0, 600_000).map(|v| s.broker.settle = Duration::from_millis(v)),
+    |s| s.broker.settle.as_millis().to_string(),
+);

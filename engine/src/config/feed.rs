@@ -1,0 +1,90 @@
+//! Settings of the feed over TCP and of what of a feed is believed.
+
+use super::FeedKind;
+use super::table::{Setting, row, whole};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Longest silence that can be allowed, s.
+const SILENCE_S_MAX: u64 = 86_400;
+
+/// Words of `feed.kind`.
+pub(super) const KINDS: &[(&str, FeedKind)] =
+    &[("sim", FeedKind::Sim), ("csv", FeedKind::Csv), ("lines", FeedKind::Lines)];
+
+pub(super) const ADDRESS: Setting = row(
+    "feed.address",
+    "STRAT_FEED_ADDRESS",
+    "host:port of the feed for feed.kind lines",
+    |s, v| host_and_port(v).map(|v| s.feed.address = v),
+    |s| s.feed.address.clone(),
+);
+
+pub(super) const IDLE: Setting = row(
+    "feed.idle_seconds",
+    "STRAT_FEED_IDLE_SECONDS",
+    "a connection of feed.kind lines that says nothing for so long is made anew, 0 to 86400 s; 0 for never",
+    |s, v| whole(v, 0, SILENCE_S_MAX).map(|v| s.feed.idle = Duration::from_secs(v)),
+    |s| s.feed.idle.as_secs().to_string(),
+);
+
+pub(super) const SILENCE_BY_SYMBOL: Setting = row(
+    "feed.silence_by_symbol",
+    "STRAT_FEED_SILENCE_BY_SYMBOL",
+    "seconds without a tick that raise an alarm where a position is open: SYMBOL=SECONDS,SYMBOL=SECONDS; 0 for never",
+    |s, v| parse_limits(v).map(|v| s.feed.silence_by_symbol = v),
+    |s| {
+        let limits = s.feed.silence_by_symbol.iter();
+        limits.map(|(symbol, limit)| format!("{symbol}={}", limit.as_secs())).collect::<Vec<_>>().join(",")
+    },
+);
+
+pub(super) const MAX_JUMP: Setting = row(
+    "feed.max_jump_percent",
+    "STRAT_FEED_MAX_JUMP_PERCENT",
+    "a tick further than this from the last price waits for the next to confirm it, 0 to 1000 %; 0 for never",
+    |s, v| whole(v, 0, 1_000).map(|v| s.feed.max_jump_percent = v as u32),
+    |s| s.feed.max_jump_percent.to_string(),
+);
+
+fn host_and_port(value: &str) -> Result<String, String> {
+    let whole = value.rsplit_once(':').filter(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+    let known = value.is_empty() || whole.is_some();
+    known.then(|| value.to_owned()).ok_or_else(|| "is not of the form host:port".to_owned())
+}
+
+fn parse_limits(text: &str) -> Result<BTreeMap<String, Duration>, String> {
+    let limit = |part: &str| {
+        let (symbol, seconds) =
+            part.split_once('=').ok_or_else(|| format!("has '{part}' where SYMBOL=SECONDS is expected"))?;
+        strat_core::key::check_symbol(symbol).map_err(|refusal| refusal.detail)?;
+        let seconds = whole(seconds, 0, SILENCE_S_MAX).map_err(|why| format!("has '{part}', whose limit {why}"))?;
+        Ok((symbol.to_owned(), Duration::from_secs(seconds)))
+    };
+    text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(limit).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_name_symbols_and_seconds() {
+        let limits = parse_limits("M&M=5, IBM=0,").unwrap();
+        assert_eq!(
+            limits.into_iter().map(|(s, l)| (s, l.as_secs())).collect::<Vec<_>>(),
+            [("IBM".to_owned(), 0), ("M&M".to_owned(), 5)]
+        );
+        for (text, complaint) in [("IBM", "SYMBOL=SECONDS"), ("A:B=1", "symbol"), ("IBM=x", "whole number")] {
+            assert!(parse_limits(text).unwrap_err().contains(complaint), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_has_a_port() {
+        for (value, good) in [("h:1", true), ("[::1]:9", true), ("", true), ("h", false), (":1", false), ("h:x", false)]
+        {
+            assert_eq!(host_and_port(value).is_ok(), good, "{value}");
+        }
+    }
+}
