@@ -1,6 +1,7 @@
 //! `doctor`: what is missing, and how to get it.
 
-use crate::config::Settings;
+use crate::broker::{Bridge, Broker as _};
+use crate::config::{BrokerKind, Settings};
 use crate::failure::sentence;
 use crate::link::Link;
 use crate::store::Store;
@@ -71,7 +72,10 @@ pub async fn examine(settings: &Settings) -> Vec<Finding> {
     let mut findings = Vec::new();
     let server_ms = redis(settings, &mut findings).await;
     postgres(settings, &mut findings).await;
-    findings.push(ledger(&settings.paper_ledger));
+    findings.push(match settings.broker.kind {
+        BrokerKind::Paper => ledger(&settings.paper_ledger),
+        BrokerKind::Bridge => bridge(settings).await,
+    });
     findings.push(zones());
     findings.push(clock(server_ms));
     findings
@@ -83,7 +87,7 @@ async fn redis(settings: &Settings, findings: &mut Vec<Finding>) -> Option<i64> 
         Err(error) => {
             findings.push(Finding::fail(
                 format!("Redis: {}", sentence(&error)),
-                "set redis.url (REDIS_URL) to redis://host:6379/",
+                "set redis.url (REDIS_URL) to redis://host:6379/, or to redis+sentinel://host,host,host/service",
             ));
             return None;
         }
@@ -193,6 +197,22 @@ async fn postgres(settings: &Settings, findings: &mut Vec<Finding>) {
             Finding::fail(format!("the database schema: {}", sentence(&error)), "does the URL's user own the tables?")
         }
     });
+}
+
+/// Asks the bridge for the positions: that changes nothing, and needs all of it.
+async fn bridge(settings: &Settings) -> Finding {
+    let broker = &settings.broker;
+    let fix = "start the bridge, or set broker.url (STRAT_BROKER_URL) to where it listens";
+    let bridge = match Bridge::new(broker.bridge(settings.concurrency)) {
+        Ok(bridge) => bridge,
+        Err(error) => return Finding::fail(format!("the broker's bridge: {error}"), fix),
+    };
+    match bridge.positions().await {
+        Ok(positions) => {
+            Finding::ok(format!("the broker's bridge at {} answers, {} positions", broker.url, positions.len()))
+        }
+        Err(error) => Finding::fail(format!("the broker's bridge at {}: {error}", broker.url), fix),
+    }
 }
 
 fn ledger(path: &Path) -> Finding {

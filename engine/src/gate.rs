@@ -1,17 +1,21 @@
 //! The gate before the executor: no order is sent before Redis was reconciled with Postgres.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 use tokio::sync::watch;
 
 /// Holds the epoch to work with, once reconciliation has finished for it. Clones share the state.
 #[derive(Debug, Clone)]
 pub struct EpochGate {
     epoch: Arc<watch::Sender<Option<Arc<str>>>>,
+    entries_wait: Arc<AtomicBool>,
+    opened: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Default for EpochGate {
     fn default() -> Self {
-        Self { epoch: Arc::new(watch::Sender::new(None)) }
+        Self { epoch: Arc::new(watch::Sender::new(None)), entries_wait: Arc::default(), opened: Arc::default() }
     }
 }
 
@@ -42,6 +46,29 @@ impl EpochGate {
         self.epoch.borrow().clone()
     }
 
+    /// Epoch ms when the epoch began, where its name tells: what was enqueued before may have been handed out already.
+    #[must_use]
+    pub fn began_ms(&self) -> Option<i64> {
+        self.peek()?.split('-').next()?.parse().ok()
+    }
+
+    /// When the gate last opened.
+    #[must_use]
+    pub fn opened(&self) -> Option<Instant> {
+        *self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether entries have to wait: what keeps them durable is away. Exits never wait for that.
+    #[must_use]
+    pub fn entries_wait(&self) -> bool {
+        self.entries_wait.load(Ordering::Relaxed)
+    }
+
+    /// Holds entries, or lets them go on.
+    pub fn hold_entries(&self, wait: bool) {
+        self.entries_wait.store(wait, Ordering::Relaxed);
+    }
+
     /// Closes the gate if it still stands on `epoch`: the server answered `UNSYNCED` to it.
     pub fn invalidate(&self, epoch: &str) {
         self.epoch.send_if_modified(|current| {
@@ -58,6 +85,7 @@ impl EpochGate {
         self.epoch.send_if_modified(|current| {
             let news = current.as_deref() != Some(epoch);
             if news {
+                *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
                 *current = Some(epoch.into());
             }
             news

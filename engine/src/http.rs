@@ -3,6 +3,7 @@
 use crate::clock::Clock;
 use crate::failure::OrFail as _;
 use crate::gate::EpochGate;
+use crate::guard::{GuardStatus, Watcher};
 use crate::link::Link;
 use crate::market::{Market, MarketStats};
 use crate::store::Store;
@@ -30,6 +31,8 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long requests under way may take once the engine stops.
 const LAST_REQUESTS: Duration = Duration::from_secs(1);
+/// How old the guard's knowledge may be while Redis is there.
+const BEHIND_MAX: Duration = Duration::from_secs(10);
 /// Largest body. Nothing here reads one.
 const BODY_BYTES_MAX: usize = 16 * 1024;
 
@@ -97,10 +100,12 @@ fn router(watched: Watched) -> Router {
 async fn health(State(watched): State<Arc<Watched>>) -> impl IntoResponse {
     let (redis, postgres, journal, queues) =
         tokio::join!(check_redis(&watched), check_postgres(&watched), check_sync(&watched), check_queues(&watched));
-    let market = check_market(watched.market.stats(), watched.silence, watched.clock.now_ms());
+    let silent = watched.market.silent();
+    let market = check_market(watched.market.stats(), &silent, watched.silence, watched.clock.now_ms());
+    let guard = check_guard(watched.market.guard().status());
     let reconciled = watched.gate.peek().is_some();
     let healthy =
-        reconciled && [&redis, &postgres, &journal, &queues, &market].iter().all(|part| part["status"] == "ok");
+        reconciled && [&redis, &postgres, &journal, &queues, &market, &guard].iter().all(|part| part["status"] == "ok");
     answer(
         healthy,
         json!({
@@ -114,6 +119,7 @@ async fn health(State(watched): State<Arc<Watched>>) -> impl IntoResponse {
             "sync": journal,
             "queues": queues,
             "market": market,
+            "guard": guard,
         }),
     )
 }
@@ -142,6 +148,7 @@ async fn check_redis(watched: &Watched) -> Value {
         Ok(Err(error)) => unhealthy(&error.to_string()),
         Ok(Ok(health)) => json!({
             "status": "ok",
+            "address": connection.address(),
             "latency_ms": milliseconds(health.latency),
             "connected_clients": health.connected_clients,
             "used_memory_human": health.used_memory_human,
@@ -194,7 +201,7 @@ async fn check_queues(watched: &Watched) -> Value {
 }
 
 /// Stops are watched only while prices come in and Redis takes them.
-fn check_market(stats: MarketStats, silence: Duration, now_ms: i64) -> Value {
+fn check_market(stats: MarketStats, silent: &(usize, Vec<String>), silence: Duration, now_ms: i64) -> Value {
     let age_ms = stats.last_sent_ms.map(|sent| now_ms.saturating_sub(sent).max(0));
     let limit = i64::try_from(silence.as_millis()).unwrap_or(i64::MAX);
     let error = if stats.ended {
@@ -203,6 +210,8 @@ fn check_market(stats: MarketStats, silence: Duration, now_ms: i64) -> Value {
         Some("Redis does not take prices")
     } else if limit > 0 && age_ms.is_none_or(|age| age > limit) {
         Some("no tick was taken for longer than feed.silence_seconds")
+    } else if silent.0 > 0 {
+        Some("the feed says nothing of symbols with open positions")
     } else {
         None
     };
@@ -213,6 +222,34 @@ fn check_market(stats: MarketStats, silence: Duration, now_ms: i64) -> Value {
         "ended": stats.ended,
         "ticks": stats.ticks,
         "tick_age_ms": age_ms,
+        "silent": silent.0,
+        "silent_symbols": silent.1,
+        "refused_prices": stats.filter.refused,
+        "dropped_jumps": stats.filter.dropped,
+    })
+}
+
+/// The engine must know what to guard before Redis is away, and somebody must watch at any time.
+fn check_guard(guard: GuardStatus) -> Value {
+    let error = match (guard.watching, guard.behind) {
+        (Watcher::Nobody, _) => Some("nobody watches the stops"),
+        (_, None) if guard.enabled => Some("the guard does not know the strategies yet"),
+        (Watcher::Redis, Some(behind)) if guard.enabled && behind > BEHIND_MAX => {
+            Some("the guard does not hear of changes")
+        }
+        _ => None,
+    };
+    json!({
+        "status": status(error.is_none()),
+        "error": error,
+        "enabled": guard.enabled,
+        "watching": guard.watching.as_str(),
+        "strategies": guard.shadow.strategies,
+        "armed": guard.shadow.armed,
+        "exits": guard.exits,
+        "alarms": guard.alarms,
+        "outages": guard.outages,
+        "behind_ms": guard.behind.map(|behind| behind.as_millis() as u64),
     })
 }
 
@@ -224,16 +261,40 @@ fn milliseconds(duration: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::guard::shadow::ShadowStats;
 
     #[test]
     fn a_market_is_healthy_while_ticks_come_and_are_taken() {
         let stats = MarketStats { watching: true, last_sent_ms: Some(1_000), ..MarketStats::default() };
-        let healthy =
-            |stats, silence, now_ms| check_market(stats, Duration::from_secs(silence), now_ms)["status"] == "ok";
+        let healthy = |stats, silence, now_ms| {
+            check_market(stats, &(0, vec![]), Duration::from_secs(silence), now_ms)["status"] == "ok"
+        };
         assert!(healthy(stats, 60, 61_000) && !healthy(stats, 60, 61_001) && healthy(stats, 0, i64::MAX));
         assert!(!healthy(MarketStats { watching: false, ..stats }, 60, 1_000));
         assert!(!healthy(MarketStats { ended: true, ..stats }, 0, 1_000));
         let none = MarketStats { last_sent_ms: None, ..stats };
         assert!(!healthy(none, 60, 1_000) && healthy(none, 0, 1_000));
+        let silent = (1, vec!["IBM".to_owned()]);
+        assert_eq!(check_market(stats, &silent, Duration::ZERO, 1_000)["status"], "unhealthy");
+    }
+
+    #[test]
+    fn a_guard_is_healthy_while_somebody_watches_and_it_knows_what_to_guard() {
+        let well = GuardStatus {
+            enabled: true,
+            watching: Watcher::Redis,
+            shadow: ShadowStats::default(),
+            behind: Some(Duration::from_millis(200)),
+            outages: 0,
+            exits: 0,
+            alarms: 0,
+        };
+        let healthy = |guard| check_guard(guard)["status"] == "ok";
+        assert!(healthy(well) && healthy(GuardStatus { watching: Watcher::Engine, ..well }));
+        assert!(!healthy(GuardStatus { watching: Watcher::Nobody, ..well }));
+        assert!(!healthy(GuardStatus { behind: None, ..well }));
+        let late = GuardStatus { behind: Some(Duration::from_secs(60)), ..well };
+        assert!(!healthy(late) && healthy(GuardStatus { watching: Watcher::Engine, ..late }));
+        assert!(healthy(GuardStatus { enabled: false, behind: None, ..well }));
     }
 }

@@ -8,6 +8,21 @@ use strat_client::{Config, Connection};
 const HINT: &str =
     "start redis-server with the module, or set REDIS_URL to where it runs; `strat-engine doctor` checks it";
 
+/// How soon a hasty connection gives up.
+struct Haste {
+    connect: Duration,
+    answer: Duration,
+    reconnect: Duration,
+    backoff: (Duration, Duration),
+}
+
+const HASTY: Haste = Haste {
+    connect: Duration::from_millis(1_000),
+    answer: Duration::from_millis(1_000),
+    reconnect: Duration::from_millis(500),
+    backoff: (Duration::from_millis(20), Duration::from_millis(400)),
+};
+
 /// Where Redis is, and a connection to it that comes back by itself.
 #[derive(Clone)]
 pub struct Link {
@@ -22,8 +37,9 @@ impl Link {
     /// Where the URL is not usable.
     pub fn lazy(url: &str) -> Result<Self> {
         let unusable = "the Redis URL (redis.url, REDIS_URL) is not usable";
-        let config =
-            Config::from_url(url).or_fail(unusable, "write redis://host:6379/ or redis+unix:///path/to/redis.sock")?;
+        let shapes =
+            "write redis://host:6379/, redis+unix:///path/to/redis.sock or redis+sentinel://host,host,host/service";
+        let config = Config::from_url(url).or_fail(unusable, shapes)?;
         let connection = Connection::lazy(&config).or_fail(unusable, HINT)?;
         Ok(Self { config, connection })
     }
@@ -41,7 +57,7 @@ impl Link {
             let passing = error.is_retryable() || error.outcome_unknown();
             if !passing || Instant::now() + wait >= until {
                 let hint = if passing { HINT } else { "" };
-                let message = format!("Redis at {} cannot be used", link.config.address());
+                let message = format!("Redis at {} cannot be used", link.address());
                 return Err(Failure { message, hint: hint.to_owned(), source: Some(Box::new(error)) }.into());
             }
             tracing::warn!(%error, "Redis does not answer yet, trying again");
@@ -64,9 +80,21 @@ impl Link {
         Connection::lazy(&self.config).or_fail("the Redis URL (redis.url, REDIS_URL) is not usable", HINT)
     }
 
-    /// Host and port, or the socket's path.
+    /// A connection of its own that gives up soon: for prices, which somebody else must watch meanwhile.
+    ///
+    /// # Errors
+    /// Where the address cannot be used.
+    pub fn hasty(&self) -> Result<Connection> {
+        let config = self.config.clone();
+        let config = config.with_connect_timeout(HASTY.connect).with_response_timeout(HASTY.answer);
+        let config = config.with_reconnect_wait(HASTY.reconnect).with_backoff(HASTY.backoff.0, HASTY.backoff.1);
+        Connection::lazy(&config).or_fail("the Redis URL (redis.url, REDIS_URL) is not usable", HINT)
+    }
+
+    /// Host and port, or the socket's path; behind sentinels of the primary in use, or where there is none, of the
+    /// sentinels.
     #[must_use]
     pub fn address(&self) -> String {
-        self.config.address()
+        self.connection.address()
     }
 }

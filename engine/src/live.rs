@@ -2,6 +2,7 @@
 
 use crate::executor::Executor;
 use crate::gate::EpochGate;
+use crate::guard::Watcher;
 use crate::market::Market;
 use crate::store::JournalEntry;
 use serde_json::Value;
@@ -72,7 +73,11 @@ impl Live {
     fn status(&self) -> String {
         let market = self.market.stats();
         let trading = if self.gate.peek().is_some() { "trading" } else { "WAITING for reconciliation" };
-        let watching = if market.watching { "stops are watched" } else { "STOPS ARE NOT WATCHED" };
+        let watching = match self.market.guard().status().watching {
+            Watcher::Redis => "stops are watched",
+            Watcher::Engine => "REDIS IS AWAY, the engine watches the stops",
+            Watcher::Nobody => "STOPS ARE NOT WATCHED",
+        };
         let working = self.executor.working();
         format!(
             "-- {trading}, {watching}: {} ticks, {} triggers fired, {working} orders working",

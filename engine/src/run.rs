@@ -1,14 +1,17 @@
 //! `run`: puts the parts together, watches over them, and ends them in order.
 
-use crate::broker::{Ledger, PaperBroker};
+mod feed;
+mod watch;
+
+use crate::broker::{Bridge, Broker, Idempotency, Ledger, PaperBroker};
 use crate::calendar::Calendars;
 use crate::clock::{Clock, LiveClock};
-use crate::config::{FeedKind, MissedPolicy, Settings};
+use crate::config::{BrokerKind, MissedPolicy, Settings};
 use crate::executor::{self, Executor, ExecutorSettings, Job};
-use crate::failure::{OrFail as _, failure, sentence};
-use crate::feed::{CsvFeed, CsvOptions, Feed, PacedCsv, SimFeed, SimSettings};
+use crate::failure::{OrFail as _, sentence};
 use crate::gate::EpochGate;
 use crate::http::{self, Watched};
+use crate::lease::Lease;
 use crate::link::Link;
 use crate::live::Live;
 use crate::market::Market;
@@ -26,8 +29,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// Longest wait for one answer of the broker.
+/// Longest wait for one answer of the broker; one with a time-out of its own gets a little more than that.
 const BROKER_TIMEOUT: Duration = Duration::from_secs(2);
+const BROKER_MARGIN: Duration = Duration::from_millis(500);
 /// Orders without a queue entry that wait for the executor; the next reconciliation brings the rest.
 const ADOPTED_MAX: usize = 1_024;
 /// How long a shutdown waits for orders under way and for whatever else trades.
@@ -87,6 +91,12 @@ struct Base {
     store: Store,
     gate: EpochGate,
     clock: Arc<dyn Clock>,
+}
+
+/// The broker, and the paper broker once more if it is that one: it trades at the feed's prices.
+struct Trading {
+    broker: Arc<dyn Broker>,
+    paper: Option<Arc<PaperBroker>>,
 }
 
 /// Trades until SIGINT or SIGTERM.
@@ -162,7 +172,7 @@ impl Base {
     }
 
     fn start_sync(&self, crew: &mut Crew) -> SyncHandle {
-        let sync = Sync::new(self.link.clone(), self.store.clone());
+        let sync = Sync::new(self.link.clone(), self.store.clone(), self.gate.clone());
         let handle = sync.handle();
         let cancel = crew.cancel.clone();
         crew.spawn("Postgres sync", async move {
@@ -174,23 +184,28 @@ impl Base {
 
     fn start_trading(&self, sync: &SyncHandle, crew: &mut Crew) -> Result<Arc<Market>> {
         let settings = &self.settings;
-        let paper = Arc::new(self.paper_broker()?);
+        let Trading { broker, paper } = self.start_broker(crew)?;
+        let entries = Arc::clone(&broker);
         let executor = Arc::new(Executor::new(
             ExecutorSettings {
                 owner: settings.engine_name.clone(),
                 prefix: String::new(),
                 lock_ttl: settings.lock_ttl,
-                broker_timeout: BROKER_TIMEOUT,
+                broker_timeout: BROKER_TIMEOUT.max(settings.broker.timeout + BROKER_MARGIN),
                 concurrency: settings.concurrency,
+                lease: lease_for(&*broker),
                 missed: Some(self.missed()),
             },
             self.link.connection(),
-            Arc::clone(&paper) as _,
+            broker,
             Arc::clone(&self.clock),
             self.gate.clone(),
         ));
         let (adopted, orphans) = mpsc::channel(ADOPTED_MAX);
-        let market = Arc::new(Market::new(self.link.connection(), Some(paper), ""));
+        let guard = self.spawn_guard(&executor, entries, crew);
+        let jump = settings.feed.max_jump_percent;
+        let market = Arc::new(Market::new(self.link.hasty()?, paper, guard, jump, ""));
+        self.spawn_silence_watch(&market, crew)?;
         let live = Live::new(sync.subscribe(), Arc::clone(&market), Arc::clone(&executor), self.gate.clone());
         let watched = Arc::clone(&market);
         self.spawn_reconciler(sync, adopted, Arc::clone(&executor), crew);
@@ -199,9 +214,9 @@ impl Base {
         crew.spawn("executor", async move { Ok(executor::live::run(executor, redis, orphans, cancel).await?) });
         let (feed, cancel) = (self.feed()?, crew.cancel.clone());
         crew.spawn("market listener", async move {
-            market.run(feed, cancel.clone()).await?;
+            Arc::clone(&market).run(feed, cancel.clone()).await?;
             // A file of ticks ends; orders, exits by time and everything else go on.
-            cancel.cancelled().await;
+            market.stand_by(cancel).await;
             Ok(())
         });
         let cancel = crew.cancel.clone();
@@ -238,23 +253,24 @@ impl Base {
     }
 
     fn spawn_scheduler(&self, crew: &mut Crew) -> Result<()> {
-        let calendars = Calendars::load(self.settings.calendars_dir.as_deref()).or_fail(
-            "the session calendars cannot be read",
-            "check schedule.calendars_dir (STRAT_SCHEDULE_CALENDARS_DIR)",
-        )?;
+        let calendars = self.calendars()?;
         let scheduler = Arc::new(Scheduler::new(
             SchedulerSettings { tag: None, missed: self.missed() },
             calendars,
-            (self.link.connection(), self.link.own()?),
+            self.link.connection(),
             Arc::clone(&self.clock),
             self.gate.clone(),
         ));
         let cancel = crew.cancel.clone();
-        crew.spawn("scheduler", async move {
-            scheduler.run(cancel).await;
-            Ok(())
-        });
+        crew.spawn("scheduler", async move { Ok(scheduler.run(cancel).await?) });
         Ok(())
+    }
+
+    fn calendars(&self) -> Result<Calendars> {
+        Calendars::load(self.settings.calendars_dir.as_deref()).or_fail(
+            "the session calendars cannot be read",
+            "check schedule.calendars_dir (STRAT_SCHEDULE_CALENDARS_DIR)",
+        )
     }
 
     fn missed(&self) -> Missed {
@@ -266,6 +282,23 @@ impl Base {
         }
     }
 
+    fn start_broker(&self, crew: &mut Crew) -> Result<Trading> {
+        let settings = &self.settings.broker;
+        if settings.kind == BrokerKind::Paper {
+            let paper = Arc::new(self.paper_broker()?);
+            return Ok(Trading { broker: Arc::clone(&paper) as _, paper: Some(paper) });
+        }
+        let bridge = Bridge::new(settings.bridge(self.settings.concurrency));
+        let bridge =
+            Arc::new(bridge.or_fail("the broker's address cannot be used", "check broker.url (STRAT_BROKER_URL)")?);
+        let (reports, cancel) = (Arc::clone(&bridge), crew.cancel.clone());
+        crew.spawn("broker's reports", async move {
+            reports.poll_reports(cancel).await;
+            Ok(())
+        });
+        Ok(Trading { broker: bridge, paper: None })
+    }
+
     fn paper_broker(&self) -> Result<PaperBroker> {
         let (ledger, lines) = Ledger::open(&self.settings.paper_ledger).or_fail(
             "the paper broker's ledger cannot be used",
@@ -273,32 +306,12 @@ impl Base {
         )?;
         Ok(PaperBroker::new(self.settings.paper, Arc::clone(&self.clock), ledger, &lines))
     }
+}
 
-    fn feed(&self) -> Result<Box<dyn Feed>> {
-        let feed = &self.settings.feed;
-        match (feed.kind, &feed.file) {
-            (FeedKind::Sim, _) if feed.symbols.is_empty() => Err(failure(
-                "the simulated market has no symbols",
-                "set feed.symbols (STRAT_FEED_SYMBOLS) to SYMBOL=PRICE,SYMBOL=PRICE",
-            )),
-            (FeedKind::Sim, _) => {
-                let sim = SimSettings {
-                    seed: feed.seed,
-                    symbols: feed.symbols.clone(),
-                    tick: Duration::from_millis(feed.tick_ms),
-                    step_bps: feed.step_bps,
-                };
-                Ok(Box::new(SimFeed::new(&sim, Arc::clone(&self.clock))))
-            }
-            (FeedKind::Csv, Some(file)) => {
-                let ticks = CsvFeed::open(file, CsvOptions::default())
-                    .or_fail("the file of ticks cannot be read", "check feed.file (STRAT_FEED_FILE)")?;
-                Ok(Box::new(PacedCsv::new(ticks, feed.speed)))
-            }
-            (FeedKind::Csv, None) => Err(failure(
-                "feed.kind is csv and feed.file is not set",
-                "set feed.file (STRAT_FEED_FILE) to a file of ticks",
-            )),
-        }
+/// With a broker that dedupes ids every engine trades.
+fn lease_for(broker: &dyn Broker) -> Lease {
+    match broker.idempotency() {
+        Idempotency::Dedupes => Lease::not_needed(),
+        Idempotency::Queryable | Idempotency::None => Lease::needed(broker.settles_within()),
     }
 }

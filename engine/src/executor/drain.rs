@@ -1,6 +1,9 @@
 //! The replay's driver: everything that can be done now is done now, in order, and nothing waits.
 
-use super::{Executor, Job, Outcome};
+use super::machine::{Effect, Input, OrderMachine};
+use super::shell::Run;
+use super::{Executor, Job};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use strat_client::{Connection, QueueEntry, QueueReader, Wanted};
@@ -37,6 +40,15 @@ pub enum DrainError {
 pub struct Drainer {
     executor: Arc<Executor>,
     queue: QueueReader,
+    /// Orders that work at the broker, by their ids.
+    working: HashMap<String, Run>,
+}
+
+/// Where an order stands when nothing more can be done for it now.
+enum Stand {
+    Done,
+    Working(Run),
+    Waiting(Run, Duration, String),
 }
 
 impl Drainer {
@@ -48,7 +60,7 @@ impl Drainer {
         let settings = executor.settings();
         let mut queue = QueueReader::new(redis, &settings.prefix, &settings.owner, BLOCK)?;
         queue.ensure_groups().await?;
-        Ok(Self { executor, queue })
+        Ok(Self { executor, queue, working: HashMap::new() })
     }
 
     /// Carries out what is enqueued and passes on what the broker reports, until both are empty.
@@ -69,51 +81,91 @@ impl Drainer {
     ///
     /// # Errors
     /// [`DrainError`] where Redis fails or an order does not get done.
-    pub async fn carry_out(&self, entries: Vec<QueueEntry>) -> Result<(), DrainError> {
-        let mut jobs: Vec<Job> = entries.into_iter().map(Job::replayed).collect();
+    pub async fn carry_out(&mut self, entries: Vec<QueueEntry>) -> Result<(), DrainError> {
+        let rules = self.executor.rules();
+        let machine = |entry| OrderMachine::new(Job::of_entry(entry, None), rules);
+        let mut runs: Vec<Run> =
+            entries.into_iter().map(|entry| Run::new(Arc::clone(&self.executor), machine(entry))).collect();
         let mut last = String::new();
         for _ in 0..ROUNDS_MAX {
-            let before = jobs.len();
+            let before = runs.len();
             let mut waiting = Vec::new();
             let mut pause = Duration::ZERO;
-            for mut job in jobs {
-                match self.executor.work(&mut job).await {
-                    Outcome::Done | Outcome::Working => {}
-                    Outcome::Unsynced => return Err(stuck(&job, "Redis lost writes while the replay ran".to_owned())),
-                    Outcome::Later { after, why, .. } => {
-                        (pause, last) = (after, why);
-                        waiting.push(job);
-                    }
+            for mut run in runs {
+                let effect = run.go();
+                if let Some((run, after, why)) = self.advance(run, effect).await? {
+                    (pause, last) = (after, why);
+                    waiting.push(run);
                 }
             }
-            let reported = self.reports().await;
-            jobs = waiting;
-            if jobs.is_empty() {
+            let reported = self.reports().await?;
+            runs = waiting;
+            if runs.is_empty() {
                 return Ok(());
             }
-            if jobs.len() == before && !reported {
+            if runs.len() == before && !reported {
                 tokio::time::sleep(pause.min(PAUSE_MAX)).await;
             }
         }
-        match jobs.first() {
-            Some(job) => Err(stuck(job, last)),
+        match runs.first() {
+            Some(run) => Err(stuck(run.job(), last)),
             None => Ok(()),
         }
     }
 
     /// Passes on what the broker reports; whether there was anything.
-    pub async fn reports(&self) -> bool {
+    ///
+    /// # Errors
+    /// [`DrainError`] where Redis lost writes meanwhile.
+    pub async fn reports(&mut self) -> Result<bool, DrainError> {
         let mut any = false;
         while let Some(state) = self.executor.broker.reports().try_next() {
-            self.executor.on_report(&state).await;
             any = true;
+            let Some(mut run) = self.working.remove(&state.client_order_id) else { continue };
+            let effect = run.step(Input::Execution(state));
+            if let Some((run, after, why)) = self.advance(run, effect).await? {
+                // Redis did not take the report: the order is looked up and reported again.
+                tracing::warn!(key = run.job().key, why, "a report has to wait");
+                tokio::time::sleep(after.min(PAUSE_MAX)).await;
+                self.again(run).await?;
+            }
         }
-        any
+        Ok(any)
+    }
+
+    async fn again(&mut self, mut run: Run) -> Result<(), DrainError> {
+        let mut last = String::new();
+        for _ in 0..ROUNDS_MAX {
+            let effect = run.go();
+            match self.advance(run, effect).await? {
+                None => return Ok(()),
+                Some((waiting, after, why)) => {
+                    (run, last) = (waiting, why);
+                    tokio::time::sleep(after.min(PAUSE_MAX)).await;
+                }
+            }
+        }
+        Err(stuck(run.job(), last))
+    }
+
+    /// Carries an order as far as it goes now; answers with it where it has to wait.
+    async fn advance(&mut self, run: Run, effect: Effect) -> Result<Option<(Run, Duration, String)>, DrainError> {
+        match stand(run, effect).await? {
+            Stand::Done => Ok(None),
+            Stand::Waiting(run, after, why) => Ok(Some((run, after, why))),
+            Stand::Working(run) => {
+                let id = run.machine().order().map(|order| order.client_order_id.clone()).unwrap_or_default();
+                self.working.insert(id, run);
+                Ok(None)
+            }
+        }
     }
 
     /// Keeps the locks of working orders alive.
     pub async fn extend(&self) {
-        self.executor.extend_locks().await;
+        for hand in self.executor.hands.all() {
+            self.executor.keep_lock(&hand).await;
+        }
     }
 
     /// Entries that nobody was given yet, exits first; none if there are none.
@@ -133,6 +185,23 @@ impl Drainer {
             }
         }
         Ok(entries)
+    }
+}
+
+async fn stand(mut run: Run, mut effect: Effect) -> Result<Stand, DrainError> {
+    loop {
+        effect = match effect {
+            Effect::Done => return Ok(Stand::Done),
+            Effect::Watch => return Ok(Stand::Working(run)),
+            Effect::Wait { ms, why, .. } => {
+                return Ok(Stand::Waiting(run, Duration::from_millis(ms.unsigned_abs()), why));
+            }
+            Effect::AwaitEpoch => return Err(stuck(run.job(), "Redis lost writes while the replay ran".to_owned())),
+            effect => {
+                let input = run.perform(effect).await;
+                run.step(input)
+            }
+        };
     }
 }
 

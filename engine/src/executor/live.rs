@@ -1,11 +1,13 @@
 //! The live driver: reads the queues, takes over what others left behind, keeps locks alive, passes reports on.
 
-use super::{Executor, Job, Outcome};
+use super::machine::{Effect, OrderMachine, Waits};
+use super::shell::Run;
+use super::{Executor, Job};
 use futures_util::stream::{self, StreamExt as _};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use strat_client::{Connection, Delivery, QueueEntry, QueueReader, StratCommands as _, Wanted};
+use strat_client::{Connection, Delivery, QueueEntry, QueueReader, Wanted};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -18,14 +20,12 @@ const BLOCK: Duration = Duration::from_millis(500);
 const BACKLOG_FACTOR: usize = 8;
 /// Entries taken over at once.
 const CLAIM_COUNT: usize = 100;
-/// Locks given back at the same time.
-const UNLOCK_CONCURRENCY: usize = 32;
+/// Locks extended at the same time.
+const EXTEND_CONCURRENCY: usize = 32;
 /// How long a shutdown waits for jobs under way.
 const SHUTDOWN_WAIT: Duration = Duration::from_secs(5);
 /// Pause after Redis failed.
 const TROUBLE_WAIT: Duration = Duration::from_millis(500);
-/// Time between two looks for orders that the broker is silent about.
-const SILENCE_LOOK: Duration = Duration::from_secs(1);
 /// Entries remembered that there was no room for; more are taken for sent, which is the safe side.
 const REFUSED_MAX: usize = 10_000;
 
@@ -53,8 +53,9 @@ struct Driver {
     tasks: TaskTracker,
     /// Room for jobs, waiting ones included: bounds memory.
     backlog: [Arc<Semaphore>; 2],
-    /// Jobs that talk to the broker right now. Exits have their own, so that entries never hold them up.
-    running: [Arc<Semaphore>; 2],
+    /// Jobs that talk to Redis or the broker right now. Exits have their own, so that entries never hold them up, and
+    /// so have exits without Redis, so that those that wait for Redis never hold them up.
+    running: [Semaphore; 3],
     /// Queue entries whose jobs are under way: `claim` may hand them out again.
     under_way: Mutex<HashSet<Ack>>,
     /// Entries that there was no room for, and how often they had been handed out then: nothing was sent for them.
@@ -64,22 +65,28 @@ struct Driver {
 /// Takes a job's entry off the list of those under way, also when the job panics.
 struct UnderWay {
     driver: Arc<Driver>,
-    key: String,
-    ack: Option<Ack>,
+    name: Name,
+}
+
+/// What a job is listed under.
+enum Name {
+    Entry(Ack),
+    Adopted(String),
+    Alone(String),
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        let Some(ack) = &self.ack else {
-            held(&self.driver.executor.adopted).remove(&self.key);
-            return;
-        };
+        let executor = &self.driver.executor;
         if std::thread::panicking() {
-            tracing::error!(stream = ack.0, id = ack.1, "an order's job panicked; its queue entry is taken up again");
             // Its lock is not extended any more: when it has run out, the entry is claimed and the order looked up.
-            self.driver.executor.orders.remove_of(ack);
+            tracing::error!("an order's job panicked; it is taken up again");
         }
-        held(&self.driver.under_way).remove(ack);
+        match &self.name {
+            Name::Entry(ack) => drop(held(&self.driver.under_way).remove(ack)),
+            Name::Adopted(key) => drop(held(&executor.adopted).remove(key)),
+            Name::Alone(id) => executor.forget_exit(id),
+        }
     }
 }
 
@@ -87,9 +94,10 @@ fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Which of the pairs of semaphores a job uses.
+/// Which of the semaphores a job uses.
 const EXITS: usize = 0;
 const ORDERS: usize = 1;
+const ALONE: usize = 2;
 
 /// Carries out orders until `cancel`, then finishes what is under way, within bounds.
 ///
@@ -106,13 +114,13 @@ pub async fn run(
     let settings = executor.settings().clone();
     let queue = QueueReader::new(&redis, &settings.prefix, &settings.owner, BLOCK)?;
     let claimer = QueueReader::new(&redis, &settings.prefix, &settings.owner, BLOCK)?;
-    let room = |factor: usize| [0, 1].map(|_| Arc::new(Semaphore::new(settings.concurrency.max(1) * factor)));
+    let places = settings.concurrency.max(1);
     let driver = Arc::new(Driver {
         executor: Arc::clone(&executor),
         cancel: cancel.child_token(),
         tasks: TaskTracker::new(),
-        backlog: room(BACKLOG_FACTOR),
-        running: room(1),
+        backlog: [0, 1].map(|_| Arc::new(Semaphore::new(places * BACKLOG_FACTOR))),
+        running: [0, 1, 2].map(|_| Semaphore::new(places)),
         under_way: Mutex::default(),
         refused: Mutex::default(),
     });
@@ -120,7 +128,7 @@ pub async fn run(
     spawn(&mut loops, "read", Arc::clone(&driver).read(queue));
     spawn(&mut loops, "take over", Arc::clone(&driver).take_over(claimer));
     spawn(&mut loops, "keep locks", Arc::clone(&driver).keep());
-    spawn(&mut loops, "ask of silent orders", Arc::clone(&driver).ask_of_silent());
+    spawn(&mut loops, "exits without Redis", Arc::clone(&driver).alone());
     spawn(&mut loops, "pass reports", Arc::clone(&driver).pass_reports());
     let trouble = tokio::select! {
         () = cancel.cancelled() => None,
@@ -139,7 +147,6 @@ pub async fn run(
     if timeout(SHUTDOWN_WAIT, finished).await.is_err() {
         tracing::warn!("orders under way were left; they are taken up at the next start");
     }
-    driver.give_locks_back().await;
     trouble.map_or(Ok(()), Err)
 }
 
@@ -163,14 +170,32 @@ impl Driver {
             }
             let permit = tokio::select! {
                 () = self.cancel.cancelled() => return,
-                permit = Arc::clone(&self.backlog[EXITS]).acquire_owned() => permit,
+                permit = async {
+                    self.executor.settings.lease.trading().await;
+                    Arc::clone(&self.backlog[EXITS]).acquire_owned().await
+                } => permit,
             };
             // Never closed, so this always holds.
             if let Ok(permit) = permit {
-                self.start(job, EXITS, permit);
+                let name = Name::Adopted(job.key.clone());
+                self.start(OrderMachine::new(job, self.executor.rules()), name, EXITS, Some(permit));
             }
         }
         self.cancel.cancelled().await;
+    }
+
+    /// Starts the exits that are sent without Redis.
+    async fn alone(self: Arc<Self>) {
+        let mut exits = self.executor.alone.receiver.lock().await;
+        loop {
+            let exit = tokio::select! {
+                () = self.cancel.cancelled() => return,
+                exit = exits.recv() => exit,
+            };
+            let Some(exit) = exit else { return };
+            let (machine, id) = self.executor.machine_alone(exit);
+            self.start(machine, Name::Alone(id), ALONE, None);
+        }
     }
 
     async fn read(self: Arc<Self>, mut queue: QueueReader) {
@@ -182,7 +207,7 @@ impl Driver {
             // Without an open gate nothing may be claimed, so nothing is read either.
             tokio::select! {
                 () = self.cancel.cancelled() => return,
-                _ = self.executor.epoch.current() => {}
+                () = self.may_work() => {}
             }
             let free = |which: usize| self.backlog[which].available_permits().min(CLAIM_COUNT);
             if free(EXITS) == 0 {
@@ -200,6 +225,12 @@ impl Driver {
         }
     }
 
+    /// Waits until the gate is open and this engine may trade.
+    async fn may_work(&self) {
+        self.executor.settings.lease.trading().await;
+        self.executor.epoch.current().await;
+    }
+
     /// Takes over what a dead engine, or this one before its last restart, left unfinished.
     async fn take_over(self: Arc<Self>, mut queue: QueueReader) {
         let ttl = self.executor.settings.lock_ttl;
@@ -210,7 +241,7 @@ impl Driver {
                 () = self.cancel.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            if self.executor.epoch.peek().is_none() {
+            if self.executor.epoch.peek().is_none() || !self.executor.settings.lease.may_trade() {
                 continue;
             }
             match queue.claim(ttl, CLAIM_COUNT).await {
@@ -244,7 +275,7 @@ impl Driver {
         let deliveries = entry.deliveries;
         // Held to the end: the reader and whoever takes over must not start an entry twice.
         let mut refused = held(&self.refused);
-        if self.executor.orders.holds(&ack) || held(&self.under_way).contains(&ack) {
+        if held(&self.under_way).contains(&ack) {
             return;
         }
         // Nobody else had it in between.
@@ -253,8 +284,10 @@ impl Driver {
         }
         match Arc::clone(&self.backlog[which]).try_acquire_owned() {
             Ok(permit) => {
-                held(&self.under_way).insert(ack);
-                self.start(entry.into(), which, permit);
+                held(&self.under_way).insert(ack.clone());
+                let job = Job::of_entry(entry, self.executor.epoch.began_ms());
+                let machine = OrderMachine::new(job, self.executor.rules());
+                self.start(machine, Name::Entry(ack), which, Some(permit));
             }
             Err(_) => {
                 tracing::debug!(key = entry.key, action = %entry.action, "no room for an order now");
@@ -265,43 +298,74 @@ impl Driver {
         }
     }
 
-    fn start(self: &Arc<Self>, job: Job, which: usize, room: OwnedSemaphorePermit) {
-        self.tasks.spawn(Arc::clone(self).job(job, which, room));
+    fn start(self: &Arc<Self>, machine: OrderMachine, name: Name, which: usize, room: Option<OwnedSemaphorePermit>) {
+        let under_way = UnderWay { driver: Arc::clone(self), name };
+        let run = Run::new(Arc::clone(&self.executor), machine);
+        self.tasks.spawn(Arc::clone(self).job(run, under_way, which, room));
     }
 
-    async fn job(self: Arc<Self>, mut job: Job, which: usize, _room: OwnedSemaphorePermit) {
-        let _under_way = UnderWay { driver: Arc::clone(&self), key: job.key.clone(), ack: job.ack.clone() };
+    /// One order, to its end or to the engine's.
+    async fn job(
+        self: Arc<Self>,
+        mut run: Run,
+        _under_way: UnderWay,
+        which: usize,
+        mut room: Option<OwnedSemaphorePermit>,
+    ) {
         let mut told = false;
-        while !self.cancel.is_cancelled() {
-            let ended = self.executor.ended.notified();
-            let outcome = {
-                let Ok(_turn) = self.running[which].acquire().await else { break };
-                self.executor.work(&mut job).await
-            };
-            let (after, for_another) = match outcome {
-                Outcome::Done | Outcome::Working => break,
-                Outcome::Unsynced => {
+        let mut effect = run.go();
+        while effect != Effect::Done {
+            effect = match effect {
+                Effect::Wait { ms, waits, why } => {
+                    tell_wait(&run, &why, waits, &mut told);
+                    if waits == Waits::Person {
+                        run.alarm(&why).await;
+                    }
+                    if self.wait(&run, ms, waits).await.is_err() {
+                        break;
+                    }
+                    run.go()
+                }
+                Effect::AwaitEpoch => {
                     tokio::select! {
-                        () = self.cancel.cancelled() => {}
+                        () = self.cancel.cancelled() => break,
                         _ = self.executor.epoch.current() => {}
                     }
-                    continue;
+                    run.go()
                 }
-                Outcome::Later { after, why, for_another } => {
-                    if told {
-                        tracing::debug!(key = job.key, action = %job.action, why, "order waits");
-                    } else {
-                        tracing::info!(key = job.key, action = %job.action, why, "order waits");
-                    }
-                    told = true;
-                    (after, for_another)
+                Effect::Watch => {
+                    // An order that works takes no room: the broker may keep it for hours.
+                    room = None;
+                    let input = tokio::select! {
+                        () = self.cancel.cancelled() => break,
+                        input = run.watch() => input,
+                    };
+                    run.step(input)
+                }
+                effect => {
+                    let Ok(_turn) =
+                        self.running[if run.machine().is_alone() { ALONE } else { which.min(ORDERS) }].acquire().await
+                    else {
+                        break;
+                    };
+                    let input = run.perform(effect).await;
+                    run.step(input)
                 }
             };
-            tokio::select! {
-                () = self.cancel.cancelled() => {}
-                () = ended, if for_another => {}
-                () = sleep(after) => {}
-            }
+        }
+        drop(room);
+        // The next start need not wait for the lock to run out.
+        run.release().await;
+    }
+
+    /// Waits; `Err` where the engine ends.
+    async fn wait(&self, run: &Run, ms: i64, waits: Waits) -> Result<(), ()> {
+        let mut ended = self.executor.ended.subscribe();
+        let before = run.ended_before;
+        tokio::select! {
+            () = self.cancel.cancelled() => Err(()),
+            _ = ended.wait_for(|ended| *ended != before), if waits == Waits::AnotherOrder => Ok(()),
+            () = sleep(Duration::from_millis(ms.unsigned_abs())) => Ok(()),
         }
     }
 
@@ -309,22 +373,7 @@ impl Driver {
         loop {
             tokio::select! {
                 () = self.cancel.cancelled() => return,
-                state = self.executor.broker.reports().next() => self.executor.on_report(&state).await,
-            }
-        }
-    }
-
-    async fn ask_of_silent(self: Arc<Self>) {
-        let mut ticks = interval(SILENCE_LOOK);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                () = self.cancel.cancelled() => return,
-                _ = ticks.tick() => {}
-            }
-            tokio::select! {
-                () = self.cancel.cancelled() => return,
-                () = self.executor.ask_of_silent() => {}
+                state = self.executor.broker.reports().next() => self.executor.on_report(&state),
             }
         }
     }
@@ -338,7 +387,12 @@ impl Driver {
                 () = self.cancel.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            self.executor.extend_locks().await;
+            stream::iter(self.executor.hands.all())
+                .for_each_concurrent(EXTEND_CONCURRENCY, |hand| {
+                    let executor = &self.executor;
+                    async move { executor.keep_lock(&hand).await }
+                })
+                .await;
         }
     }
 
@@ -349,15 +403,18 @@ impl Driver {
             () = sleep(TROUBLE_WAIT) => {}
         }
     }
+}
 
-    /// The next start need not wait for the locks to run out.
-    async fn give_locks_back(&self) {
-        let all =
-            stream::iter(self.executor.orders.all()).for_each_concurrent(UNLOCK_CONCURRENCY, |order| async move {
-                let _ = self.executor.redis.clone().strat_unlock(&order.key, &order.token).await;
-            });
-        if timeout(Duration::from_secs(2), all).await.is_err() {
-            tracing::warn!("some locks were not given back; they run out by themselves");
-        }
+/// Says once loudly, then quietly, why an order waits.
+fn tell_wait(run: &Run, why: &str, waits: Waits, told: &mut bool) {
+    let job = run.job();
+    if why.is_empty() || waits == Waits::Pause {
+        return;
     }
+    if *told {
+        tracing::debug!(key = job.key, action = %job.action, why, "order waits");
+    } else {
+        tracing::info!(key = job.key, action = %job.action, why, "order waits");
+    }
+    *told = true;
 }

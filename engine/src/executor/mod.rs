@@ -1,32 +1,38 @@
 //! Turns queue entries into broker orders, and broker reports into `STRAT.REPORT`.
 //!
-//! - [`decide`] is the pure part: what to do next, given what is known.
-//! - [`Executor`] is the shell: it finds out, does it, and asks again.
-//! - [`live`] and [`drain`] drive the shell: with tasks and blocking reads, or step by step on a replay clock.
+//! - [`machine`] is one order's life, pure: what happened in, what to do next out.
+//! - [`Executor`] is what all orders share; `shell` carries the machine's effects out.
+//! - [`live`] and [`drain`] drive: with tasks and blocking reads, or step by step on a replay clock.
+//! - [`alone`] sends exits while Redis is away.
 //!
 //! A queue entry stays unacknowledged until its order has ended, so whatever dies in between, the entry comes back
 //! and the order is looked up at the broker before anything is sent again.
 
-pub mod decide;
+pub mod alone;
 mod drain;
+mod hands;
 pub mod live;
-mod place;
-mod tracked;
-mod work;
+pub mod machine;
+mod shell;
 
+pub use alone::Unclaimed;
 pub use drain::{DrainError, Drainer};
-pub use tracked::{Tracked, TrackedOrders};
+pub(crate) use shell::crash_point;
 
-use crate::broker::Broker;
+use crate::broker::{Broker, OrderState};
 use crate::clock::Clock;
 use crate::gate::EpochGate;
+use crate::lease::Lease;
 use crate::schedule::Missed;
+use alone::Alone;
+use hands::Hands;
+use machine::{Input, Now, Rules};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use strat_client::{Connection, QueueEntry};
 use strat_core::{Action, Leg, Strategy};
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 /// Settings of the executor.
 #[derive(Debug, Clone)]
@@ -41,6 +47,8 @@ pub struct ExecutorSettings {
     pub broker_timeout: Duration,
     /// Requests to the broker at the same time, exits and entries counted apart.
     pub concurrency: usize,
+    /// The right to trade, where not every engine may.
+    pub lease: Lease,
     /// How late an entry may still be sent; `None` in a replay, where nothing is late.
     pub missed: Option<Missed>,
 }
@@ -58,17 +66,34 @@ pub struct Job {
     pub ack: Option<(String, String)>,
     /// The order may exist already: ask the broker before sending it.
     pub must_query: bool,
-    /// A request for it may be on its way, by this engine or by the one before.
-    pub sent: bool,
-    /// Epoch ms when its queue entry was written; `None` without one, and in a replay.
-    pub enqueued_ms: Option<i64>,
+    /// Whoever had it before may have sent it a moment ago.
+    pub doubtful: bool,
+    /// The last moment at which it was sent, or may have been, by the monotonic clock.
+    pub sent_ms: Option<i64>,
+    /// When the broker was first asked for the entry that an exit must end first, by the monotonic clock.
+    pub entry_asked_ms: Option<i64>,
+    /// It was sent without the strategy having asked for it: Redis was away.
+    pub unasked: bool,
     /// Epoch ms of the tick or of the time that asked for it.
     pub due_ms: Option<i64>,
-    /// Client order id under which this job's order is tracked, once it is.
-    order_id: Option<String>,
 }
 
 impl Job {
+    fn new(key: String, action: Action, cycle: u64) -> Self {
+        Self {
+            key,
+            action,
+            cycle,
+            ack: None,
+            must_query: false,
+            doubtful: false,
+            sent_ms: None,
+            entry_asked_ms: None,
+            unasked: false,
+            due_ms: None,
+        }
+    }
+
     /// The job of an order that the hash says is at the broker, or should be: how a restored strategy is taken up
     /// where no queue entry speaks for it. `None` where nothing is in flight.
     #[must_use]
@@ -78,68 +103,33 @@ impl Job {
             .filter(|action| action.leg(strategy.side) == Leg::Exit)
             .or(strategy.working)
             .or(strategy.pending)?;
-        Some(Self {
-            key: key.to_owned(),
-            action,
-            cycle: strategy.cycle,
-            ack: None,
-            must_query: true,
-            sent: true,
-            enqueued_ms: None,
-            due_ms: None,
-            order_id: None,
-        })
+        Some(Self { must_query: true, doubtful: true, ..Self::new(key.to_owned(), action, strategy.cycle) })
     }
 
-    /// The job of a queue entry on a clock of its own, which ids of entries know nothing of.
-    fn replayed(entry: QueueEntry) -> Self {
-        Self { enqueued_ms: None, ..Self::from(entry) }
+    /// The job of an exit that the strategy has not asked for.
+    pub(crate) fn unasked(key: String, action: Action, cycle: u64) -> Self {
+        Self { must_query: true, unasked: true, ..Self::new(key, action, cycle) }
     }
-}
 
-impl From<QueueEntry> for Job {
-    fn from(entry: QueueEntry) -> Self {
+    /// The job of a queue entry. `epoch_began_ms`: what was enqueued before may have been handed out and forgotten.
+    #[must_use]
+    pub fn of_entry(entry: QueueEntry, epoch_began_ms: Option<i64>) -> Self {
+        let enqueued_ms: Option<i64> = entry.id.split('-').next().and_then(|ms| ms.parse().ok());
+        let before_epoch = epoch_began_ms.is_some_and(|began| enqueued_ms.is_none_or(|at| at <= began));
+        let again = entry.deliveries > 1 || before_epoch;
         Self {
-            must_query: entry.deliveries > 1,
-            sent: entry.deliveries > 1,
-            enqueued_ms: entry.id.split('-').next().and_then(|ms| ms.parse().ok()),
+            must_query: again,
+            doubtful: again,
             due_ms: entry.ts_ms,
-            key: entry.key,
-            action: entry.action,
-            cycle: entry.cycle,
             ack: Some((entry.stream, entry.id)),
-            order_id: None,
+            ..Self::new(entry.key, entry.action, entry.cycle)
         }
     }
-}
 
-/// How far a job got.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// Nothing is left to do for it.
-    Done,
-    /// Its order works at the broker; reports will end it.
-    Working,
-    /// It has to wait this long, or until another order ends.
-    Later {
-        /// The wait.
-        after: Duration,
-        /// Why, for the log.
-        why: String,
-        /// It waits for another order of its strategy: the end of one is worth a look.
-        for_another: bool,
-    },
-    /// Redis may have lost writes: wait until everything is reconciled.
-    Unsynced,
-}
-
-impl Outcome {
-    fn later(after_ms: u64, why: impl Into<String>) -> Self {
-        Self::Later { after: Duration::from_millis(after_ms), why: why.into(), for_another: false }
-    }
-
-    fn held(after_ms: u64, why: impl Into<String>) -> Self {
-        Self::Later { after: Duration::from_millis(after_ms), why: why.into(), for_another: true }
+    /// A request for it may be on its way as of now.
+    pub(crate) fn doubt(&mut self, now_ms: i64) {
+        self.must_query = true;
+        self.sent_ms = Some(self.sent_ms.map_or(now_ms, |sent| sent.max(now_ms)));
     }
 }
 
@@ -150,11 +140,14 @@ pub struct Executor {
     broker: Arc<dyn Broker>,
     clock: Arc<dyn Clock>,
     epoch: EpochGate,
-    orders: TrackedOrders,
+    hands: Hands,
+    alone: Alone,
     /// Keys whose jobs no queue entry speaks for, while those are at work.
     adopted: Mutex<HashSet<String>>,
-    /// Rings whenever an order has ended: jobs that wait for that look again.
-    ended: Notify,
+    /// Where the monotonic clock of the orders begins.
+    started: Instant,
+    /// Counts orders that have ended: jobs that wait for that look again.
+    ended: watch::Sender<u64>,
 }
 
 impl Executor {
@@ -173,27 +166,68 @@ impl Executor {
             broker,
             clock,
             epoch,
-            orders: TrackedOrders::default(),
+            hands: Hands::default(),
+            alone: Alone::default(),
             adopted: Mutex::default(),
-            ended: Notify::new(),
+            started: Instant::now(),
+            ended: watch::Sender::new(0),
         }
     }
 
-    /// Whether an order of this strategy works here, or a job that no queue entry speaks for is at work on it.
+    /// Whether an order of this strategy is in hand here.
     #[must_use]
     pub fn tracks(&self, key: &str) -> bool {
-        self.orders.has_key(key) || self.adopted.lock().unwrap_or_else(PoisonError::into_inner).contains(key)
+        self.hands.has_key(key) || self.adopted.lock().unwrap_or_else(PoisonError::into_inner).contains(key)
     }
 
-    /// Orders that work at the broker and are held by this engine.
+    /// Orders in hand that may be at the broker.
     #[must_use]
     pub fn working(&self) -> usize {
-        self.orders.len()
+        self.hands.orders()
     }
 
     /// Settings it was made with.
     #[must_use]
     pub fn settings(&self) -> &ExecutorSettings {
         &self.settings
+    }
+
+    /// The broker that it trades with.
+    #[must_use]
+    pub fn broker(&self) -> Arc<dyn Broker> {
+        Arc::clone(&self.broker)
+    }
+
+    /// What every order's machine goes by.
+    #[must_use]
+    pub fn rules(&self) -> Rules {
+        let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        Rules {
+            idempotency: self.broker.idempotency(),
+            skew_ms: ms(self.broker.clock_skew()),
+            settle_ms: ms(self.broker.settles_within()),
+        }
+    }
+
+    fn now(&self) -> Now {
+        Now { wall_ms: self.clock.now_ms(), mono_ms: self.mono_ms(Instant::now()) }
+    }
+
+    fn mono_ms(&self, at: Instant) -> i64 {
+        i64::try_from(at.saturating_duration_since(self.started).as_millis()).unwrap_or(i64::MAX)
+    }
+
+    /// What every machine begins with, or goes on with after a wait.
+    fn go(&self) -> Input {
+        let opened_ms = self.epoch.opened().map(|at| self.mono_ms(at));
+        Input::Go { epoch: self.epoch.peek(), opened_ms }
+    }
+
+    /// Passes on what the broker reported. Reports on orders that are not in hand come back by a look-up, when their
+    /// queue entry is handed out again, or by the reconciliation with the broker.
+    fn on_report(&self, state: &OrderState) {
+        if !self.hands.tell(state) {
+            tracing::debug!(order = state.client_order_id, status = %state.status, "report on an order that is not in hand here");
+        }
     }
 }

@@ -1,9 +1,11 @@
 //! Market data.
 
 mod csv;
+mod lines;
 mod sim;
 
 pub use self::csv::{CsvFeed, CsvOptions, PacedCsv};
+pub use lines::LinesFeed;
 pub use sim::{SimFeed, SimSettings};
 
 use crate::table::TableError;

@@ -1,26 +1,38 @@
 //! The market listener: every tick goes to `STRAT.SLCHECK`, and to the paper broker.
 //!
 //! While Redis is slow or away, ticks are kept conflated: per symbol the last price, and the lowest and highest
-//! since the last one that Redis took, so that no stop in between is missed and memory stays bounded.
+//! since the last one that Redis took, so that no stop in between is missed and memory stays bounded. Meanwhile the
+//! [`Guard`] checks every one of them.
+
+mod filter;
+mod range;
+mod send;
+mod silence;
+
+pub use filter::FilterStats;
+pub use silence::{SilenceLimits, SilenceWatch};
 
 use crate::broker::PaperBroker;
 use crate::clock::{Clock as _, LiveClock};
 use crate::feed::{Feed, FeedError, Tick};
+use crate::guard::Guard;
+use filter::Filter;
+use range::Range;
+use silence::{News, Silences};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use strat_client::{Connection, StratCommands as _};
-use strat_core::Price;
+use strat_client::Connection;
 use tokio::sync::Notify;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-/// Symbols in one `STRAT.SLCHECK`.
-const SYMBOLS_PER_CALL: usize = 200;
-/// First and longest pause after Redis did not take prices.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// Where no price comes for so long, Redis is asked whether it would take one.
+const PROBE_EVERY: Duration = Duration::from_millis(250);
 /// Most symbols kept while Redis is away; a feed with more than that is not one of an exchange.
 const SYMBOLS_MAX: usize = 1_000_000;
+/// Silent symbols that are named.
+const NAMED_MAX: usize = 20;
 
 /// Numbers of the listener.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -35,15 +47,22 @@ pub struct MarketStats {
     pub last_sent_ms: Option<i64>,
     /// The feed has ended: no price comes any more.
     pub ended: bool,
+    /// Ticks that were not believed.
+    pub filter: FilterStats,
 }
+
+type Batch = BTreeMap<Arc<str>, Range>;
 
 /// Feeds the module and the paper broker with prices.
 pub struct Market {
     redis: Connection,
     paper: Option<Arc<PaperBroker>>,
+    guard: Arc<Guard>,
     /// `{tag}` of the partition with its braces, or empty.
     prefix: String,
-    waiting: Mutex<BTreeMap<Arc<str>, Range>>,
+    filter: Mutex<Filter>,
+    silences: Mutex<Silences>,
+    waiting: Mutex<Batch>,
     arrived: Notify,
     /// Rings when waiting prices are taken up, for feeds that wait.
     taken: Notify,
@@ -51,13 +70,22 @@ pub struct Market {
 }
 
 impl Market {
-    /// A listener that has heard nothing yet.
+    /// A listener that has heard nothing yet. `redis` should be impatient: whatever waits for it, the guard watches.
     #[must_use]
-    pub fn new(redis: Connection, paper: Option<Arc<PaperBroker>>, prefix: &str) -> Self {
+    pub fn new(
+        redis: Connection,
+        paper: Option<Arc<PaperBroker>>,
+        guard: Arc<Guard>,
+        max_jump_percent: u32,
+        prefix: &str,
+    ) -> Self {
         Self {
             redis,
             paper,
+            guard,
             prefix: prefix.to_owned(),
+            filter: Mutex::new(Filter::new(max_jump_percent)),
+            silences: Mutex::default(),
             waiting: Mutex::default(),
             arrived: Notify::new(),
             taken: Notify::new(),
@@ -68,7 +96,32 @@ impl Market {
     /// How it is doing.
     #[must_use]
     pub fn stats(&self) -> MarketStats {
-        *lock(&self.stats)
+        let filter = lock(&self.filter).stats();
+        MarketStats { filter, ..*lock(&self.stats) }
+    }
+
+    /// Symbols with open positions of which the feed says nothing: how many, and some of them.
+    #[must_use]
+    pub fn silent(&self) -> (usize, Vec<String>) {
+        let silences = lock(&self.silences);
+        (silences.silent().count(), silences.silent().take(NAMED_MAX).cloned().collect())
+    }
+
+    /// Whoever watches while Redis does not.
+    #[must_use]
+    pub const fn guard(&self) -> &Arc<Guard> {
+        &self.guard
+    }
+
+    fn listen_for(&self, limits: &SilenceLimits, wanted: &[String], now: Instant) -> Vec<News> {
+        let filter = lock(&self.filter);
+        lock(&self.silences).look(limits, wanted, |symbol| filter.heard(symbol), now)
+    }
+
+    /// Epoch ms.
+    #[expect(clippy::unused_self, reason = "the listener keeps real time, whatever a feed's ticks say")]
+    fn now_ms(&self) -> i64 {
+        LiveClock.now_ms()
     }
 
     /// Works until `cancel`, or until the feed ends and everything is sent.
@@ -86,6 +139,16 @@ impl Market {
         tokio::select! {
             () = cancel.cancelled() => Ok(()),
             (outcome, ()) = async { tokio::join!(listen, self.send(&ended)) } => outcome,
+        }
+    }
+
+    /// After the feed's end: looks until `cancel` whether Redis is there, for what times ask for.
+    pub async fn stand_by(&self, cancel: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                () = sleep(PROBE_EVERY) => self.probe().await,
+            }
         }
     }
 
@@ -117,13 +180,23 @@ impl Market {
 
     fn take(&self, tick: Tick) {
         lock(&self.stats).ticks += 1;
-        {
+        let (first, second) = lock(&self.filter).pass(tick, Instant::now());
+        first.into_iter().chain(second).for_each(|tick| self.accept(&tick));
+    }
+
+    fn accept(&self, tick: &Tick) {
+        let unwatched = {
             let mut waiting = lock(&self.waiting);
             if let Some(range) = waiting.get_mut(&tick.symbol) {
-                range.add(&tick);
+                range.add(tick);
             } else if waiting.len() < SYMBOLS_MAX {
-                waiting.insert(Arc::clone(&tick.symbol), Range::of(&tick));
+                waiting.insert(Arc::clone(&tick.symbol), Range::of(tick));
             }
+            // Under the lock: a tick is either among those that are checked when Redis is lost, or sees that it is.
+            self.guard.is_acting()
+        };
+        if unwatched {
+            self.guard.check(&tick.symbol, [(tick.price, tick.price_text.as_str())], tick.ts_ms);
         }
         self.arrived.notify_one();
         // The paper broker is an exchange of its own: it trades whether or not Redis is there.
@@ -133,158 +206,11 @@ impl Market {
             tracing::error!(%error, "the paper broker cannot write its ledger; orders do not fill");
         }
     }
-
-    async fn send(&self, ended: &CancellationToken) {
-        let mut pause = PAUSES.0;
-        loop {
-            let arrived = self.arrived.notified();
-            let batch = std::mem::take(&mut *lock(&self.waiting));
-            if batch.is_empty() {
-                if ended.is_cancelled() {
-                    return;
-                }
-                tokio::select! {
-                    () = arrived => {}
-                    () = ended.cancelled() => {}
-                }
-                continue;
-            }
-            self.taken.notify_one();
-            match self.send_batch(batch).await {
-                Ok(()) => pause = PAUSES.0,
-                Err(error) => {
-                    let unsent = lock(&self.waiting).len();
-                    lock(&self.stats).watching = false;
-                    tracing::error!(%error, symbols = unsent, "STOPS ARE NOT WATCHED: Redis does not take prices; keeping low and high of each symbol and trying again");
-                    sleep(pause).await;
-                    pause = (pause * 2).min(PAUSES.1);
-                }
-            }
-        }
-    }
-
-    /// Sends a batch; what was not taken goes back, under what came meanwhile.
-    async fn send_batch(&self, mut batch: BTreeMap<Arc<str>, Range>) -> strat_client::Result<()> {
-        while !batch.is_empty() {
-            let rest = batch.keys().nth(SYMBOLS_PER_CALL).cloned().map(|key| batch.split_off(&key)).unwrap_or_default();
-            let ts_ms = batch.values().map(|range| range.ts_ms).max();
-            let pairs: Vec<(String, &str)> = batch
-                .iter()
-                .flat_map(|(symbol, range)| {
-                    range.texts().into_iter().map(move |price| (format!("{}{symbol}", self.prefix), price))
-                })
-                .collect();
-            match self.redis.clone().strat_slcheck_many(&pairs, ts_ms).await {
-                Ok(fired) => self.sent(fired),
-                Err(error) => {
-                    let mut waiting = lock(&self.waiting);
-                    for (symbol, older) in batch.into_iter().chain(rest) {
-                        match waiting.get_mut(&symbol) {
-                            Some(newer) => newer.widen(&older),
-                            None => drop(waiting.insert(symbol, older)),
-                        }
-                    }
-                    return Err(error);
-                }
-            }
-            batch = rest;
-        }
-        Ok(())
-    }
-
-    fn sent(&self, fired: u64) {
-        let mut stats = lock(&self.stats);
-        stats.fired += fired;
-        if !stats.watching && stats.last_sent_ms.is_some() {
-            tracing::warn!("Redis takes prices again; stops are watched");
-        }
-        stats.watching = true;
-        stats.last_sent_ms = Some(LiveClock.now_ms());
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Prices of one symbol since the last one that Redis took.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Range {
-    low: (Price, String),
-    high: (Price, String),
-    last: (Price, String),
-    ts_ms: i64,
-}
-
-impl Range {
-    fn of(tick: &Tick) -> Self {
-        let price = (tick.price, tick.price_text.clone());
-        Self { low: price.clone(), high: price.clone(), last: price, ts_ms: tick.ts_ms }
-    }
-
-    fn add(&mut self, tick: &Tick) {
-        let newer = Self::of(tick);
-        let older = std::mem::replace(self, newer);
-        self.widen(&older);
-    }
-
-    /// Takes in what was seen before; the last price stays the newer one.
-    fn widen(&mut self, older: &Self) {
-        if older.low.0 < self.low.0 {
-            self.low = older.low.clone();
-        }
-        if older.high.0 > self.high.0 {
-            self.high = older.high.clone();
-        }
-    }
-
-    /// The prices to check, the last one last: it is the one that stays in `price:{symbol}`.
-    fn texts(&self) -> Vec<&str> {
-        let extremes = [&self.low, &self.high].into_iter().filter(|price| price.0 != self.last.0);
-        extremes.chain([&self.last]).map(|price| price.1.as_str()).collect()
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn tick(text: &str, ts_ms: i64) -> Tick {
-        Tick { ts_ms, symbol: "IBM".into(), price: text.parse().unwrap(), price_text: text.to_owned(), size: None }
-    }
-
-    #[test]
-    fn low_and_high_survive_and_the_last_price_is_sent_last() {
-        let mut range = Range::of(&tick("100.00", 1));
-        assert_eq!(range.texts(), ["100.00"]);
-        for (ts_ms, text) in [(2, "98"), (3, "103"), (4, "101")] {
-            range.add(&tick(text, ts_ms));
-        }
-        assert_eq!((range.texts(), range.ts_ms), (vec!["98", "103", "101"], 4));
-    }
-
-    #[test]
-    fn what_was_not_sent_widens_what_came_meanwhile() {
-        let mut newer = Range::of(&tick("99", 9));
-        newer.widen(&Range::of(&tick("90", 1)));
-        assert_eq!((newer.texts(), newer.ts_ms), (vec!["90", "99"], 9));
-    }
-
-    #[tokio::test]
-    async fn a_feed_that_can_wait_waits_for_the_symbol_s_last_tick() {
-        // Never reached.
-        let redis = Connection::lazy(&strat_client::Config::from_url("redis://127.0.0.1:1/").unwrap()).unwrap();
-        let market = Market::new(redis, None, "");
-        assert_eq!((market.stats().watching, market.stats().last_sent_ms), (false, None));
-        market.take(tick("100", 1));
-        market.room_for("TCS").await;
-        let waits = market.room_for("IBM");
-        tokio::pin!(waits);
-        assert!(tokio::time::timeout(Duration::from_millis(20), &mut waits).await.is_err());
-        lock(&market.waiting).clear();
-        market.taken.notify_one();
-        assert!(tokio::time::timeout(Duration::from_secs(5), waits).await.is_ok());
-        market.sent(2);
-        assert!(market.stats().watching && market.stats().last_sent_ms.is_some() && market.stats().fired == 2);
-    }
-}
+mod tests;

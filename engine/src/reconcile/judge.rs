@@ -7,7 +7,7 @@ use strat_core::field::parse_count;
 
 /// What to do about a strategy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub enum Verdict {
     /// Nothing: both agree, or it is in no need of being in Redis.
     Agree,
     /// Into Redis, where it is missing.
@@ -23,7 +23,8 @@ pub(super) enum Verdict {
 }
 
 /// Compares a row with a hash. Both are as they were at nearly the same moment, with the journal drained in between.
-pub(super) fn judge(row: Option<&Row>, hash: Option<&Fields>, policy: UnknownPolicy) -> Verdict {
+#[must_use]
+pub fn judge(row: Option<&Row>, hash: Option<&Fields>, policy: UnknownPolicy) -> Verdict {
     match (row.filter(|row| !row.removed), hash) {
         (None, None) => Verdict::Agree,
         (None, Some(hash)) => unknown(hash, policy),
@@ -64,7 +65,8 @@ fn is_live(row: &Row) -> bool {
 ///
 /// A pending order may have reached the broker without Postgres hearing of it. It goes in as one that works there, so
 /// that it is looked up before it is sent again; enqueued like a new one it would just be sent.
-pub(crate) fn to_load(row: &Row) -> Fields {
+#[must_use]
+pub fn to_load(row: &Row) -> Fields {
     let mut fields = row.fields.clone();
     if row.text("working").is_empty()
         && let Some(pending) = fields.remove("pending")

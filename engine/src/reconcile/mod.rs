@@ -3,24 +3,26 @@
 //! Redis may lose what it held: a flush, a restart without its file, a failover. Its epoch changes then, orders are
 //! claimed with the old one in vain (`UNSYNCED`), and nothing is sent until a reconciliation has finished for the new one.
 
+mod broker;
 mod judge;
 mod mend;
 mod orphans;
 
+use crate::broker::Broker;
 use crate::config::UnknownPolicy;
-use crate::executor::{Executor, Job};
+use crate::executor::{Executor, Job, crash_point};
 use crate::failure::sentence;
 use crate::gate::EpochGate;
 use crate::link::Link;
 use crate::store::{self, Fields, Filter, Row, Store};
 use crate::sync::SyncHandle;
+use broker::held_by_account;
 use color_eyre::Result;
 use color_eyre::eyre::{bail, eyre};
-pub(crate) use judge::to_load;
-use judge::{Verdict, judge};
+pub use judge::{Verdict, judge, to_load};
 use orphans::in_flight;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use strat_client::{ListQuery, StratCommands as _};
 use strat_core::{Code, Status, StrategyKey};
@@ -75,6 +77,8 @@ pub struct Reconciler {
     settings: ReconcileSettings,
     adopted: mpsc::Sender<Job>,
     executor: Arc<Executor>,
+    broker: Arc<dyn Broker>,
+    told: Mutex<broker::Told>,
 }
 
 /// Settings of the reconciliation.
@@ -99,7 +103,8 @@ impl Reconciler {
         adopted: mpsc::Sender<Job>,
         executor: Arc<Executor>,
     ) -> Self {
-        Self { link, store, sync, gate, settings, adopted, executor }
+        let broker = executor.broker();
+        Self { link, store, sync, gate, settings, adopted, executor, broker, told: Mutex::default() }
     }
 
     /// Works until cancelled.
@@ -178,6 +183,7 @@ impl Reconciler {
         let hashes = self.hashes().await?;
         // Now the rows are at least as new as the hashes, where the journal is whole.
         self.sync.drained(&self.link, DRAIN_PATIENCE).await?;
+        let held = held_by_account(&hashes);
         let mut report = Report { checked: hashes.len() as u64, ..Report::default() };
         let mut flying: BTreeSet<String> =
             hashes.iter().filter(|(_, hash)| in_flight(hash)).map(|(key, _)| key.clone()).collect();
@@ -198,9 +204,16 @@ impl Reconciler {
                 report.unreadable += 1;
             }
         }
+        if self.gate.peek().as_deref() == Some(&*epoch) {
+            self.look_at_broker(&held).await;
+        } else {
+            // Memory may have lost what the broker knows: nothing is sent before that is known.
+            self.settle_with_broker().await?;
+        }
         if redis.strat_epoch().await? != epoch {
             bail!("the epoch of Redis changed during the reconciliation");
         }
+        crash_point("in_recovery");
         self.gate.open(&epoch);
         self.hand_over(flying).await?;
         let ms = started.elapsed().as_millis() as u64;

@@ -84,7 +84,7 @@ pub async fn run(options: &ReplayOptions, settings: &Settings, cancel: &Cancella
     store.require_schema().await?;
     refuse_used_servers(&link, &store).await?;
 
-    let sync = Sync::new(link.clone(), store.clone());
+    let sync = Sync::new(link.clone(), store.clone(), crate::gate::EpochGate::new());
     let handle = sync.handle();
     let stop = CancellationToken::new();
     let syncing = tokio::spawn(sync.run(stop.clone()));

@@ -63,6 +63,7 @@ impl Session {
             lock_ttl: LOCK_TTL,
             broker_timeout: Duration::from_secs(10),
             concurrency: 1,
+            lease: crate::lease::Lease::not_needed(),
             missed: None,
         };
         let executor = Executor::new(
@@ -155,7 +156,7 @@ impl Session {
             let fills = self.broker.on_tick(&tick.symbol, tick.price, tick.ts_ms)?;
             if fills > 0 {
                 self.summary.fills += fills as u64;
-                self.drainer.reports().await;
+                self.drainer.reports().await?;
                 // A report may have set a time.
                 self.next_due_ms = None;
             }

@@ -5,11 +5,12 @@ use super::{Missed, ScheduleError};
 use crate::calendar::Calendars;
 use crate::clock::Clock;
 use crate::gate::EpochGate;
-use redis::streams::StreamReadReply;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
-use strat_client::{Connection, ListQuery, StratCommands as _, StrategyUpdate};
-use strat_core::event::journal_field;
+use strat_client::{
+    Connection, JournalDelivery, JournalEntry, JournalFollower, ListQuery, StratCommands as _, StrategyUpdate,
+};
 use strat_core::{Code, key};
 use tokio::sync::Notify;
 use tokio::time::sleep;
@@ -22,7 +23,7 @@ const DUE_LIMIT: u32 = 1_000;
 /// Strategies in one page.
 const PAGE: u32 = 500;
 /// Longest blocking read of the journal.
-const BLOCK_MS: u64 = 500;
+const BLOCK: Duration = Duration::from_millis(500);
 /// Journal entries read at once.
 const READ_COUNT: usize = 500;
 /// Tries to change a strategy that others change at the same time.
@@ -55,8 +56,6 @@ pub struct Scheduler {
     settings: SchedulerSettings,
     calendars: Calendars,
     redis: Connection,
-    /// For reads that wait in the server.
-    blocking: Connection,
     clock: Arc<dyn Clock>,
     gate: EpochGate,
     /// Rings when times have changed.
@@ -64,25 +63,30 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// A scheduler; `blocking` is a connection of its own whose replies may take half a second.
+    /// A scheduler that has not begun.
     #[must_use]
     pub fn new(
         settings: SchedulerSettings,
         calendars: Calendars,
-        connections: (Connection, Connection),
+        redis: Connection,
         clock: Arc<dyn Clock>,
         gate: EpochGate,
     ) -> Self {
-        let (redis, blocking) = connections;
-        Self { settings, calendars, redis, blocking, clock, gate, changed: Notify::new() }
+        Self { settings, calendars, redis, clock, gate, changed: Notify::new() }
     }
 
     /// Works until `cancel`.
-    pub async fn run(self: Arc<Self>, cancel: CancellationToken) {
+    ///
+    /// # Errors
+    /// Where the address of Redis cannot be used.
+    pub async fn run(self: Arc<Self>, cancel: CancellationToken) -> Result<(), SchedulerError> {
+        let prefix = key::prefix_of_tag(self.settings.tag.as_deref());
+        let journal = JournalFollower::new(&self.redis, &prefix, BLOCK)?;
         tokio::select! {
             () = cancel.cancelled() => {}
-            ((), ()) = async { tokio::join!(self.follow(), self.tick()) } => {}
+            ((), ()) = async { tokio::join!(self.follow(journal), self.tick()) } => {}
         }
+        Ok(())
     }
 
     /// Enqueues what is due, again and again.
@@ -220,60 +224,57 @@ impl Scheduler {
 
     /// Follows the journal: strategies that came or changed get their times. The journal is read without a group:
     /// what is missed while away is seen by the review when the gate opens again.
-    async fn follow(&self) {
-        let mut last = "$".to_owned();
-        let journal = key::journal(&key::prefix_of_tag(self.settings.tag.as_deref()));
+    async fn follow(&self, mut journal: JournalFollower) {
+        let (mut standing, mut unread) = (false, VecDeque::new());
         loop {
-            match self.read_journal(&journal, &mut last).await {
-                Ok(()) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "cannot follow the journal, trying again");
-                    sleep(TROUBLE_WAIT).await;
-                    // Whatever came in between is found by looking at everything.
-                    if let Err(error) = self.review().await {
-                        tracing::warn!(%error, "cannot look through the strategies");
-                    }
+            if let Err(error) = self.read_journal(&mut journal, &mut standing, &mut unread).await {
+                tracing::warn!(%error, "cannot follow the journal, trying again");
+                sleep(TROUBLE_WAIT).await;
+                // Whatever was trimmed in between is found by looking at everything.
+                if let Err(error) = self.review().await {
+                    tracing::warn!(%error, "cannot look through the strategies");
                 }
             }
         }
     }
 
-    async fn read_journal(&self, journal: &str, last: &mut String) -> Result<(), SchedulerError> {
-        let mut blocking = self.blocking.clone();
-        if last == "$" {
-            // A name for "now" that stays the same between two reads.
-            let newest: redis::Value = redis::cmd("XREVRANGE")
-                .arg(journal)
-                .arg("+")
-                .arg("-")
-                .arg("COUNT")
-                .arg(1)
-                .query_async(&mut blocking)
-                .await
-                .map_err(strat_client::Error::from)?;
-            let newest: redis::streams::StreamRangeReply =
-                redis::from_redis_value(newest).map_err(redis::RedisError::from).map_err(strat_client::Error::from)?;
-            *last = newest.ids.first().map_or_else(|| "0-0".to_owned(), |entry| entry.id.clone());
+    /// One read. What could not be worked off stays in `unread`.
+    async fn read_journal(
+        &self,
+        journal: &mut JournalFollower,
+        standing: &mut bool,
+        unread: &mut VecDeque<JournalDelivery>,
+    ) -> Result<(), SchedulerError> {
+        if !*standing {
+            journal.stand_at_end().await?;
             self.review().await?;
+            *standing = true;
         }
-        let mut command = redis::cmd("XREAD");
-        command.arg("COUNT").arg(READ_COUNT).arg("BLOCK").arg(BLOCK_MS).arg("STREAMS").arg(journal).arg(&*last);
-        let reply: Option<StreamReadReply> =
-            command.query_async(&mut blocking).await.map_err(strat_client::Error::from)?;
-        for entry in reply.into_iter().flat_map(|reply| reply.keys).flat_map(|stream| stream.ids) {
-            let text = |name: &str| entry.get::<String>(name).unwrap_or_default();
-            let data: serde_json::Map<String, serde_json::Value> =
-                serde_json::from_str(&text(journal_field::DATA)).unwrap_or_default();
-            let whole = text(journal_field::REPLACE) == "1";
-            let wishes = TIME_FIELDS.iter().any(|field| data.contains_key(*field));
-            let times = ["buy_at", "sell_at"].iter().any(|field| data.contains_key(*field));
-            if whole || wishes || data.contains_key("status") {
-                self.schedule(&text(journal_field::KEY), wishes && !times && !whole).await?;
+        if unread.is_empty() {
+            unread.extend(journal.read(READ_COUNT, BLOCK).await?);
+        }
+        while let Some(entry) = unread.front() {
+            match entry {
+                Ok(entry) => self.heed(entry).await?,
+                Err(bad) => {
+                    tracing::warn!(%bad, "an entry of the journal does not read; looking at every strategy");
+                    self.review().await?;
+                }
             }
-            if whole || times || data.contains_key("retry_at") {
-                self.changed.notify_one();
-            }
-            last.clone_from(&entry.id);
+            unread.pop_front();
+        }
+        Ok(())
+    }
+
+    async fn heed(&self, entry: &JournalEntry) -> Result<(), SchedulerError> {
+        let wishes = TIME_FIELDS.iter().any(|field| entry.data.contains_key(*field));
+        let times = ["buy_at", "sell_at"].iter().any(|field| entry.data.contains_key(*field));
+        let whole = entry.replace;
+        if whole || wishes || entry.data.contains_key("status") {
+            self.schedule(&entry.key, wishes && !times && !whole).await?;
+        }
+        if whole || times || entry.data.contains_key("retry_at") {
+            self.changed.notify_one();
         }
         Ok(())
     }

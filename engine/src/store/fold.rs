@@ -13,10 +13,13 @@ pub(super) type Id = (String, String);
 
 /// A row while entries are applied to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Slot {
-    pub(super) fields: Fields,
-    pub(super) removed: bool,
-    pub(super) changed: bool,
+pub struct Slot {
+    /// The hash.
+    pub fields: Fields,
+    /// Whether it was removed.
+    pub removed: bool,
+    /// Whether the entries changed it.
+    pub changed: bool,
 }
 
 /// An order as the last report leaves it.
@@ -58,24 +61,26 @@ pub(super) struct OrderEvent {
 
 /// What a batch of entries leads to.
 #[derive(Debug, Default)]
-pub(super) struct Fold {
-    pub(super) rows: BTreeMap<Id, Slot>,
+pub struct Fold {
+    /// Every row that the entries speak of.
+    pub rows: BTreeMap<(String, String), Slot>,
     pub(super) orders: BTreeMap<String, OrderRow>,
     pub(super) order_events: Vec<OrderEvent>,
     /// Strategies whose cycle started below what was used before, and the cycle to raise them to.
-    pub(super) lowered: Vec<(String, i64)>,
+    pub lowered: Vec<(String, i64)>,
     /// Strategies whose row cannot be told from the journal alone: a change of an unknown one, or a gap.
-    pub(super) doubtful: Vec<String>,
+    pub doubtful: Vec<String>,
 }
 
 impl Fold {
     /// Starts from the rows as they are.
-    pub(super) fn new(rows: BTreeMap<Id, Slot>) -> Self {
+    #[must_use]
+    pub fn new(rows: BTreeMap<(String, String), Slot>) -> Self {
         Self { rows, ..Self::default() }
     }
 
     /// Applies an entry that was never applied before; entries of a strategy come in their order.
-    pub(super) fn apply(&mut self, entry: &JournalEntry) {
+    pub fn apply(&mut self, entry: &JournalEntry) {
         if let Some(order) = &entry.order {
             self.apply_order(entry, order);
         }

@@ -7,7 +7,9 @@ mod rows;
 
 pub use batch::{Applied, apply, reject};
 pub use entry::JournalEntry;
-pub use rows::{Fields, Filter, Row};
+pub use fold::{Fold, Slot};
+pub(crate) use rows::state;
+pub use rows::{Fields, Filter, KnownOrder, Row};
 
 use crate::failure::{Failure, OrFail as _};
 use color_eyre::Result;

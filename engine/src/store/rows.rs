@@ -6,7 +6,7 @@ use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use std::collections::BTreeMap;
 use strat_core::field::parse_count;
-use strat_core::{Refusal, Strategy, StrategyKey};
+use strat_core::{Quantity, Refusal, Strategy, StrategyKey};
 
 /// A strategy's hash: every text as it was given. Empty texts are left out: they mean none.
 pub type Fields = BTreeMap<String, String>;
@@ -94,7 +94,56 @@ pub(crate) fn count(fields: &Fields, name: &str) -> i64 {
     fields.get(name).and_then(|text| parse_count(text.as_bytes())).unwrap_or(0)
 }
 
+/// An order as the journal told of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownOrder {
+    /// Key of its strategy's hash.
+    pub key: String,
+    /// Filled, as reported.
+    pub cum_qty: Quantity,
+    /// Whether its end was reported.
+    pub ended: bool,
+}
+
 impl Store {
+    /// What was reported of these orders, by client order id; those never heard of are left out.
+    ///
+    /// # Errors
+    /// Of Postgres.
+    pub async fn known_orders(&self, ids: &[String]) -> sqlx::Result<BTreeMap<String, KnownOrder>> {
+        let rows = sqlx::query(
+            "SELECT client_order_id, user_id, strategy_id, cum_qty::TEXT AS cum_qty,
+                    status IN ('FILL', 'CANCELED', 'REJECTED', 'EXPIRED') AS ended
+             FROM orders WHERE client_order_id = ANY($1)",
+        )
+        .bind(ids)
+        .fetch_all(self.pool())
+        .await?;
+        let known = |row: &PgRow| {
+            let (user, strategy): (String, String) = (row.try_get("user_id")?, row.try_get("strategy_id")?);
+            let key = StrategyKey { prefix: "", user: &user, strategy: &strategy }.hash();
+            let cum_qty: String = row.try_get("cum_qty")?;
+            let cum_qty =
+                cum_qty.parse().map_err(|why| sqlx::Error::Decode(format!("cum_qty {cum_qty} {why}").into()))?;
+            Ok((row.try_get("client_order_id")?, KnownOrder { key, cum_qty, ended: row.try_get("ended")? }))
+        };
+        rows.iter().map(known).collect()
+    }
+
+    /// Every strategy of a user that is not removed.
+    ///
+    /// # Errors
+    /// Of Postgres.
+    pub async fn of_user(&self, user: &str) -> sqlx::Result<Vec<Row>> {
+        let rows = sqlx::query(
+            "SELECT user_id, strategy_id, fields, false AS removed FROM strategies WHERE user_id = $1 AND removed_at IS NULL",
+        )
+        .bind(user)
+        .fetch_all(self.pool())
+        .await?;
+        rows.iter().map(Row::read).collect()
+    }
+
     /// One strategy, removed or not.
     ///
     /// # Errors

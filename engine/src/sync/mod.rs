@@ -12,6 +12,7 @@ pub(crate) use apply::raise_cycle;
 pub use journal::{Backlog, backlog, drained_to, last_id};
 
 use crate::failure::sentence;
+use crate::gate::EpochGate;
 use crate::link::Link;
 use crate::store::{JournalEntry, Store};
 use color_eyre::Result;
@@ -154,13 +155,15 @@ pub struct Sync {
     link: Link,
     store: Store,
     handle: SyncHandle,
+    gate: EpochGate,
 }
 
 impl Sync {
-    /// A sync that has not started yet.
+    /// A sync that has not started yet. While it is in trouble, entries are held at `gate`: what they lead to would
+    /// not be durable.
     #[must_use]
-    pub fn new(link: Link, store: Store) -> Self {
-        Self { link, store, handle: SyncHandle::default() }
+    pub fn new(link: Link, store: Store, gate: EpochGate) -> Self {
+        Self { link, store, handle: SyncHandle::default(), gate }
     }
 
     /// What others see of it.
@@ -177,6 +180,7 @@ impl Sync {
             let Err(error) = self.session(&cancel).await else { return };
             let error = sentence(&error);
             tracing::error!(error, "the journal is not reaching Postgres; it keeps its entries, trying again");
+            self.gate.hold_entries(true);
             self.handle.update(|status| {
                 status.leader = false;
                 status.trouble = Some(error);
@@ -203,6 +207,7 @@ impl Sync {
             return Ok(());
         }
         tracing::info!("reading the journal");
+        self.gate.hold_entries(false);
         self.handle.update(|status| {
             status.leader = true;
             status.trouble = None;
@@ -246,6 +251,7 @@ impl Sync {
             }
             if !told {
                 tracing::info!("another engine reads the journal; standing by");
+                self.gate.hold_entries(false);
                 self.handle.update(|status| status.trouble = None);
                 told = true;
             }

@@ -1,8 +1,12 @@
 //! What to do next for an order, given what is known. Pure: no IO, no clock.
 
+mod exits;
+
+use super::types::Now;
 use crate::broker::{Idempotency, OrderRequest, OrderSide, OrderState};
 use strat_core::order::OrderIdentity;
-use strat_core::{Action, ExecType, Leg, Position, Quantity, Strategy, StrategyKey};
+use strat_core::planted::{self, Mistake};
+use strat_core::{Action, Leg, Quantity, Strategy, StrategyKey};
 
 /// How long to wait for an entry that was asked to be cancelled and is not dead yet, ms.
 const CANCEL_WAIT_MS: i64 = 50;
@@ -10,6 +14,10 @@ const CANCEL_WAIT_MS: i64 = 50;
 const PERSON_WAIT_MS: i64 = 5_000;
 /// The same where nothing but another configuration helps, ms.
 const REUSED_WAIT_MS: i64 = 60_000;
+/// Longest wait between two looks for an order that may still show, ms.
+const SETTLE_LOOK_MS: i64 = 250;
+/// How long entries wait before they look whether Postgres is back, ms.
+const ENTRIES_WAIT_MS: i64 = 500;
 /// An entry is never late by less than this, ms: reading the clock, the queue and the lock take their time.
 const LATE_MIN_MS: i64 = 5_000;
 /// Said of an order whose client order id belongs to an order of the past.
@@ -44,15 +52,23 @@ pub struct Facts<'a> {
     pub action: Action,
     /// Cycle of the queue entry.
     pub cycle: u64,
-    /// Epoch ms.
-    pub now_ms: i64,
+    /// The time.
+    pub now: Now,
+    /// When the gate opened, by the monotonic clock: what was sent before may not show yet, and nobody knows of it.
+    pub opened_ms: Option<i64>,
     /// The order may have been sent before.
     pub must_query: bool,
-    /// A request for it may be on its way: that the broker does not have it yet proves nothing where ids are not
-    /// deduped.
-    pub sent: bool,
-    /// Epoch ms when the queue entry was written; `None` where there is none, and in a replay.
-    pub enqueued_ms: Option<i64>,
+    /// It was sent, or may have been, at this time at the latest, by the monotonic clock: that the broker does not have
+    /// it proves nothing for a while.
+    pub sent_ms: Option<i64>,
+    /// When the entry was first asked for, by the monotonic clock.
+    pub entry_asked_ms: Option<i64>,
+    /// A request that was sent shows in a look-up after this, ms.
+    pub settle_ms: i64,
+    /// The order was sent without the strategy having asked for it: Redis was away.
+    pub unasked: bool,
+    /// Entries have to wait.
+    pub entries_wait: bool,
     /// How far the broker's clock may be from Redis's, ms.
     pub skew_ms: i64,
     /// Epoch ms of the time that asks for the order.
@@ -67,6 +83,10 @@ pub struct Facts<'a> {
     pub entry: Known,
     /// For exits: the entry's end has been reported.
     pub entry_reported: bool,
+    /// For exits: the attempt beside this one at the broker, see [`Facts::attempt_beside`].
+    pub beside: Known,
+    /// Redis is away: the strategy is as this engine last knew it.
+    pub alone: bool,
 }
 
 /// The next thing to do.
@@ -100,6 +120,10 @@ pub enum Step {
     Conclude,
     /// Look this order up.
     Query,
+    /// Look the attempt beside this one up.
+    QueryBeside,
+    /// Ask the broker to cancel the attempt beside this one.
+    KillBeside,
     /// The broker has the order: report what it says and follow it.
     Adopt(OrderState),
     /// Send the order.
@@ -117,7 +141,9 @@ impl Facts<'_> {
             ));
         }
         // With nothing pending the lock is granted to whoever trades by hand; an old queue entry must not use that.
-        if ![self.strategy.pending, self.strategy.working].contains(&Some(self.action)) {
+        let asked = [self.strategy.pending, self.strategy.working].contains(&Some(self.action));
+        let may_be_told = self.unasked && !self.strategy.is_idle();
+        if !asked && !may_be_told {
             return Step::Drop("the strategy does not ask for it any more".to_owned());
         }
         let leg = self.action.leg(self.strategy.side);
@@ -127,7 +153,7 @@ impl Facts<'_> {
             return step;
         }
         match &self.own {
-            Known::There(state) if self.is_of_the_past(state) => {
+            Known::There(state) if is_of_the_past(self.strategy, self.action, state, self.skew_ms) => {
                 return match leg {
                     Leg::Entry => Step::Refuse(REUSED),
                     Leg::Exit => Step::Alarm { ms: REUSED_WAIT_MS, why: REUSED },
@@ -135,40 +161,45 @@ impl Facts<'_> {
             }
             Known::There(state) => return Step::Adopt(state.clone()),
             Known::NotAsked if self.query_first() => return Step::Query,
+            Known::Absent if self.idempotency != Idempotency::Dedupes => {
+                if let Some(left) = self.unsettled(self.sent_ms.max(self.opened_ms)) {
+                    return Step::Wait { ms: left, why: "the order may still show at the broker" };
+                }
+            }
             Known::NotAsked | Known::Absent => {}
         }
         let quantity = match leg {
             Leg::Entry => self.strategy.quantity,
+            Leg::Exit if planted::is(Mistake::IntentSizedExit) => self.strategy.quantity,
             Leg::Exit => self.strategy.open_quantity(),
         };
         if quantity == Quantity::ZERO {
             return Step::Conclude;
         }
-        if self.sent && self.idempotency == Idempotency::None {
+        if self.sent_ms.is_some() && self.idempotency == Idempotency::None && !planted::is(Mistake::BlindResend) {
             let why = "the order may have been sent, the broker does not show it and would not notice a second one: a person must decide";
             return Step::Alarm { ms: PERSON_WAIT_MS, why };
         }
         if let Some(late_ms) = self.too_late().filter(|_| leg == Leg::Entry) {
+            // What is said to have expired must not be filled afterwards.
+            if let Some(ms) = self.unsettled(self.sent_ms) {
+                return Step::Wait { ms, why: "the order may still show at the broker" };
+            }
             return Step::Expire(format!("its time passed {} s ago", late_ms / 1_000));
         }
+        if self.entries_wait && leg == Leg::Entry {
+            return Step::Wait { ms: ENTRIES_WAIT_MS, why: "Postgres is away: exits go on, entries wait" };
+        }
+        if let Some(step) = self.beside_other_attempts().filter(|_| leg == Leg::Exit) {
+            return step;
+        }
         Step::Submit(self.request(quantity))
-    }
-
-    /// Whether an ended order of this id cannot be this order: it ended before this one was asked for. That happens
-    /// where a strategy was deleted and created again, and counts its cycles from the start.
-    #[must_use]
-    pub fn is_of_the_past(&self, state: &OrderState) -> bool {
-        let leg = self.action.leg(self.strategy.side);
-        // All exits of an attempt are one order, whichever of them sent it.
-        let works = self.strategy.working.is_some_and(|working| working.leg(self.strategy.side) == leg);
-        let ended_before = |at: i64| state.ts_ms.saturating_add(self.skew_ms) < at;
-        state.status.is_terminal() && !works && self.enqueued_ms.is_some_and(ended_before)
     }
 
     /// How late it is, ms, where that is beyond the grace.
     fn too_late(&self) -> Option<i64> {
         let (due, grace) = (self.due_ms?, self.grace_ms?.max(LATE_MIN_MS));
-        Some(self.now_ms.saturating_sub(due)).filter(|late| *late > grace)
+        Some(self.now.wall_ms.saturating_sub(due)).filter(|late| *late > grace)
     }
 
     /// Brokers that do not dedupe are always asked first: a restart may have forgotten that the order was sent.
@@ -177,50 +208,13 @@ impl Facts<'_> {
             .strategy
             .working
             .is_some_and(|working| working.leg(self.strategy.side) == self.action.leg(self.strategy.side));
-        self.must_query || working || self.idempotency != Idempotency::Dedupes
-    }
-
-    /// An exit first makes sure that the entry is dead and that what it filled is known.
-    fn before_exit(&self) -> Option<Step> {
-        let strategy = self.strategy;
-        if let Some(left) = strategy.retry_at.map(|at| at - self.now_ms).filter(|left| *left > 0) {
-            return Some(Step::Wait { ms: left, why: "the last attempt failed a moment ago" });
-        }
-        let entry_works = strategy.working.is_some_and(|working| working.leg(strategy.side) == Leg::Entry);
-        let entry_open = entry_works || strategy.position == Position::None;
-        match &self.entry {
-            _ if self.entry_reported => None,
-            Known::NotAsked => entry_open.then_some(Step::KillEntry),
-            Known::There(state) if !state.status.is_terminal() => {
-                Some(Step::Wait { ms: CANCEL_WAIT_MS, why: "the entry's cancellation is under way" })
-            }
-            Known::There(state) => {
-                let news = entry_works
-                    || state.cum_qty > strategy.filled
-                    || (strategy.position == Position::None && state.cum_qty > Quantity::ZERO);
-                news.then(|| Step::ReportEntry(state.clone()))
-            }
-            Known::Absent => entry_works.then(|| Step::ReportEntry(self.never_arrived())),
-        }
-    }
-
-    /// The end of an entry that the broker does not know.
-    fn never_arrived(&self) -> OrderState {
-        OrderState {
-            client_order_id: self.order_id(Leg::Entry),
-            status: ExecType::Canceled,
-            cum_qty: Quantity::ZERO,
-            avg_px: None,
-            text: "the broker does not have the order".to_owned(),
-            ts_ms: self.now_ms,
-        }
+        self.must_query || self.sent_ms.is_some() || working || self.idempotency != Idempotency::Dedupes
     }
 
     /// The client order id of this cycle's order of `leg`.
     #[must_use]
     pub fn order_id(&self, leg: Leg) -> String {
-        let attempt = if leg == Leg::Exit { self.strategy.attempt } else { 0 };
-        OrderIdentity { key: self.key, cycle: self.cycle, leg, attempt }.client_order_id()
+        order_id(self.key, self.strategy, (self.cycle, leg), self.action)
     }
 
     /// The client order id of this order.
@@ -238,6 +232,27 @@ impl Facts<'_> {
             quantity,
         }
     }
+}
+
+/// The client order id of a cycle's order of `leg`, as a job for `action` needs it.
+pub(super) fn order_id(key: StrategyKey<'_>, strategy: &Strategy, order: (u64, Leg), action: Action) -> String {
+    let (cycle, leg) = order;
+    let attempt = match leg {
+        Leg::Entry => 0,
+        Leg::Exit if planted::is(Mistake::TwoExitIds) => strategy.attempt + 1_000 * action as u64,
+        Leg::Exit => strategy.attempt,
+    };
+    OrderIdentity { key, cycle, leg, attempt }.client_order_id()
+}
+
+/// Whether an ended order cannot be the strategy's: it ended before the cycle began. That happens where a strategy was
+/// deleted and created again, and counts its cycles from the start.
+pub(super) fn is_of_the_past(strategy: &Strategy, action: Action, state: &OrderState, skew_ms: i64) -> bool {
+    let leg = action.leg(strategy.side);
+    // All exits of an attempt are one order, whichever of them sent it.
+    let works = strategy.working.is_some_and(|working| working.leg(strategy.side) == leg);
+    let ended_before = |at: i64| state.ts_ms.saturating_add(skew_ms) < at;
+    state.status.is_terminal() && !works && strategy.cycle_at.is_some_and(ended_before)
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 use super::*;
+use strat_core::ExecType;
 
 const KEY: &str = "user:alice:strategy:s1";
 
@@ -17,10 +18,14 @@ fn facts(strategy: &Strategy, action: Action) -> Facts<'_> {
         strategy,
         action,
         cycle: 1,
-        now_ms: 1_000,
+        now: Now::at(1_000),
+        opened_ms: None,
         must_query: false,
-        sent: false,
-        enqueued_ms: None,
+        sent_ms: None,
+        entry_asked_ms: None,
+        settle_ms: 0,
+        unasked: false,
+        entries_wait: false,
         skew_ms: 0,
         due_ms: None,
         grace_ms: None,
@@ -28,6 +33,8 @@ fn facts(strategy: &Strategy, action: Action) -> Facts<'_> {
         own: Known::NotAsked,
         entry: Known::NotAsked,
         entry_reported: false,
+        beside: Known::NotAsked,
+        alone: false,
     }
 }
 
@@ -135,8 +142,9 @@ fn an_exit_waits_for_its_retry_time() {
         ("attempt", "1"),
     ]);
     assert!(matches!(facts(&held, Action::StopLoss).next_step(), Step::Wait { ms: 500, .. }));
-    let later = Facts { now_ms: 1_500, ..facts(&held, Action::StopLoss) };
-    assert_eq!(quantity_of(later.next_step()), "Sell 10");
+    let later = Facts { now: Now::at(1_500), ..facts(&held, Action::StopLoss) };
+    assert_eq!(later.next_step(), Step::QueryBeside);
+    assert_eq!(quantity_of(Facts { beside: Known::Absent, ..later }.next_step()), "Sell 10");
 }
 
 #[test]
@@ -149,26 +157,29 @@ fn every_attempt_of_an_exit_is_another_order_and_all_exits_of_an_attempt_are_one
 }
 
 #[test]
-fn an_order_that_ended_before_it_was_asked_for_is_of_the_past() {
-    let pending = strategy(&[("pending", "BUY")]);
+fn an_order_that_ended_before_the_cycle_began_is_of_the_past() {
+    let pending = strategy(&[("pending", "BUY"), ("cycle_at", "950")]);
     let old = Known::There(OrderState { ts_ms: 900, ..order(ExecType::Fill, "10") });
-    let asked = Facts { own: old.clone(), enqueued_ms: Some(950), ..facts(&pending, Action::Buy) };
+    let asked = Facts { own: old.clone(), ..facts(&pending, Action::Buy) };
     assert!(matches!(asked.next_step(), Step::Refuse(text) if text.contains("used before")));
     // Clocks that differ, an order that ended since, one that is known to work, and one that has not ended are its own.
-    let working = strategy(&[("working", "BUY")]);
+    let working = strategy(&[("working", "BUY"), ("cycle_at", "950")]);
+    let younger = strategy(&[("pending", "BUY"), ("cycle_at", "900")]);
+    let ageless = strategy(&[("pending", "BUY")]);
     let open = Known::There(OrderState { ts_ms: 900, ..order(ExecType::PartialFill, "4") });
     for own in [
         Facts { skew_ms: 50, ..asked.clone() },
-        Facts { enqueued_ms: Some(900), ..asked.clone() },
-        Facts { enqueued_ms: None, ..asked.clone() },
+        Facts { strategy: &younger, ..asked.clone() },
+        Facts { strategy: &ageless, ..asked.clone() },
         Facts { strategy: &working, ..asked.clone() },
         Facts { own: open, ..asked.clone() },
     ] {
         assert!(matches!(own.next_step(), Step::Adopt(_)), "{own:?}");
     }
     // An exit must not be given up, and must not take the old order for its own.
-    let held = strategy(&[("position", "BOUGHT"), ("filled_quantity", "10"), ("pending", "STOPLOSS")]);
-    let exit = Facts { own: old, enqueued_ms: Some(950), ..facts(&held, Action::StopLoss) };
+    let held = [("position", "BOUGHT"), ("filled_quantity", "10"), ("pending", "STOPLOSS"), ("cycle_at", "950")];
+    let held = strategy(&held);
+    let exit = Facts { own: old, ..facts(&held, Action::StopLoss) };
     assert!(matches!(exit.next_step(), Step::Alarm { ms: 60_000, .. }));
 }
 
@@ -177,7 +188,7 @@ fn an_entry_beyond_its_grace_expires_and_an_exit_never_does() {
     const DUE: i64 = 1_000;
     let pending = strategy(&[("pending", "BUY")]);
     let late = |ms: i64, grace_ms: Option<i64>| Facts {
-        now_ms: DUE + ms,
+        now: Now::at(DUE + ms),
         due_ms: Some(DUE),
         grace_ms,
         ..facts(&pending, Action::Buy)
@@ -204,12 +215,76 @@ fn what_may_have_been_sent_to_a_broker_without_memory_is_never_sent_again() {
     let pending = strategy(&[("pending", "BUY")]);
     let sent = Facts {
         own: Known::Absent,
-        sent: true,
+        sent_ms: Some(0),
         must_query: true,
         idempotency: Idempotency::None,
         ..facts(&pending, Action::Buy)
     };
     assert!(matches!(sent.next_step(), Step::Alarm { ms: 5_000, .. }));
-    assert!(matches!(Facts { sent: false, ..sent.clone() }.next_step(), Step::Submit(_)));
+    assert!(matches!(Facts { sent_ms: None, ..sent.clone() }.next_step(), Step::Submit(_)));
     assert!(matches!(Facts { idempotency: Idempotency::Queryable, ..sent }.next_step(), Step::Submit(_)));
+}
+
+#[test]
+fn absence_is_proof_only_when_a_request_would_show_by_now() {
+    let pending = strategy(&[("pending", "BUY")]);
+    let sent = Facts {
+        own: Known::Absent,
+        sent_ms: Some(800),
+        settle_ms: 300,
+        must_query: true,
+        idempotency: Idempotency::Queryable,
+        ..facts(&pending, Action::Buy)
+    };
+    assert!(matches!(sent.next_step(), Step::Wait { ms: 100, .. }));
+    assert!(matches!(Facts { now: Now::at(1_100), ..sent.clone() }.next_step(), Step::Submit(_)));
+    // Sending again what is deduped is safe; saying that it expired is not.
+    let dedupes = Facts { idempotency: Idempotency::Dedupes, ..sent };
+    assert!(matches!(dedupes.next_step(), Step::Submit(_)));
+    let late = Facts { due_ms: Some(-1_000_000), grace_ms: Some(0), ..dedupes };
+    assert!(matches!(late.next_step(), Step::Wait { .. }));
+    // Nor is an exit concluded while its entry may still show.
+    let waiting = strategy(&[("pending", "SELL")]);
+    let exit =
+        Facts { entry: Known::Absent, entry_asked_ms: Some(900), settle_ms: 300, ..facts(&waiting, Action::Sell) };
+    assert!(matches!(exit.next_step(), Step::Wait { ms: 200, .. }));
+    assert_eq!(Facts { now: Now::at(1_200), ..exit }.next_step(), Step::Conclude);
+}
+
+#[test]
+fn entries_wait_for_what_keeps_them_durable_and_exits_do_not() {
+    let pending = strategy(&[("pending", "BUY")]);
+    let entry = Facts { entries_wait: true, ..facts(&pending, Action::Buy) };
+    assert!(matches!(entry.next_step(), Step::Wait { .. }));
+    let there = Facts { own: Known::There(order(ExecType::New, "0")), ..entry };
+    assert!(matches!(there.next_step(), Step::Adopt(_)));
+    let held = strategy(&[("position", "BOUGHT"), ("filled_quantity", "10"), ("pending", "STOPLOSS")]);
+    assert!(matches!(Facts { entries_wait: true, ..facts(&held, Action::StopLoss) }.next_step(), Step::Submit(_)));
+}
+
+#[test]
+fn an_exit_that_was_sent_without_redis_is_told_to_a_strategy_that_did_not_ask() {
+    let held = strategy(&[("position", "BOUGHT"), ("filled_quantity", "10")]);
+    let unasked = Facts { must_query: true, unasked: true, ..facts(&held, Action::StopLoss) };
+    assert_eq!(unasked.next_step(), Step::Query);
+    assert!(matches!(Facts { unasked: false, ..unasked }.next_step(), Step::Drop(_)));
+    let over = strategy(&[("position", "SOLD")]);
+    assert!(matches!(Facts { unasked: true, ..facts(&over, Action::StopLoss) }.next_step(), Step::Drop(_)));
+}
+
+#[test]
+fn two_attempts_of_an_exit_never_live_side_by_side() {
+    let second = [("position", "BOUGHT"), ("filled_quantity", "10"), ("pending", "STOPLOSS"), ("attempt", "1")];
+    let second = strategy(&[&second[..], &[("exit_quantity", "4"), ("prior_exit_quantity", "4")]].concat());
+    let beside = |beside| Facts { beside, ..facts(&second, Action::StopLoss) }.next_step();
+    assert_eq!(beside(Known::NotAsked), Step::QueryBeside);
+    assert_eq!(beside(Known::There(order(ExecType::PartialFill, "4"))), Step::KillBeside);
+    assert_eq!(quantity_of(beside(Known::There(order(ExecType::Canceled, "4")))), "Sell 6");
+    assert!(matches!(beside(Known::There(order(ExecType::Canceled, "5"))), Step::Alarm { .. }));
+    // Without Redis it is the attempt after that shows how old our knowledge is.
+    let first = strategy(&[("position", "BOUGHT"), ("filled_quantity", "10"), ("pending", "STOPLOSS")]);
+    let alone = Facts { alone: true, ..facts(&first, Action::StopLoss) };
+    assert_eq!((alone.attempt_beside(), alone.next_step()), (Some(1), Step::QueryBeside));
+    let known = Known::There(order(ExecType::New, "0"));
+    assert!(matches!(Facts { beside: known, ..alone }.next_step(), Step::Alarm { .. }));
 }

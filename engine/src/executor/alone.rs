@@ -1,0 +1,96 @@
+//! Exits that are sent while Redis is away.
+//!
+//! They carry the client order id that they would have had anyway, so whoever sends the same exit later, from the
+//! queue, finds it at the broker. Once Redis is back the strategy is claimed and told what became of it.
+
+use super::machine::OrderMachine;
+use super::{Executor, Job};
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+use strat_core::order::OrderIdentity;
+use strat_core::{Action, Leg, Strategy, StrategyKey};
+use tokio::sync::{Mutex as AsyncMutex, mpsc};
+
+/// Exits that may wait for the driver to take them up.
+const WAITING_MAX: usize = 10_000;
+
+/// An exit that no lock can be taken for.
+#[derive(Debug, Clone)]
+pub struct Unclaimed {
+    /// Key of the strategy's hash.
+    pub key: String,
+    /// Which exit.
+    pub action: Action,
+    /// The strategy as it was last known: cycle, attempt and quantities count.
+    pub strategy: Strategy,
+    /// Epoch ms of the tick or of the time that asks for it.
+    pub ts_ms: i64,
+}
+
+/// Exits that were handed over and have not been reported to Redis yet.
+#[derive(Debug)]
+pub(super) struct Alone {
+    known: Mutex<HashSet<String>>,
+    sender: mpsc::Sender<Unclaimed>,
+    pub(super) receiver: AsyncMutex<mpsc::Receiver<Unclaimed>>,
+}
+
+impl Default for Alone {
+    fn default() -> Self {
+        let (sender, receiver) = mpsc::channel(WAITING_MAX);
+        Self { known: Mutex::default(), sender, receiver: AsyncMutex::new(receiver) }
+    }
+}
+
+/// The order id of an exit.
+fn exit_id(key: &str, cycle: u64, attempt: u64) -> Option<String> {
+    let key = StrategyKey::parse(key)?;
+    Some(OrderIdentity { key, cycle, leg: Leg::Exit, attempt }.client_order_id())
+}
+
+impl Executor {
+    /// Takes an exit over for good: it is looked up and sent without a lock, and reported when Redis is back.
+    /// One that is in hand already is left alone.
+    pub async fn exit_unclaimed(&self, exit: Unclaimed) {
+        let Some(id) = exit_id(&exit.key, exit.strategy.cycle, exit.strategy.attempt) else { return };
+        if !self.known_alone().insert(id.clone()) {
+            return;
+        }
+        let (key, action) = (exit.key.clone(), exit.action);
+        tracing::warn!(key, %action, order = id, "Redis is away: the engine sends this exit itself");
+        if self.alone.sender.send(exit).await.is_err() {
+            tracing::error!(key, %action, "STOP NOT EXECUTED: the executor has ended");
+        }
+    }
+
+    /// Whether this engine sent an exit, or is about to, without Redis having heard of it yet.
+    #[must_use]
+    pub fn knows_exit(&self, key: &str, cycle: u64, attempt: u64) -> bool {
+        exit_id(key, cycle, attempt).is_some_and(|id| self.known_alone().contains(&id))
+    }
+
+    /// Exits that Redis has not heard of yet.
+    #[must_use]
+    pub fn exits_alone(&self) -> usize {
+        self.known_alone().len()
+    }
+
+    pub(super) fn forget_exit(&self, id: &str) {
+        self.known_alone().remove(id);
+    }
+
+    fn known_alone(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
+        self.alone.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The machine of an exit, and the order id under which it is known.
+    pub(super) fn machine_alone(&self, exit: Unclaimed) -> (OrderMachine, String) {
+        let Unclaimed { key, action, strategy, ts_ms } = exit;
+        let id = exit_id(&key, strategy.cycle, strategy.attempt).unwrap_or_default();
+        // Another job of this engine may have sent it a moment ago, or whoever the strategy says is at it.
+        let works = strategy.working.is_some_and(|working| working.leg(strategy.side) == Leg::Exit);
+        let doubtful = works || self.hands.has_key(&key);
+        let job = Job { due_ms: Some(ts_ms), doubtful, ..Job::unasked(key, action, strategy.cycle) };
+        (OrderMachine::unclaimed(job, strategy, self.rules()), id)
+    }
+}

@@ -1,0 +1,87 @@
+//! Claiming the strategy, and reading it.
+
+use super::types::{Claim, Found, Holder, Seen};
+use super::{BROKEN_WAIT_MS, Effect, HELD_WAIT_MS, OrderMachine, State, TROUBLE_WAIT_MS, Waits};
+use strat_core::Leg;
+
+impl OrderMachine {
+    pub(super) fn claimed(&mut self, claim: Claim) -> Effect {
+        match claim {
+            Claim::Token(token) => {
+                self.lock = Some(token);
+                // Redis may have lost what it was told before; telling it again changes nothing where it has not.
+                (self.reported, self.held) = (None, 0);
+                self.to(State::Reading, Effect::Read)
+            }
+            Claim::Held => self.to(State::Inspecting(None), Effect::Inspect),
+            // An exit that was sent while Redis was away stays at work until the strategy has heard of it.
+            Claim::NotWanted(why) if self.job.unasked => self.to(State::Inspecting(Some(why)), Effect::Inspect),
+            Claim::NotWanted(why) => self.to(State::Discarding, Effect::Discard { why }),
+            Claim::Unsynced => self.to(State::Idle, Effect::AwaitEpoch),
+            Claim::Broken(why) => {
+                tracing::error!(key = self.job.key, action = %self.job.action, why, "ORDER NOT POSSIBLE: the strategy's hash is not valid; mend its fields");
+                self.wait(BROKEN_WAIT_MS, Waits::Turn, "the strategy's hash is not valid")
+            }
+            Claim::Trouble(why) => self.wait(TROUBLE_WAIT_MS, Waits::Turn, format!("no lock: {why}")),
+        }
+    }
+
+    /// An exit does not wait for an entry that works on: it has the entry cancelled, whoever holds it.
+    pub(super) fn inspected(&mut self, unwanted: Option<String>, holder: Option<Holder>) -> Effect {
+        let Some(Holder { strategy: Some(strategy), action }) = holder else {
+            return match unwanted {
+                Some(why) => self.to(State::Discarding, Effect::Discard { why }),
+                None => self.held(),
+            };
+        };
+        let current = self.job.cycle == strategy.cycle;
+        if let Some(why) = unwanted {
+            return if current && !strategy.is_idle() {
+                self.wait(TROUBLE_WAIT_MS, Waits::AnotherOrder, why)
+            } else {
+                self.to(State::Discarding, Effect::Discard { why })
+            };
+        }
+        let exit = self.job.action.leg(strategy.side) == Leg::Exit && current;
+        if !exit || action.map(|action| action.leg(strategy.side)) != Some(Leg::Entry) {
+            return self.held();
+        }
+        match self.name_of(&strategy, Leg::Entry) {
+            Some(name) => self.to(State::CancelingForExit, Effect::Cancel(name)),
+            None => self.held(),
+        }
+    }
+
+    pub(super) fn read(&mut self, found: Found) -> Effect {
+        match found {
+            Found::Strategy(seen) => {
+                let Seen { strategy, grace_ms, entries_wait, sent_alone } = *seen;
+                let leg = self.job.action.leg(strategy.side);
+                // It works at the broker, and it was not this job that sent it: a moment ago perhaps.
+                let others = strategy.working.is_some_and(|working| working.leg(strategy.side) == leg);
+                if (others && self.job.sent_ms.is_none()) || (sent_alone && !self.job.unasked) {
+                    self.job.doubt(self.now.mono_ms);
+                }
+                (self.strategy, self.grace_ms, self.entries_wait) = (Some(strategy), grace_ms, entries_wait);
+                self.decide()
+            }
+            Found::Gone => self.to(State::Discarding, Effect::Discard { why: "the strategy is gone".to_owned() }),
+            Found::Broken(why) => {
+                tracing::error!(key = self.job.key, action = %self.job.action, why, "ORDER NOT POSSIBLE: the strategy's hash is not valid; mend its fields");
+                self.release_and_wait(BROKEN_WAIT_MS, Waits::Turn, "the strategy's hash is not valid")
+            }
+            Found::Trouble(why) => self.give_back(why),
+        }
+    }
+
+    pub(super) fn held(&mut self) -> Effect {
+        self.held_because("another order of the strategy is in flight")
+    }
+
+    pub(super) fn held_because(&mut self, why: &str) -> Effect {
+        // Another engine's order may work for hours.
+        let ms = HELD_WAIT_MS << self.held.min(3);
+        self.held += 1;
+        self.wait(ms, Waits::AnotherOrder, why)
+    }
+}

@@ -1,0 +1,92 @@
+//! From what is known to the next effect.
+
+use super::{Effect, Facts, OrderMachine, OrderName, State, Step, Waits, facts};
+use strat_core::{ExecType, Leg, Strategy, StrategyKey};
+
+impl OrderMachine {
+    pub(super) fn decide(&mut self) -> Effect {
+        let Some(strategy) = self.strategy.clone() else { return self.give_back("the strategy is not known") };
+        let key = self.job.key.clone();
+        let Some(key) = StrategyKey::parse(&key) else {
+            return self.release_and_discard("its key is not a strategy's");
+        };
+        let facts = Facts {
+            key,
+            strategy: &strategy,
+            action: self.job.action,
+            cycle: self.job.cycle,
+            now: self.now,
+            opened_ms: self.opened_ms,
+            unasked: self.job.unasked,
+            must_query: self.job.must_query,
+            sent_ms: self.job.sent_ms,
+            entry_asked_ms: self.job.entry_asked_ms,
+            skew_ms: self.rules.skew_ms,
+            settle_ms: self.rules.settle_ms,
+            due_ms: self.job.due_ms,
+            grace_ms: self.grace_ms,
+            entries_wait: self.entries_wait,
+            idempotency: self.rules.idempotency,
+            own: self.own.clone(),
+            entry: self.entry.clone(),
+            entry_reported: self.entry_reported,
+            beside: self.beside.clone(),
+            alone: self.alone,
+        };
+        let beside = facts.attempt_beside();
+        let step = facts.next_step();
+        let id = facts.own_id();
+        let beside = beside.map(|attempt| Strategy { attempt, ..strategy.clone() });
+        match (step, beside.and_then(|beside| self.name_of(&beside, Leg::Exit))) {
+            (Step::QueryBeside, Some(name)) => self.to(State::LookingBeside, Effect::Lookup(name)),
+            (Step::KillBeside, Some(name)) => self.to(State::CancelingBeside, Effect::Cancel(name)),
+            (step, _) => self.carry_out(step, &strategy, id),
+        }
+    }
+
+    fn carry_out(&mut self, step: Step, strategy: &Strategy, id: String) -> Effect {
+        match step {
+            Step::QueryBeside | Step::KillBeside => self.give_back("the order has no name"),
+            Step::Drop(why) => self.release_and_discard(why),
+            Step::Wait { ms, why } => self.release_and_wait(ms, Waits::Turn, why),
+            Step::Alarm { ms, why } => {
+                tracing::error!(key = self.job.key, action = %self.job.action, order = id, why, "ORDER NOT SENT");
+                self.release_and_wait(ms, Waits::Person, why)
+            }
+            Step::Refuse(why) => {
+                tracing::error!(key = self.job.key, action = %self.job.action, order = id, why, "entry refused");
+                self.end(ExecType::Rejected, why)
+            }
+            Step::Expire(why) => {
+                tracing::warn!(key = self.job.key, action = %self.job.action, why, "entry not sent");
+                self.end(ExecType::Expired, &why)
+            }
+            Step::Conclude => self.end(ExecType::Canceled, "nothing to exit"),
+            Step::KillEntry => match self.name_of(strategy, Leg::Entry) {
+                Some(name) => self.to(State::CancelingEntry(name.clone()), Effect::Cancel(name)),
+                None => self.give_back("the entry has no name"),
+            },
+            Step::ReportEntry(state) => self.report_entry(strategy, &state),
+            Step::Query => match self.name_of(strategy, self.job.action.leg(strategy.side)) {
+                Some(name) => {
+                    // Before the question, so that no report can fall between it and the answer.
+                    self.order = Some(name.clone());
+                    self.to(State::Looking, Effect::Lookup(name))
+                }
+                None => self.give_back("the order has no name"),
+            },
+            Step::Adopt(state) => {
+                self.order = self.name_of(strategy, self.job.action.leg(strategy.side));
+                self.found(&state)
+            }
+            Step::Submit(request) => self.extend(request, 1),
+        }
+    }
+
+    /// How an order of this cycle is called at the broker.
+    pub(super) fn name_of(&self, strategy: &Strategy, leg: Leg) -> Option<OrderName> {
+        let key = StrategyKey::parse(&self.job.key)?;
+        let id = facts::order_id(key, strategy, (self.job.cycle, leg), self.job.action);
+        Some(OrderName { client_order_id: id, user: key.user.to_owned(), symbol: strategy.symbol.clone() })
+    }
+}

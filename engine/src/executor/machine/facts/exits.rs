@@ -1,0 +1,78 @@
+//! What an exit must make sure of before it is sent.
+
+use super::{CANCEL_WAIT_MS, Facts, Known, PERSON_WAIT_MS, SETTLE_LOOK_MS, Step};
+use crate::broker::OrderState;
+use strat_core::planted::{self, Mistake};
+use strat_core::{ExecType, Leg, Position, Quantity};
+
+impl Facts<'_> {
+    /// An exit first makes sure that the entry is dead and that what it filled is known.
+    pub(super) fn before_exit(&self) -> Option<Step> {
+        let strategy = self.strategy;
+        if let Some(left) = strategy.retry_at.map(|at| at - self.now.wall_ms).filter(|left| *left > 0) {
+            return Some(Step::Wait { ms: left, why: "the last attempt failed a moment ago" });
+        }
+        let entry_works = strategy.working.is_some_and(|working| working.leg(strategy.side) == Leg::Entry);
+        let entry_open = entry_works || strategy.position == Position::None;
+        match &self.entry {
+            _ if self.entry_reported => None,
+            Known::NotAsked => entry_open.then_some(Step::KillEntry),
+            Known::There(state) if !state.status.is_terminal() => {
+                Some(Step::Wait { ms: CANCEL_WAIT_MS, why: "the entry's cancellation is under way" })
+            }
+            Known::There(state) => {
+                let news = entry_works
+                    || state.cum_qty > strategy.filled
+                    || (strategy.position == Position::None && state.cum_qty > Quantity::ZERO);
+                news.then(|| Step::ReportEntry(state.clone()))
+            }
+            Known::Absent => match self.unsettled(self.entry_asked_ms) {
+                Some(ms) => Some(Step::Wait { ms, why: "the entry may still show at the broker" }),
+                None => entry_works.then(|| Step::ReportEntry(self.never_arrived())),
+            },
+        }
+    }
+
+    /// How much longer a look-up may miss what was sent at `since_ms`, in steps of which each asks again.
+    pub(super) fn unsettled(&self, since_ms: Option<i64>) -> Option<i64> {
+        let left = since_ms?.saturating_add(self.settle_ms).saturating_sub(self.now.mono_ms);
+        (left > 0 && !planted::is(Mistake::AbsenceUnproven)).then(|| left.min(SETTLE_LOOK_MS))
+    }
+
+    /// The end of an entry that the broker does not know.
+    fn never_arrived(&self) -> OrderState {
+        OrderState {
+            client_order_id: self.order_id(Leg::Entry),
+            status: ExecType::Canceled,
+            cum_qty: Quantity::ZERO,
+            avg_px: None,
+            text: "the broker does not have the order".to_owned(),
+            ts_ms: self.now.wall_ms,
+        }
+    }
+
+    /// The attempt that must not live beside this one: the one before, which was taken for dead. Without Redis the one
+    /// after, which would show that the strategy is further than this engine knows.
+    #[must_use]
+    pub fn attempt_beside(&self) -> Option<u64> {
+        if self.alone { Some(self.strategy.attempt + 1) } else { self.strategy.attempt.checked_sub(1) }
+    }
+
+    /// Two attempts alive would sell twice.
+    pub(super) fn beside_other_attempts(&self) -> Option<Step> {
+        self.attempt_beside()?;
+        let alarm = |why| Some(Step::Alarm { ms: PERSON_WAIT_MS, why });
+        match &self.beside {
+            Known::NotAsked => Some(Step::QueryBeside),
+            Known::Absent => None,
+            Known::There(_) if self.alone => {
+                alarm("the broker has a later attempt: the strategy is further than this engine knows, Redis must say")
+            }
+            Known::There(state) if !state.status.is_terminal() => Some(Step::KillBeside),
+            Known::There(state) if state.cum_qty > self.strategy.prior_exit.0 => {
+                alarm("an attempt that was taken for dead has filled: compare the position at the broker")
+            }
+            Known::There(_) => None,
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! One order's life as a state machine without IO and without a clock: `step(now, input) → effect`.
+//!
+//! ```text
+//! claim ─► read ─► decide ─► look up ─► (found | absent)
+//!                    │                      │
+//!                    ├─► cancel the entry, report its end
+//!                    ▼                      ▼
+//!                 extend ─► submit ─► acknowledged ─► partial ─► filled, cancelled, expired
+//!                              │                      (each one reported)
+//!                              ├─► rejected
+//!                              └─► UNKNOWN ─► look up ─► found, or proven absent ─► submit again
+//!                                               └─► given up: a person must decide
+//! ```
+//!
+//! One effect is under way at a time; its outcome is the next input. The shell carries effects out against Redis and
+//! the broker, the simulator against models of both, so both run the same rules.
+
+mod claim;
+mod decide;
+mod facts;
+mod send;
+mod tell;
+mod types;
+mod unknown;
+
+pub use facts::{Facts, Known, Step};
+pub use types::{Claim, Effect, Found, Holder, Input, Now, OrderName, Phase, ReportFailure, Rules, Seen, Waits};
+
+use super::Job;
+use crate::broker::{BrokerError, OrderRequest, OrderState};
+use std::sync::Arc;
+use strat_client::{LockToken, ReportRequest};
+use strat_core::{ExecType, Quantity, Strategy};
+use unknown::Unknown;
+
+/// First wait of a job whose strategy is locked by somebody else, ms; it grows to eight times that. Cut short when an
+/// order of this engine ends.
+const HELD_WAIT_MS: i64 = 100;
+/// Wait after Redis or the broker gave no answer, ms.
+const TROUBLE_WAIT_MS: i64 = 500;
+/// Wait for the end of an order that was asked to be cancelled, ms.
+const CANCEL_WAIT_MS: i64 = 50;
+/// Wait before a hash that does not parse is looked at again, ms.
+const BROKEN_WAIT_MS: i64 = 5_000;
+/// Tries for what may be tried again at once.
+const TRIES: u32 = 3;
+/// First pause between tries, ms; each is twice the one before.
+const PAUSE_MS: i64 = 50;
+
+/// Where the machine is; each state waits for the outcome of the effect that it is named after.
+#[derive(Debug, Clone)]
+enum State {
+    Idle,
+    ReleasingBeforeClaim,
+    Claiming,
+    Inspecting(Option<String>),
+    CancelingForExit,
+    Reading,
+    CancelingEntry(OrderName),
+    LookingForEntry,
+    ReportingEntry,
+    Looking,
+    LookingBeside,
+    CancelingBeside,
+    Extending(OrderRequest, u32),
+    Submitting(OrderRequest, u32),
+    Unknown(Unknown),
+    Reporting { report: ReportRequest, news: Option<(ExecType, Quantity)>, ends: bool, tries: u32 },
+    Watching,
+    WatchLooking,
+    Releasing(After),
+    Discarding,
+    Done,
+}
+
+/// What follows when the lock was given back.
+#[derive(Debug, Clone)]
+enum After {
+    Wait(Effect),
+    Discard(String),
+}
+
+/// One order from its queue entry to its end.
+#[derive(Debug, Clone)]
+pub struct OrderMachine {
+    job: Job,
+    rules: Rules,
+    state: State,
+    lock: Option<LockToken>,
+    strategy: Option<Strategy>,
+    grace_ms: Option<i64>,
+    own: Known,
+    entry: Known,
+    entry_reported: bool,
+    beside: Known,
+    /// What was reported last of the own order.
+    reported: Option<(ExecType, Quantity)>,
+    order: Option<OrderName>,
+    /// Redis is away: the strategy is as it was last known, until the order has been sent.
+    alone: bool,
+    entries_wait: bool,
+    /// Claims in a row that found the lock held.
+    held: u32,
+    /// When the gate opened for the epoch that it claims with.
+    opened_ms: Option<i64>,
+    /// Time of the step.
+    now: Now,
+}
+
+impl OrderMachine {
+    /// The machine of a job; it starts with [`Input::Go`].
+    #[must_use]
+    pub fn new(job: Job, rules: Rules) -> Self {
+        Self {
+            job,
+            rules,
+            state: State::Idle,
+            lock: None,
+            strategy: None,
+            grace_ms: None,
+            own: Known::NotAsked,
+            entry: Known::NotAsked,
+            entry_reported: false,
+            beside: Known::NotAsked,
+            reported: None,
+            order: None,
+            alone: false,
+            entries_wait: false,
+            held: 0,
+            opened_ms: None,
+            now: Now::default(),
+        }
+    }
+
+    /// The machine of an exit that cannot be claimed because Redis is away. It is sent with the id that it has anyway,
+    /// and claimed and reported as soon as Redis is back.
+    #[must_use]
+    pub fn unclaimed(mut job: Job, strategy: Strategy, rules: Rules) -> Self {
+        job.unasked = true;
+        let strategy = Strategy { pending: Some(job.action), ..strategy };
+        Self { alone: true, strategy: Some(strategy), ..Self::new(job, rules) }
+    }
+
+    /// The job that it carries out.
+    #[must_use]
+    pub fn job(&self) -> &Job {
+        &self.job
+    }
+
+    /// The lock that it holds, as far as it knows.
+    #[must_use]
+    pub fn lock(&self) -> Option<&LockToken> {
+        self.lock.as_ref()
+    }
+
+    /// The own order at the broker, once it may exist there.
+    #[must_use]
+    pub fn order(&self) -> Option<&OrderName> {
+        self.order.as_ref()
+    }
+
+    /// Whether it works without Redis now.
+    #[must_use]
+    pub const fn is_alone(&self) -> bool {
+        self.alone
+    }
+
+    /// Where the order is in its life.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        match &self.state {
+            State::Idle | State::ReleasingBeforeClaim | State::Claiming | State::Inspecting(_) => Phase::Claiming,
+            State::Submitting(..) | State::Extending(..) => Phase::Submitting,
+            State::Unknown(_) => Phase::Unknown,
+            State::Watching | State::WatchLooking | State::Reporting { .. } => match self.reported {
+                None | Some((ExecType::New, _)) => Phase::Acknowledged,
+                Some(_) => Phase::Partial,
+            },
+            State::Done => Phase::Ended,
+            _ => Phase::Deciding,
+        }
+    }
+
+    /// Takes the outcome of the last effect, answers with the next one.
+    pub fn step(&mut self, now: Now, input: Input) -> Effect {
+        self.now = now;
+        let state = std::mem::replace(&mut self.state, State::Done);
+        match (state, input) {
+            (State::Idle, Input::Go { epoch, opened_ms }) => {
+                self.opened_ms = opened_ms;
+                self.go(epoch)
+            }
+            (State::ReleasingBeforeClaim, Input::Released) => {
+                self.lock = None;
+                self.to(State::Idle, Effect::Wait { ms: 0, waits: Waits::Turn, why: String::new() })
+            }
+            (State::Claiming, Input::Claimed(claim)) => self.claimed(claim),
+            (State::Inspecting(unwanted), Input::Inspected(holder)) => self.inspected(unwanted, holder),
+            (State::CancelingForExit, Input::Canceled(outcome)) => {
+                if let Err(error) = outcome {
+                    tracing::warn!(key = self.job.key, %error, "cannot cancel the entry yet, its exit waits");
+                }
+                self.held()
+            }
+            (State::Reading, Input::Read(found)) => self.read(found),
+            (State::CancelingEntry(name), Input::Canceled(Ok(()))) => {
+                self.to(State::LookingForEntry, Effect::Lookup(name))
+            }
+            (State::LookingForEntry, Input::Looked(Ok(found))) => {
+                self.job.entry_asked_ms.get_or_insert(self.now.mono_ms);
+                self.entry = found.into();
+                self.look_again()
+            }
+            (State::Looking, Input::Looked(Ok(found))) => {
+                self.own = found.into();
+                self.look_again()
+            }
+            (State::LookingBeside, Input::Looked(Ok(found))) => {
+                self.beside = found.into();
+                self.look_again()
+            }
+            (State::CancelingBeside, Input::Canceled(Ok(()))) => {
+                self.release_and_wait(CANCEL_WAIT_MS, Waits::Turn, "the attempt before is being cancelled")
+            }
+            (State::CancelingEntry(_) | State::CancelingBeside, Input::Canceled(Err(error)))
+            | (State::LookingForEntry | State::Looking | State::LookingBeside, Input::Looked(Err(error))) => {
+                self.broker_trouble(error)
+            }
+            (State::ReportingEntry, Input::Reported(Ok(()))) => {
+                self.entry_reported = true;
+                self.to(State::Reading, Effect::Read)
+            }
+            (State::ReportingEntry, Input::Reported(Err(failure))) => self.give_back(failure.to_string()),
+            (State::Extending(request, tries), Input::Extended(Ok(true))) => self.submit(request, tries),
+            (State::Extending(..), Input::Extended(Ok(false))) => {
+                self.lock = None;
+                self.held_because("the lock is lost")
+            }
+            (State::Extending(..), Input::Extended(Err(why))) => self.give_back(why),
+            (State::Submitting(request, tries), Input::Submitted(outcome)) => self.submitted(request, tries, outcome),
+            (State::Unknown(unknown), input) => self.resolve(unknown, input),
+            (State::Reporting { report, news, ends, tries }, Input::Reported(outcome)) => {
+                self.after_report(report, news, ends, tries, outcome)
+            }
+            (State::Reporting { report, news, ends, tries }, Input::Go { .. }) => {
+                let effect = Effect::Report(report.clone());
+                self.to(State::Reporting { report, news, ends, tries }, effect)
+            }
+            (State::Extending(request, tries), Input::Go { .. }) => self.extend(request, tries),
+            (State::Watching, Input::Execution(state)) if self.is_own(&state) => self.report(&state),
+            // A late word on an attempt before this one.
+            (State::Watching, Input::Execution(_)) => self.watch(),
+            (State::Watching, Input::LockLost) => {
+                tracing::warn!(key = self.job.key, "the lock was lost; the order is looked up again");
+                self.lock = None;
+                self.job.doubt(self.now.mono_ms);
+                self.held_because("the lock was lost")
+            }
+            (State::Watching, Input::Silent) => match self.order.clone() {
+                Some(name) => self.to(State::WatchLooking, Effect::Lookup(name)),
+                None => self.watch(),
+            },
+            (State::WatchLooking, Input::Looked(Ok(Some(state)))) => self.report(&state),
+            (State::WatchLooking, Input::Looked(_)) => self.watch(),
+            (State::Releasing(after), Input::Released) => {
+                self.lock = None;
+                match after {
+                    After::Wait(wait) => self.to(State::Idle, wait),
+                    After::Discard(why) => self.to(State::Discarding, Effect::Discard { why }),
+                }
+            }
+            (State::Discarding, Input::Discarded(Ok(()))) => self.to(State::Done, Effect::Done),
+            (State::Discarding, Input::Discarded(Err(why))) => self.wait(TROUBLE_WAIT_MS, Waits::Turn, why),
+            (state, input) => {
+                debug_assert!(false, "{input:?} does not fit {state:?}");
+                tracing::error!(key = self.job.key, ?state, ?input, "an order's machine lost its way; it starts again");
+                self.job.doubt(self.now.mono_ms);
+                self.wait(TROUBLE_WAIT_MS, Waits::Turn, "starts again")
+            }
+        }
+    }
+
+    fn is_own(&self, state: &OrderState) -> bool {
+        self.order.as_ref().is_some_and(|order| order.client_order_id == state.client_order_id)
+    }
+
+    fn to(&mut self, state: State, effect: Effect) -> Effect {
+        self.state = state;
+        effect
+    }
+
+    fn go(&mut self, epoch: Option<Arc<str>>) -> Effect {
+        (self.own, self.entry, self.entry_reported) = (Known::NotAsked, Known::NotAsked, false);
+        self.beside = Known::NotAsked;
+        if std::mem::take(&mut self.job.doubtful) {
+            self.job.doubt(self.now.mono_ms);
+        }
+        if self.alone {
+            return self.decide();
+        }
+        if self.lock.is_some() {
+            return self.to(State::ReleasingBeforeClaim, Effect::Release);
+        }
+        match epoch {
+            None => self.to(State::Idle, Effect::AwaitEpoch),
+            Some(epoch) => self.to(State::Claiming, Effect::Claim { epoch }),
+        }
+    }
+
+    /// The strategy may have changed while the broker was asked.
+    fn look_again(&mut self) -> Effect {
+        if self.alone { self.decide() } else { self.to(State::Reading, Effect::Read) }
+    }
+
+    fn broker_trouble(&mut self, error: BrokerError) -> Effect {
+        let ms = match &error {
+            BrokerError::RateLimited { retry_after } => i64::try_from(retry_after.as_millis()).unwrap_or(i64::MAX),
+            _ => TROUBLE_WAIT_MS,
+        };
+        self.release_and_wait(ms, Waits::Turn, error.to_string())
+    }
+
+    fn give_back(&mut self, why: impl Into<String>) -> Effect {
+        self.release_and_wait(TROUBLE_WAIT_MS, Waits::Turn, why)
+    }
+
+    /// Whatever was sent before the wait, the next look begins with a question.
+    fn wait(&mut self, ms: i64, waits: Waits, why: impl Into<String>) -> Effect {
+        self.to(State::Idle, Effect::Wait { ms, waits, why: why.into() })
+    }
+
+    fn release_and_wait(&mut self, ms: i64, waits: Waits, why: impl Into<String>) -> Effect {
+        self.job.must_query = true;
+        self.reported = None;
+        let wait = Effect::Wait { ms, waits, why: why.into() };
+        if self.lock.is_none() {
+            return self.to(State::Idle, wait);
+        }
+        self.to(State::Releasing(After::Wait(wait)), Effect::Release)
+    }
+
+    fn release_and_discard(&mut self, why: impl Into<String>) -> Effect {
+        let why = why.into();
+        if self.lock.is_none() {
+            return self.to(State::Discarding, Effect::Discard { why });
+        }
+        self.to(State::Releasing(After::Discard(why)), Effect::Release)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! Sending the order.
+
+use super::unknown::Unknown;
+use super::{Effect, Known, OrderMachine, OrderName, PAUSE_MS, State, TRIES, Waits, facts};
+use crate::broker::{BrokerError, OrderRequest, OrderState};
+use strat_core::planted::{self, Mistake};
+use strat_core::{ExecType, Quantity};
+
+impl OrderMachine {
+    /// The steps before may have taken longer than the lock lives.
+    pub(super) fn extend(&mut self, request: OrderRequest, tries: u32) -> Effect {
+        // Before it is sent, so that no report can arrive for an order that is not known here.
+        self.order = Some(OrderName::of(&request));
+        if self.alone {
+            return self.submit(request, tries);
+        }
+        self.to(State::Extending(request, tries), Effect::Extend)
+    }
+
+    pub(super) fn submit(&mut self, request: OrderRequest, tries: u32) -> Effect {
+        let effect = Effect::Submit(request.clone());
+        self.to(State::Submitting(request, tries), effect)
+    }
+
+    pub(super) fn submitted(
+        &mut self,
+        request: OrderRequest,
+        tries: u32,
+        outcome: Result<OrderState, BrokerError>,
+    ) -> Effect {
+        match outcome {
+            Ok(state) => {
+                let key = &self.job.key;
+                tracing::info!(key, action = %self.job.action, order = request.client_order_id, status = %state.status, quantity = %request.quantity, symbol = request.symbol, "order");
+                self.job.sent_ms.get_or_insert(self.now.mono_ms);
+                if self.is_of_the_past(&state) {
+                    // An order of the past is not to be reported: the next step says what to do about it.
+                    self.own = Known::There(state);
+                    return self.look_again();
+                }
+                self.found(&state)
+            }
+            // What is refused may be the repeat, and what it repeats may be at the broker.
+            Err(BrokerError::Rejected(reason)) if self.job.sent_ms.is_some() => {
+                self.ask(Unknown::refused(request, reason, self.now.mono_ms))
+            }
+            Err(BrokerError::Rejected(reason)) => self.rejected(&request, reason),
+            Err(BrokerError::RateLimited { retry_after }) => {
+                let ms = i64::try_from(retry_after.as_millis()).unwrap_or(i64::MAX);
+                self.release_and_wait(ms, Waits::Turn, "the broker's rate limit")
+            }
+            Err(error @ BrokerError::Unknown(_)) => {
+                tracing::warn!(order = request.client_order_id, tries, %error, "the order's outcome is not known");
+                if planted::is(Mistake::TimeoutIsRejection) {
+                    return self.rejected(&request, error.to_string());
+                }
+                self.job.sent_ms = Some(self.now.mono_ms);
+                self.ask(Unknown::new(request, tries, self.now.mono_ms))
+            }
+            Err(error) => self.again(request, tries, error),
+        }
+    }
+
+    /// What is certainly not at the broker is sent again after a pause, a few times.
+    pub(super) fn again(&mut self, request: OrderRequest, tries: u32, error: BrokerError) -> Effect {
+        if tries >= TRIES {
+            return self.broker_trouble(error);
+        }
+        let ms = PAUSE_MS << (tries - 1);
+        self.to(State::Extending(request, tries + 1), Effect::Wait { ms, waits: Waits::Pause, why: error.to_string() })
+    }
+
+    pub(super) fn is_of_the_past(&self, state: &OrderState) -> bool {
+        let Some(strategy) = &self.strategy else { return false };
+        facts::is_of_the_past(strategy, self.job.action, state, self.rules.skew_ms)
+    }
+
+    pub(super) fn rejected(&mut self, request: &OrderRequest, reason: String) -> Effect {
+        tracing::info!(key = self.job.key, action = %self.job.action, order = request.client_order_id, reason, "order rejected");
+        let state = OrderState {
+            client_order_id: request.client_order_id.clone(),
+            status: ExecType::Rejected,
+            cum_qty: Quantity::ZERO,
+            avg_px: None,
+            text: reason,
+            ts_ms: self.now.wall_ms,
+        };
+        self.found(&state)
+    }
+}

@@ -1,0 +1,303 @@
+use super::*;
+use crate::broker::{Idempotency, OrderSide, OrderState};
+use strat_client::QueueEntry;
+use strat_core::{Action, Leg, StrategyKey};
+
+const KEY: &str = "user:alice:strategy:s1";
+const RULES: Rules = Rules { idempotency: Idempotency::Dedupes, skew_ms: 0, settle_ms: 1_000 };
+
+fn strategy(fields: &[(&str, &str)]) -> Strategy {
+    let base = [("symbol", "IBM"), ("quantity", "10"), ("cycle", "1")];
+    Strategy::read(|name| fields.iter().chain(&base).find(|(known, _)| *known == name).map(|(_, v)| v.as_bytes()))
+        .unwrap()
+}
+
+fn entry(stream: &str, action: Action, deliveries: u64) -> QueueEntry {
+    QueueEntry {
+        stream: stream.into(),
+        id: "5-0".into(),
+        deliveries,
+        key: KEY.into(),
+        action,
+        cycle: 1,
+        version: 1,
+        price: None,
+        ts_ms: None,
+    }
+}
+
+fn order(status: ExecType, cum: &str) -> OrderState {
+    let avg_px = Some("100".parse().unwrap());
+    OrderState {
+        client_order_id: own_id(),
+        status,
+        cum_qty: cum.parse().unwrap(),
+        avg_px,
+        text: String::new(),
+        ts_ms: 1,
+    }
+}
+
+/// The id of the entry, and, where the leg does not matter, of any order.
+fn own_id() -> String {
+    id_of(Leg::Entry, 0)
+}
+
+fn id_of(leg: Leg, attempt: u64) -> String {
+    let key = StrategyKey::parse(KEY).unwrap();
+    strat_core::order::OrderIdentity { key, cycle: 1, leg, attempt }.client_order_id()
+}
+
+fn unknown<T>() -> Result<T, BrokerError> {
+    Err(BrokerError::Unknown("no answer".into()))
+}
+
+/// A machine, its strategy, and the clock.
+struct Play {
+    machine: OrderMachine,
+    strategy: Strategy,
+    now_ms: i64,
+    /// Effects so far, as words.
+    seen: Vec<String>,
+}
+
+impl Play {
+    fn of(job: Job, strategy: Strategy, rules: Rules) -> Self {
+        Self { machine: OrderMachine::new(job, rules), strategy, now_ms: 10_000, seen: Vec::new() }
+    }
+
+    fn buy(rules: Rules, deliveries: u64) -> Self {
+        let job = Job::of_entry(entry("queue:orders", Action::Buy, deliveries), None);
+        Self::of(job, strategy(&[("pending", "BUY")]), rules)
+    }
+
+    fn stop(rules: Rules) -> Self {
+        let held = strategy(&[("position", "BOUGHT"), ("filled_quantity", "10"), ("pending", "STOPLOSS")]);
+        Self::of(Job::of_entry(entry("queue:exits", Action::StopLoss, 1), None), held, rules)
+    }
+
+    fn tell(&mut self, input: Input) -> Effect {
+        let effect = self.machine.step(Now::at(self.now_ms), input);
+        self.seen.push(format!("{effect:?}").split([' ', '(']).next().unwrap_or_default().to_owned());
+        effect
+    }
+
+    /// Answers what Redis is asked and lets time pass, until the broker is asked or there is nothing to do.
+    fn until_broker(&mut self, mut effect: Effect) -> Effect {
+        for _ in 0..100 {
+            let input = match effect {
+                Effect::Claim { .. } => Input::Claimed(Claim::Token(LockToken::new("t"))),
+                Effect::Read => {
+                    let strategy = self.strategy.clone();
+                    let seen = Seen { strategy, grace_ms: None, entries_wait: false, sent_alone: false };
+                    Input::Read(Found::Strategy(Box::new(seen)))
+                }
+                Effect::Extend => Input::Extended(Ok(true)),
+                Effect::Report(_) => Input::Reported(Ok(())),
+                Effect::Release => Input::Released,
+                Effect::Discard { .. } => Input::Discarded(Ok(())),
+                Effect::Wait { ms, .. } => {
+                    self.now_ms += ms;
+                    Input::Go { epoch: Some("1-e".into()), opened_ms: None }
+                }
+                other => return other,
+            };
+            effect = self.tell(input);
+        }
+        panic!("no end: {:?}", self.seen)
+    }
+
+    fn go(&mut self) -> Effect {
+        let effect = self.tell(Input::Go { epoch: Some("1-e".into()), opened_ms: None });
+        self.until_broker(effect)
+    }
+
+    fn answer(&mut self, input: Input) -> Effect {
+        let effect = self.tell(input);
+        self.until_broker(effect)
+    }
+
+    fn count(&self, effect: &str) -> usize {
+        self.seen.iter().filter(|seen| *seen == effect).count()
+    }
+}
+
+#[test]
+fn an_order_is_claimed_extended_sent_and_every_report_is_passed_on() {
+    let mut play = Play::buy(RULES, 1);
+    assert!(matches!(play.go(), Effect::Submit(request) if request.side == OrderSide::Buy));
+    assert_eq!(play.answer(Input::Submitted(Ok(order(ExecType::New, "0")))), Effect::Watch);
+    assert_eq!(play.machine.phase(), Phase::Acknowledged);
+    assert_eq!(play.answer(Input::Execution(order(ExecType::PartialFill, "4"))), Effect::Watch);
+    assert_eq!(play.machine.phase(), Phase::Partial);
+    // Told again, and told late: nothing new.
+    let reports = play.count("Report");
+    assert_eq!(play.answer(Input::Execution(order(ExecType::PartialFill, "4"))), Effect::Watch);
+    assert_eq!(play.answer(Input::Execution(order(ExecType::New, "0"))), Effect::Watch);
+    assert_eq!(play.count("Report"), reports);
+    assert_eq!(play.answer(Input::Execution(order(ExecType::Fill, "10"))), Effect::Done);
+    assert_eq!(play.seen[..5], ["Claim", "Read", "Extend", "Submit", "Report"]);
+    assert!(play.machine.lock().is_none(), "the terminal report released it");
+}
+
+#[test]
+fn an_unknown_outcome_is_looked_up_and_only_what_may_be_is_sent_again() {
+    for (idempotency, submits) in [(Idempotency::Dedupes, 2), (Idempotency::Queryable, 2), (Idempotency::None, 1)] {
+        // Found.
+        let mut play = Play::buy(Rules { idempotency, ..RULES }, 1);
+        let mut effect = play.go();
+        if let Effect::Lookup(_) = effect {
+            effect = play.answer(Input::Looked(Ok(None)));
+        }
+        assert!(matches!(effect, Effect::Submit(_)));
+        assert!(matches!(play.answer(Input::Submitted(unknown())), Effect::Lookup(_)));
+        assert_eq!(play.machine.phase(), Phase::Unknown);
+        let mut found = play.machine.clone();
+        assert!(matches!(
+            found.step(Now::at(play.now_ms), Input::Looked(Ok(Some(order(ExecType::New, "0"))))),
+            Effect::Report(_)
+        ));
+        // Not found, however often it is asked.
+        let sent_ms = play.now_ms;
+        let mut effect = play.answer(Input::Looked(Ok(None)));
+        for _ in 0..20 {
+            match effect {
+                Effect::Lookup(_) => effect = play.answer(Input::Looked(Ok(None))),
+                Effect::Submit(_) => break,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(play.count("Submit"), submits, "{idempotency:?}");
+        if idempotency == Idempotency::Queryable {
+            assert!(play.now_ms >= sent_ms + RULES.settle_ms, "absence was proven first");
+        }
+    }
+}
+
+#[test]
+fn a_refused_repeat_is_looked_up_before_it_counts_as_a_refusal() {
+    let refused = || Input::Submitted(Err(BrokerError::Rejected("duplicate id".into())));
+    let mut first = Play::buy(RULES, 1);
+    first.go();
+    assert_eq!(first.answer(refused()), Effect::Done);
+    assert_eq!((first.count("Submit"), first.count("Lookup")), (1, 0));
+    let mut repeat = Play::buy(RULES, 1);
+    repeat.go();
+    repeat.answer(Input::Submitted(unknown()));
+    assert!(matches!(repeat.answer(Input::Looked(Ok(None))), Effect::Submit(_)));
+    assert!(matches!(repeat.answer(refused()), Effect::Lookup(_)));
+    assert_eq!(repeat.answer(Input::Looked(Ok(Some(order(ExecType::New, "0"))))), Effect::Watch);
+}
+
+#[test]
+fn what_was_handed_out_before_is_looked_up_first() {
+    let mut again = Play::buy(RULES, 2);
+    assert!(matches!(again.go(), Effect::Lookup(_)));
+    assert_eq!(again.answer(Input::Looked(Ok(Some(order(ExecType::Fill, "10"))))), Effect::Done);
+    assert_eq!(again.count("Submit"), 0);
+    let early = Job::of_entry(entry("queue:orders", Action::Buy, 1), Some(5));
+    assert!(early.must_query && early.doubtful, "enqueued before the epoch began");
+    assert!(!Job::of_entry(entry("queue:orders", Action::Buy, 1), Some(4)).doubtful);
+}
+
+#[test]
+fn a_lost_lock_stops_the_submission() {
+    let mut play = Play::stop(RULES);
+    let mut effect = play.tell(Input::Go { epoch: Some("1-e".into()), opened_ms: None });
+    for input in [
+        Input::Claimed(Claim::Token(LockToken::new("t"))),
+        Input::Read(Found::Strategy(Box::new(Seen {
+            strategy: play.strategy.clone(),
+            grace_ms: None,
+            entries_wait: false,
+            sent_alone: false,
+        }))),
+    ] {
+        assert!(matches!(effect, Effect::Claim { .. } | Effect::Read));
+        effect = play.tell(input);
+    }
+    assert_eq!(effect, Effect::Extend);
+    assert!(matches!(play.tell(Input::Extended(Ok(false))), Effect::Wait { waits: Waits::AnotherOrder, .. }));
+    assert!(play.machine.lock().is_none() && play.count("Submit") == 0);
+}
+
+#[test]
+fn a_report_that_redis_does_not_take_is_told_again_under_a_new_lock() {
+    let mut play = Play::stop(RULES);
+    play.go();
+    let effect = play.tell(Input::Submitted(Ok(order(ExecType::Fill, "10"))));
+    assert!(matches!(effect, Effect::Report(_)));
+    assert!(matches!(play.tell(Input::Reported(Err(ReportFailure::NotOurs("BADTOKEN".into())))), Effect::Wait { .. }));
+    let effect = play.go();
+    assert!(matches!(effect, Effect::Lookup(_)), "{effect:?}");
+    assert_eq!(play.answer(Input::Looked(Ok(Some(order(ExecType::Fill, "10"))))), Effect::Done);
+    assert_eq!(play.count("Submit"), 1);
+}
+
+#[test]
+fn while_the_gate_is_shut_nothing_is_claimed() {
+    let mut play = Play::stop(RULES);
+    assert_eq!(play.tell(Input::Go { epoch: None, opened_ms: None }), Effect::AwaitEpoch);
+    play.tell(Input::Go { epoch: Some("1-e".into()), opened_ms: None });
+    assert_eq!(play.tell(Input::Claimed(Claim::Unsynced)), Effect::AwaitEpoch);
+}
+
+#[test]
+fn without_redis_an_exit_is_sent_with_its_own_id_and_claimed_afterwards() {
+    let held = strategy(&[("position", "BOUGHT"), ("filled_quantity", "10")]);
+    let queued = Play::stop(RULES).go();
+    let job = Job::unasked(KEY.into(), Action::StopLoss, 1);
+    let mut machine = OrderMachine::unclaimed(job, held.clone(), RULES);
+    assert!(matches!(machine.step(Now::at(1), Input::Go { epoch: None, opened_ms: None }), Effect::Lookup(_)));
+    assert!(matches!(machine.step(Now::at(2), Input::Looked(Ok(None))), Effect::Lookup(_)), "the attempt after");
+    let effect = machine.step(Now::at(2), Input::Looked(Ok(None)));
+    assert_eq!(effect, queued, "the same order that the queue would lead to");
+    assert!(matches!(machine.step(Now::at(3), Input::Submitted(Ok(order(ExecType::New, "0")))), Effect::Wait { .. }));
+    assert!(!machine.is_alone());
+    // Redis is still away, then back; the strategy has heard nothing and is still armed.
+    let mut play = Play { machine, strategy: held, now_ms: 4, seen: Vec::new() };
+    assert!(matches!(play.tell(Input::Go { epoch: Some("1-e".into()), opened_ms: None }), Effect::Claim { .. }));
+    assert!(matches!(play.tell(Input::Claimed(Claim::Trouble("away".into()))), Effect::Wait { .. }));
+    assert!(matches!(play.go(), Effect::Lookup(_)));
+    assert_eq!(play.answer(Input::Looked(Ok(Some(order(ExecType::Fill, "10"))))), Effect::Done);
+    assert_eq!((play.count("Submit"), play.count("Report")), (0, 1));
+}
+
+#[test]
+fn without_redis_an_exit_first_ends_the_entry_and_sells_what_it_filled() {
+    let part = strategy(&[("position", "BOUGHT"), ("filled_quantity", "4"), ("working", "BUY")]);
+    let mut machine = OrderMachine::unclaimed(Job::unasked(KEY.into(), Action::StopLoss, 1), part, RULES);
+    assert!(matches!(machine.step(Now::at(1), Input::Go { epoch: None, opened_ms: None }), Effect::Cancel(_)));
+    assert!(matches!(machine.step(Now::at(1), Input::Canceled(Ok(()))), Effect::Lookup(_)));
+    let effect = machine.step(Now::at(2), Input::Looked(Ok(Some(order(ExecType::Canceled, "6")))));
+    assert!(matches!(effect, Effect::Lookup(_)), "{effect:?}");
+    assert!(matches!(machine.step(Now::at(3), Input::Looked(Ok(None))), Effect::Lookup(_)), "the attempt after");
+    let effect = machine.step(Now::at(3), Input::Looked(Ok(None)));
+    assert!(matches!(&effect, Effect::Submit(request) if request.quantity.to_string() == "6"), "{effect:?}");
+}
+
+#[test]
+fn a_late_word_on_the_attempt_before_is_not_taken_for_this_one() {
+    let mut play = Play::stop(RULES);
+    play.strategy.attempt = 1;
+    assert!(matches!(play.go(), Effect::Lookup(_)), "the attempt before");
+    assert!(matches!(play.answer(Input::Looked(Ok(None))), Effect::Submit(_)));
+    let of = |attempt, status, cum| OrderState { client_order_id: id_of(Leg::Exit, attempt), ..order(status, cum) };
+    assert_eq!(play.answer(Input::Submitted(Ok(of(1, ExecType::New, "0")))), Effect::Watch);
+    let reports = play.count("Report");
+    assert_eq!(play.answer(Input::Execution(of(0, ExecType::Rejected, "0"))), Effect::Watch);
+    assert_eq!(play.count("Report"), reports);
+    assert_eq!(play.answer(Input::Execution(of(1, ExecType::Fill, "10"))), Effect::Done);
+}
+
+#[test]
+fn an_order_that_works_and_that_somebody_else_sent_is_sent_again_only_when_it_must_show() {
+    let mut play = Play::buy(Rules { idempotency: Idempotency::Queryable, ..RULES }, 1);
+    play.strategy = strategy(&[("working", "BUY")]);
+    let began = play.now_ms;
+    let mut effect = play.go();
+    while let Effect::Lookup(_) = effect {
+        effect = play.answer(Input::Looked(Ok(None)));
+    }
+    assert!(matches!(effect, Effect::Submit(_)) && play.now_ms >= began + RULES.settle_ms);
+}

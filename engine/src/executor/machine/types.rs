@@ -1,0 +1,246 @@
+//! What the machine is told and what it asks for.
+
+use crate::broker::{BrokerError, Idempotency, OrderRef, OrderRequest, OrderState};
+use std::fmt;
+use std::sync::Arc;
+use strat_client::{LockToken, ReportRequest};
+use strat_core::{Action, Strategy};
+
+/// What does not change while the engine runs.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// How the broker treats repeated ids.
+    pub idempotency: Idempotency,
+    /// How far the broker's clock may be from Redis's, ms.
+    pub skew_ms: i64,
+    /// A request that was sent shows in a look-up after this at the latest, ms: only then absence is proof.
+    pub settle_ms: i64,
+}
+
+/// How the broker knows an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderName {
+    /// Client order id.
+    pub client_order_id: String,
+    /// Whose account.
+    pub user: String,
+    /// Exchange symbol.
+    pub symbol: String,
+}
+
+impl OrderName {
+    /// The name of an order that is to be sent.
+    #[must_use]
+    pub fn of(request: &OrderRequest) -> Self {
+        let OrderRequest { client_order_id, user, symbol, .. } = request.clone();
+        Self { client_order_id, user, symbol }
+    }
+
+    /// As a broker wants it.
+    #[must_use]
+    pub fn order_ref(&self) -> OrderRef<'_> {
+        OrderRef { client_order_id: &self.client_order_id, user: &self.user, symbol: &self.symbol }
+    }
+}
+
+/// The time, by both clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Now {
+    /// Epoch ms: what strategies, brokers and people go by. Somebody may set it.
+    pub wall_ms: i64,
+    /// Ms since some moment: only ever goes on. What waiting goes by.
+    pub mono_ms: i64,
+}
+
+impl Now {
+    /// Both clocks at the same number.
+    #[must_use]
+    pub const fn at(ms: i64) -> Self {
+        Self { wall_ms: ms, mono_ms: ms }
+    }
+}
+
+/// Something that happened.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// Begin, or go on after a wait. `epoch`: the one to claim with; `None` while the gate is shut.
+    Go {
+        /// The epoch.
+        epoch: Option<Arc<str>>,
+        /// When the gate opened for it, by the monotonic clock: memory that was lost before may have sent anything.
+        opened_ms: Option<i64>,
+    },
+    /// Outcome of [`Effect::Claim`].
+    Claimed(Claim),
+    /// Outcome of [`Effect::Inspect`]; `None` where it could not be told.
+    Inspected(Option<Holder>),
+    /// Outcome of [`Effect::Read`].
+    Read(Found),
+    /// Outcome of [`Effect::Lookup`].
+    Looked(Result<Option<OrderState>, BrokerError>),
+    /// Outcome of [`Effect::Cancel`].
+    Canceled(Result<(), BrokerError>),
+    /// Outcome of [`Effect::Extend`]: whether the lock is still held, or why nobody knows.
+    Extended(Result<bool, String>),
+    /// Outcome of [`Effect::Submit`].
+    Submitted(Result<OrderState, BrokerError>),
+    /// Outcome of [`Effect::Report`].
+    Reported(Result<(), ReportFailure>),
+    /// Outcome of [`Effect::Release`], whatever it was: a lock that could not be given back runs out.
+    Released,
+    /// Outcome of [`Effect::Discard`].
+    Discarded(Result<(), String>),
+    /// While watching: the broker said something of the order.
+    Execution(OrderState),
+    /// While watching: the lock is gone.
+    LockLost,
+    /// While watching: the broker has not said anything for a while.
+    Silent,
+}
+
+/// The next thing to do. One at a time: its outcome is the next input.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// `STRAT.LOCK … EPOCH epoch`.
+    Claim {
+        /// Epoch to claim with.
+        epoch: Arc<str>,
+    },
+    /// Who holds the lock, and the strategy as it is.
+    Inspect,
+    /// `STRAT.GET`.
+    Read,
+    /// Look an order up at the broker.
+    Lookup(OrderName),
+    /// Ask the broker for an order's cancellation.
+    Cancel(OrderName),
+    /// `STRAT.EXTEND`.
+    Extend,
+    /// Send the order.
+    Submit(OrderRequest),
+    /// `STRAT.REPORT`.
+    Report(ReportRequest),
+    /// `STRAT.UNLOCK`.
+    Release,
+    /// Acknowledge and delete the queue entry: nothing is to be done for it.
+    Discard {
+        /// Why.
+        why: String,
+    },
+    /// Then [`Input::Go`].
+    Wait {
+        /// How long, ms.
+        ms: i64,
+        /// What for.
+        waits: Waits,
+        /// Why, for the log.
+        why: String,
+    },
+    /// [`Input::Go`] once the gate is open.
+    AwaitEpoch,
+    /// Until an [`Input::Execution`], [`Input::LockLost`] or [`Input::Silent`].
+    Watch,
+    /// Nothing is left to do.
+    Done,
+}
+
+/// What a wait is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waits {
+    /// Time alone helps. The lock is kept.
+    Pause,
+    /// Time alone helps; others may have their turn.
+    Turn,
+    /// The end of another order of the strategy: when one ends, it is worth a look.
+    AnotherOrder,
+    /// A person has to decide.
+    Person,
+}
+
+/// Outcome of a claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    /// It is ours.
+    Token(LockToken),
+    /// Somebody holds the lock.
+    Held,
+    /// The strategy does not allow the action any more, or is gone.
+    NotWanted(String),
+    /// The epoch is over.
+    Unsynced,
+    /// The hash is not valid.
+    Broken(String),
+    /// No usable answer.
+    Trouble(String),
+}
+
+/// Who holds a strategy's lock.
+#[derive(Debug, Clone)]
+pub struct Holder {
+    /// What for.
+    pub action: Option<Action>,
+    /// The strategy, if it is there and valid.
+    pub strategy: Option<Strategy>,
+}
+
+/// Outcome of reading the strategy.
+#[derive(Debug, Clone)]
+pub enum Found {
+    /// There it is.
+    Strategy(Box<Seen>),
+    /// It was deleted.
+    Gone,
+    /// The hash is not valid.
+    Broken(String),
+    /// No usable answer.
+    Trouble(String),
+}
+
+/// A strategy as it was read, and what else bears on its order.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// Its state.
+    pub strategy: Strategy,
+    /// How late an entry may be sent, ms; `None`: as late as it gets.
+    pub grace_ms: Option<i64>,
+    /// Entries have to wait, because what keeps them durable is away.
+    pub entries_wait: bool,
+    /// This engine may have sent the same order by another way, without Redis.
+    pub sent_alone: bool,
+}
+
+/// Why a report was not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReportFailure {
+    /// The lock is not ours any more, or the strategy is gone. Nothing was written.
+    NotOurs(String),
+    /// No usable answer, or a refusal that may pass.
+    Trouble(String),
+}
+
+impl fmt::Display for ReportFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotOurs(why) | Self::Trouble(why) => f.write_str(why),
+        }
+    }
+}
+
+/// Where an order is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Not ours yet.
+    Claiming,
+    /// Finding out what there is to do.
+    Deciding,
+    /// On its way to the broker.
+    Submitting,
+    /// Sent, outcome unknown.
+    Unknown,
+    /// The broker has it.
+    Acknowledged,
+    /// Filled in part.
+    Partial,
+    /// Nothing is left to do.
+    Ended,
+}

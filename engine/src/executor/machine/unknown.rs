@@ -1,0 +1,96 @@
+//! UNKNOWN: a request was sent and no usable answer came. **That is never a rejection.** Only a look-up decides.
+//!
+//! | broker | the look-up finds it | it does not |
+//! |---|---|---|
+//! | dedupes ids | followed | sent again: the same order |
+//! | can be asked | followed | asked until the request must show by now; then sent again |
+//! | neither | followed | asked as long; then given up: a person must decide, nothing is sent again |
+
+use super::{Effect, Input, OrderMachine, OrderName, PAUSE_MS, State, TRIES, Waits};
+use crate::broker::{BrokerError, Idempotency, OrderRequest};
+use strat_core::planted::{self, Mistake};
+
+/// Longest pause between two look-ups, ms.
+const PAUSE_MS_MAX: i64 = 500;
+
+/// An order whose outcome is not known.
+#[derive(Debug, Clone)]
+pub(super) struct Unknown {
+    request: OrderRequest,
+    /// Submissions so far.
+    tries: u32,
+    /// Look-ups that got no answer, one after the other.
+    mute: u32,
+    pause_ms: i64,
+    /// The broker refused the order, perhaps as a repeat of itself.
+    refused: Option<String>,
+    sent_ms: i64,
+}
+
+impl Unknown {
+    pub(super) const fn new(request: OrderRequest, tries: u32, sent_ms: i64) -> Self {
+        Self { request, tries, mute: 0, pause_ms: PAUSE_MS, refused: None, sent_ms }
+    }
+
+    pub(super) fn refused(request: OrderRequest, reason: String, sent_ms: i64) -> Self {
+        Self { refused: Some(reason), ..Self::new(request, TRIES, sent_ms) }
+    }
+}
+
+impl OrderMachine {
+    /// Looks the order up.
+    pub(super) fn ask(&mut self, unknown: Unknown) -> Effect {
+        if planted::is(Mistake::BlindResend) && unknown.refused.is_none() && unknown.tries < TRIES {
+            return self.submit(unknown.request, unknown.tries + 1);
+        }
+        let name = OrderName::of(&unknown.request);
+        self.to(State::Unknown(unknown), Effect::Lookup(name))
+    }
+
+    pub(super) fn resolve(&mut self, mut unknown: Unknown, input: Input) -> Effect {
+        match input {
+            Input::Go { .. } => self.ask(unknown),
+            Input::Looked(Ok(Some(state))) => self.found(&state),
+            Input::Looked(Ok(None)) => self.absent(unknown),
+            Input::Looked(Err(error)) => {
+                unknown.mute += 1;
+                if unknown.mute >= TRIES {
+                    return self.broker_trouble(error);
+                }
+                self.ask_later(unknown, error.to_string())
+            }
+            other => {
+                debug_assert!(false, "{other:?} does not fit an unknown outcome");
+                self.ask(unknown)
+            }
+        }
+    }
+
+    fn absent(&mut self, unknown: Unknown) -> Effect {
+        let settled = self.now.mono_ms >= unknown.sent_ms.saturating_add(self.rules.settle_ms)
+            || planted::is(Mistake::AbsenceUnproven);
+        match self.rules.idempotency {
+            _ if unknown.refused.is_some() && settled => {
+                let reason = unknown.refused.unwrap_or_default();
+                self.rejected(&unknown.request, reason)
+            }
+            Idempotency::Dedupes if unknown.refused.is_none() => {
+                let error = BrokerError::Unknown("the broker does not have it".to_owned());
+                self.again(unknown.request, unknown.tries, error)
+            }
+            _ if !settled => self.ask_later(unknown, "the request may still arrive".to_owned()),
+            Idempotency::Queryable => {
+                let error = BrokerError::Unknown("proven absent".to_owned());
+                self.again(unknown.request, unknown.tries, error)
+            }
+            // The next look says that a person must decide.
+            _ => self.give_back("nobody knows whether the order was sent"),
+        }
+    }
+
+    fn ask_later(&mut self, mut unknown: Unknown, why: String) -> Effect {
+        let ms = unknown.pause_ms;
+        unknown.pause_ms = (ms * 2).min(PAUSE_MS_MAX);
+        self.to(State::Unknown(unknown), Effect::Wait { ms, waits: Waits::Pause, why })
+    }
+}

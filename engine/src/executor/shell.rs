@@ -1,0 +1,264 @@
+//! Carries the effects of an order's machine out, against Redis and the broker.
+
+use super::hands::Hand;
+use super::machine::{Claim, Effect, Found, Holder, Input, OrderMachine, ReportFailure, Seen};
+use super::{Executor, Job};
+use crate::broker::{BrokerError, OrderRef};
+use std::sync::Arc;
+use strat_client::{Error, LockToken, ReportRequest, StratCommands as _, StrategyUpdate};
+use strat_core::planted::{self, Mistake};
+use strat_core::{Action, Code, StrategyKey};
+use tokio::time::{Instant, timeout};
+
+/// A machine in the hands of this engine. Whatever ends it, the order is not in hand any more.
+pub(super) struct Run {
+    executor: Arc<Executor>,
+    hand: Arc<Hand>,
+    machine: OrderMachine,
+    /// Orders that had ended when the machine last began.
+    pub(super) ended_before: u64,
+    /// When the lock was last seen to be held.
+    extended: Option<Instant>,
+    /// What was last written to the strategy's field `error`.
+    alarm: String,
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        self.executor.hands.drop_hand(&self.hand);
+    }
+}
+
+impl Run {
+    pub(super) fn new(executor: Arc<Executor>, machine: OrderMachine) -> Self {
+        let hand = executor.hands.take(&machine.job().key);
+        Self { executor, hand, machine, ended_before: 0, extended: None, alarm: String::new() }
+    }
+
+    pub(super) fn job(&self) -> &Job {
+        self.machine.job()
+    }
+
+    pub(super) fn machine(&self) -> &OrderMachine {
+        &self.machine
+    }
+
+    /// Begins, or goes on after a wait.
+    pub(super) fn go(&mut self) -> Effect {
+        self.ended_before = *self.executor.ended.borrow();
+        let go = self.executor.go();
+        self.step(go)
+    }
+
+    pub(super) fn step(&mut self, input: Input) -> Effect {
+        let effect = self.machine.step(self.executor.now(), input);
+        self.executor.hands.follow(&self.hand, &self.machine);
+        if effect == Effect::Done {
+            self.executor.ended.send_modify(|ended| *ended += 1);
+        }
+        effect
+    }
+
+    /// Waits for something that concerns the order.
+    pub(super) async fn watch(&self) -> Input {
+        self.hand.watch().await
+    }
+
+    /// Carries one effect out; waits are the driver's.
+    pub(super) async fn perform(&mut self, effect: Effect) -> Input {
+        let executor = Arc::clone(&self.executor);
+        let job = self.machine.job();
+        match effect {
+            Effect::Claim { epoch } => Input::Claimed(executor.claim(job, &epoch).await),
+            Effect::Inspect => Input::Inspected(executor.inspect(&job.key).await),
+            Effect::Read => Input::Read(executor.read(job).await),
+            Effect::Lookup(name) => Input::Looked(executor.broker_lookup(name.order_ref()).await),
+            Effect::Cancel(name) => Input::Canceled(executor.broker_cancel(name.order_ref()).await),
+            Effect::Extend => {
+                // Before the question: the lock lives at least from then on.
+                let asked = Instant::now();
+                let extended = executor.extend(job, self.machine.lock()).await;
+                self.extended = Some(asked);
+                Input::Extended(extended)
+            }
+            Effect::Submit(request) => {
+                crash_point("before_submit");
+                // A process that was stopped here must not send under a lock that may be somebody else's by now.
+                let stale = self.extended.is_some_and(|at| at.elapsed() > executor.settings.lock_ttl / 2);
+                if stale && !self.machine.is_alone() {
+                    return Input::Submitted(Err(BrokerError::Unavailable("the lock has to be seen again".to_owned())));
+                }
+                let lease = &executor.settings.lease;
+                if !(if self.machine.is_alone() { lease.may_act() } else { lease.may_trade() }) {
+                    return Input::Submitted(Err(BrokerError::Unavailable("another engine trades".to_owned())));
+                }
+                let answer = timeout(executor.settings.broker_timeout, executor.broker.submit(&request)).await;
+                crash_point("after_submit");
+                Input::Submitted(answer.unwrap_or_else(|_| Err(BrokerError::Unknown("no answer in time".to_owned()))))
+            }
+            Effect::Report(report) => {
+                crash_point("before_report");
+                let outcome = executor.report(job, self.machine.lock(), &report).await;
+                crash_point("after_report");
+                Input::Reported(outcome)
+            }
+            Effect::Release => {
+                self.release().await;
+                Input::Released
+            }
+            Effect::Discard { why } => Input::Discarded(executor.discard(job, &why).await),
+            Effect::Wait { .. } | Effect::AwaitEpoch | Effect::Watch | Effect::Done => {
+                debug_assert!(false, "{effect:?} is the driver's");
+                executor.go()
+            }
+        }
+    }
+
+    /// Writes why a person is needed into the strategy, once: its owner gets the event, and Postgres the row.
+    pub(super) async fn alarm(&mut self, why: &str) {
+        if self.alarm == why {
+            return;
+        }
+        let update = StrategyUpdate::new().error(format!("{}: {why}", self.job().action));
+        match self.executor.redis.clone().strat_update(&self.job().key, &update).await {
+            Ok(_) => why.clone_into(&mut self.alarm),
+            Err(error) => tracing::warn!(key = self.job().key, %error, "cannot write the alarm into the strategy yet"),
+        }
+    }
+
+    /// Gives the lock back, if there is one.
+    pub(super) async fn release(&self) {
+        let Some(token) = self.machine.lock() else { return };
+        if let Err(error) = self.executor.redis.clone().strat_unlock(&self.job().key, token).await {
+            tracing::warn!(key = self.job().key, %error, "cannot give a lock back; it will run out");
+        }
+    }
+}
+
+impl Executor {
+    async fn claim(&self, job: &Job, epoch: &Arc<str>) -> Claim {
+        if StrategyKey::parse(&job.key).is_none() {
+            return Claim::NotWanted("its key is not a strategy's".to_owned());
+        }
+        let epoch_given = (!planted::is(Mistake::StaleEpoch)).then_some(&**epoch);
+        let settings = &self.settings;
+        let lock =
+            self.redis.clone().strat_lock(&job.key, job.action, &settings.owner, settings.lock_ttl, epoch_given).await;
+        match lock {
+            Ok(Some(token)) => {
+                crash_point("locked");
+                Claim::Token(token)
+            }
+            Ok(None) => Claim::Held,
+            Err(error) => match error.code() {
+                Some(code @ (Code::Busy | Code::NoStrat)) => Claim::NotWanted(format!("{} {error}", code.as_str())),
+                Some(Code::Unsynced) => {
+                    self.epoch.invalidate(epoch);
+                    Claim::Unsynced
+                }
+                Some(Code::BadField | Code::BadPrice | Code::WrongType) => Claim::Broken(error.to_string()),
+                _ => Claim::Trouble(error.to_string()),
+            },
+        }
+    }
+
+    async fn inspect(&self, key: &str) -> Option<Holder> {
+        let lock = StrategyKey::parse(key)?.lock();
+        let mut redis = self.redis.clone();
+        let holder: redis::RedisResult<Option<String>> = redis::cmd("GET").arg(lock).query_async(&mut redis).await;
+        let holder = holder.ok()?;
+        let action = holder.as_deref().and_then(|value| value.split(' ').next()).and_then(Action::parse);
+        let strategy = redis.strat_get(key).await.ok()?.and_then(|hash| hash.state().ok());
+        Some(Holder { action, strategy })
+    }
+
+    async fn read(&self, job: &Job) -> Found {
+        let hash = match self.redis.clone().strat_get(&job.key).await {
+            Ok(Some(hash)) => hash,
+            Ok(None) => return Found::Gone,
+            Err(error) => return Found::Trouble(error.to_string()),
+        };
+        match hash.state() {
+            Ok(strategy) => Found::Strategy(Box::new(Seen {
+                grace_ms: self.settings.missed.map(|missed| missed.of(&hash).grace_ms()),
+                entries_wait: self.epoch.entries_wait(),
+                sent_alone: self.knows_exit(&job.key, strategy.cycle, strategy.attempt),
+                strategy,
+            })),
+            Err(error) => Found::Broken(error.to_string()),
+        }
+    }
+
+    async fn extend(&self, job: &Job, token: Option<&LockToken>) -> Result<bool, String> {
+        let Some(token) = token else { return Ok(false) };
+        let extended = self.redis.clone().strat_extend(&job.key, token, self.settings.lock_ttl).await;
+        extended.map_err(|error| error.to_string())
+    }
+
+    /// Keeps the lock of an order alive.
+    pub(super) async fn keep_lock(&self, hand: &Hand) {
+        let Some(token) = hand.lock() else { return };
+        match self.redis.clone().strat_extend(&hand.key, &token, self.settings.lock_ttl).await {
+            Ok(true) => {}
+            Ok(false) => {
+                // Given back or reported since: nothing is lost.
+                if hand.lose(&token) {
+                    tracing::debug!(key = hand.key, "a lock could not be extended");
+                }
+            }
+            Err(error) => tracing::warn!(key = hand.key, %error, "cannot extend a lock"),
+        }
+    }
+
+    async fn report(&self, job: &Job, token: Option<&LockToken>, report: &ReportRequest) -> Result<(), ReportFailure> {
+        let Some(token) = token else { return Err(ReportFailure::NotOurs("no lock is held".to_owned())) };
+        match self.redis.clone().strat_report(&job.key, token, report).await {
+            Ok(_) => Ok(()),
+            Err(error) if matches!(error.code(), Some(Code::BadToken | Code::NoStrat)) => {
+                Err(ReportFailure::NotOurs(error.to_string()))
+            }
+            Err(error) => Err(ReportFailure::Trouble(error.to_string())),
+        }
+    }
+
+    /// Takes a queue entry that is not wanted out of the queue.
+    async fn discard(&self, job: &Job, why: &str) -> Result<(), String> {
+        tracing::debug!(key = job.key, action = %job.action, why, "queue entry dropped");
+        let Some((stream, id)) = &job.ack else { return Ok(()) };
+        let mut pipeline = redis::pipe();
+        let pipeline = pipeline.atomic();
+        pipeline.cmd("XACK").arg(stream).arg(strat_client::ENGINE_GROUP).arg(id).ignore();
+        pipeline.cmd("XDEL").arg(stream).arg(id).ignore();
+        let done = pipeline.exec_async(&mut self.redis.clone()).await;
+        done.map_err(|error| Error::from(error).to_string())
+    }
+
+    /// Asks for a cancellation within the time that an answer may take.
+    async fn broker_cancel(&self, order: OrderRef<'_>) -> Result<(), BrokerError> {
+        match timeout(self.settings.broker_timeout, self.broker.cancel(order)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(BrokerError::Unknown("no answer to a cancellation".to_owned())),
+        }
+    }
+
+    /// Looks an order up within the time that an answer may take.
+    async fn broker_lookup(&self, order: OrderRef<'_>) -> Result<Option<crate::broker::OrderState>, BrokerError> {
+        match timeout(self.settings.broker_timeout, self.broker.lookup(order)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(BrokerError::Unknown("no answer to a look-up".to_owned())),
+        }
+    }
+}
+
+/// Ends the process as `kill -9` would, where a test asks for it here. Not in released binaries.
+#[cfg(feature = "planted")]
+pub(crate) fn crash_point(name: &str) {
+    if std::env::var("STRAT_CRASH_AT").is_ok_and(|wanted| wanted == name) {
+        tracing::warn!(name, "crash point");
+        std::process::abort();
+    }
+}
+
+/// Nothing, in a released binary.
+#[cfg(not(feature = "planted"))]
+pub(crate) const fn crash_point(_: &str) {}

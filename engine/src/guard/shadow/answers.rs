@@ -1,0 +1,63 @@
+//! What the shadow is asked.
+
+use super::Shadow;
+use std::collections::BTreeSet;
+use strat_core::Strategy;
+
+/// Numbers of the shadow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ShadowStats {
+    /// Live strategies.
+    pub strategies: usize,
+    /// Armed price triggers.
+    pub armed: usize,
+    /// Hashes that do not parse: nobody guards those.
+    pub invalid: usize,
+}
+
+impl Shadow {
+    /// The version known of a strategy.
+    #[must_use]
+    pub fn version(&self, key: &str) -> Option<u64> {
+        self.known.get(key).map(|known| known.version)
+    }
+
+    /// Strategies whose entry may work at the broker, at most `limit`.
+    #[must_use]
+    pub fn entries_in_flight(&self, limit: usize) -> Vec<(String, Strategy)> {
+        let flying = self.entering.iter().filter_map(|key| Some((key.clone(), self.known.get(key)?.strategy().ok()?)));
+        flying.take(limit).collect()
+    }
+
+    /// Keys of every live strategy.
+    #[must_use]
+    pub fn keys(&self) -> Vec<String> {
+        self.known.keys().cloned().collect()
+    }
+
+    /// Symbols in which something is held.
+    #[must_use]
+    pub fn open_symbols(&self) -> Vec<String> {
+        self.open.keys().cloned().collect()
+    }
+
+    /// Keys of the strategies that hold something of a symbol, at most `limit`.
+    #[must_use]
+    pub fn open_in(&self, symbol: &str, limit: usize) -> Vec<String> {
+        self.open.get(symbol).into_iter().flatten().take(limit).cloned().collect()
+    }
+
+    /// Calendars by which the strategies that hold something of a symbol trade; an empty name for none.
+    #[must_use]
+    pub fn calendars_of(&self, symbol: &str) -> BTreeSet<&str> {
+        let known = self.open.get(symbol).into_iter().flatten().filter_map(|key| self.known.get(key));
+        known.map(|known| known.fields.get("calendar").unwrap_or_default()).collect()
+    }
+
+    /// Numbers.
+    #[must_use]
+    pub fn stats(&self) -> ShadowStats {
+        let book = self.book.stats();
+        ShadowStats { strategies: self.known.len(), armed: book.triggers, invalid: book.invalid }
+    }
+}

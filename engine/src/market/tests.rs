@@ -1,0 +1,61 @@
+use super::*;
+use crate::executor::Unclaimed;
+use crate::gate::EpochGate;
+use crate::guard::{ExitTaker, GuardSettings};
+use crate::lease::Lease;
+use tokio::time::timeout;
+
+struct Nobody;
+
+impl ExitTaker for Nobody {
+    fn take(&self, _: Unclaimed) {}
+
+    fn knows(&self, _: &str, _: u64, _: u64) -> bool {
+        false
+    }
+}
+
+fn market() -> Market {
+    // Never reached.
+    let config = strat_client::Config::from_url("redis://127.0.0.1:1/").unwrap();
+    let redis = Connection::lazy(&config.with_reconnect_wait(Duration::from_millis(10))).unwrap();
+    let settings = GuardSettings { enabled: true, notice: Duration::from_millis(50), patience: Duration::from_secs(1) };
+    let guard = Guard::new(settings, EpochGate::new(), Arc::new(LiveClock), Arc::new(Nobody), Lease::not_needed());
+    Market::new(redis, None, Arc::new(guard), 0, "")
+}
+
+fn tick(text: &str, ts_ms: i64) -> Tick {
+    Tick { ts_ms, symbol: "IBM".into(), price: text.parse().unwrap(), price_text: text.to_owned(), size: None }
+}
+
+#[tokio::test]
+async fn a_feed_that_can_wait_waits_for_the_symbol_s_last_tick() {
+    let market = market();
+    assert_eq!((market.stats().watching, market.stats().last_sent_ms), (false, None));
+    market.take(tick("100", 1));
+    market.room_for("TCS").await;
+    let waits = market.room_for("IBM");
+    tokio::pin!(waits);
+    assert!(timeout(Duration::from_millis(20), &mut waits).await.is_err());
+    lock(&market.waiting).clear();
+    market.taken.notify_one();
+    assert!(timeout(Duration::from_secs(5), waits).await.is_ok());
+    market.sent(2);
+    assert!(market.stats().watching && market.stats().last_sent_ms.is_some() && market.stats().fired == 2);
+}
+
+#[tokio::test]
+async fn what_redis_does_not_take_is_kept_and_the_guard_acts_from_then_on() {
+    let market = market();
+    for (ts_ms, price) in [(1, "100"), (2, "90"), (3, "95")] {
+        market.take(tick(price, ts_ms));
+    }
+    assert!(!market.guard.is_acting());
+    let batch = std::mem::take(&mut *lock(&market.waiting));
+    market.take(tick("120", 4));
+    assert!(market.send_batch(batch).await.is_err());
+    assert!(market.guard.is_acting() && !market.stats().watching);
+    let kept: Vec<_> = lock(&market.waiting)["IBM"].prices().map(|(_, text)| text.to_owned()).collect();
+    assert_eq!(kept, ["90", "120"]);
+    assert_eq!(market.guard.status().outages, 1);
+}

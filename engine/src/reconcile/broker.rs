@@ -1,0 +1,325 @@
+//! Reconciliation with the broker: orders, then fills, then positions.
+//!
+//! What the broker has and we have not heard of is told to its strategy, where that is certain: the order's id is the
+//! strategy's own of the current cycle. Everything else is reported, and never guessed at or acted upon.
+
+use super::Reconciler;
+use crate::broker::{BrokerError, BrokerOrder, BrokerPosition};
+use crate::executor::Job;
+use crate::failure::sentence;
+use crate::store::{Fields, KnownOrder};
+use color_eyre::Result;
+use color_eyre::eyre::eyre;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use strat_client::{ReportRequest, StratCommands as _};
+use strat_core::order::OrderIdentity;
+use strat_core::{Action, Leg, Quantity, Side, Strategy, StrategyKey};
+use tokio::time::timeout;
+
+/// Longest wait for a listing.
+const LIST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Orders settled in one pass; the next one goes on.
+const SETTLED_MAX: usize = 1_000;
+/// Findings remembered as told; beyond that they are told again.
+const TOLD_MAX: usize = 10_000;
+
+/// What was told already, so that each thing is told once.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    orders: BTreeSet<String>,
+    /// Differences of the last pass: only one that lasts is told.
+    positions: BTreeMap<(String, String), (Quantity, Quantity)>,
+    told_positions: BTreeSet<(String, String)>,
+}
+
+/// Our word on an order of the broker's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Finding {
+    /// Nothing new in it.
+    Known,
+    /// Its fills or its end have not been reported.
+    Behind,
+    /// We have never heard of it.
+    Unknown,
+    /// We know of more than the broker does.
+    Ahead,
+}
+
+fn judge(order: &BrokerOrder, known: Option<&KnownOrder>) -> Finding {
+    let Some(known) = known else { return Finding::Unknown };
+    let ended = order.state.status.is_terminal();
+    match order.state.cum_qty.cmp(&known.cum_qty) {
+        std::cmp::Ordering::Less => Finding::Ahead,
+        std::cmp::Ordering::Greater => Finding::Behind,
+        std::cmp::Ordering::Equal if ended && !known.ended => Finding::Behind,
+        std::cmp::Ordering::Equal => Finding::Known,
+    }
+}
+
+/// Which order of a strategy's current cycle this is.
+fn own_order(key: StrategyKey<'_>, strategy: &Strategy, client_order_id: &str) -> Option<Leg> {
+    let id = |leg, attempt| OrderIdentity { key, cycle: strategy.cycle, leg, attempt }.client_order_id();
+    if id(Leg::Entry, 0) == client_order_id {
+        return Some(Leg::Entry);
+    }
+    (id(Leg::Exit, strategy.attempt) == client_order_id).then_some(Leg::Exit)
+}
+
+impl Reconciler {
+    /// One look at the broker's orders. Jobs for what is not reported yet go to the executor.
+    ///
+    /// # Errors
+    /// Where the broker, Redis or Postgres gives no answer.
+    pub(super) async fn settle_with_broker(&self) -> Result<()> {
+        let listed = timeout(LIST_TIMEOUT, self.broker.orders()).await;
+        let listed = listed.unwrap_or_else(|_| Err(BrokerError::Unknown("no answer in time".to_owned())));
+        let listed = listed.map_err(|error| eyre!("the broker does not list its orders: {error}"))?;
+        let ids: Vec<String> = listed.iter().map(|order| order.state.client_order_id.clone()).collect();
+        let known = self.store.known_orders(&ids).await?;
+        let mut settled = 0;
+        for order in listed {
+            let id = order.state.client_order_id.as_str();
+            let finding = judge(&order, known.get(id));
+            if finding == Finding::Known || settled >= SETTLED_MAX {
+                continue;
+            }
+            settled += 1;
+            if finding == Finding::Ahead {
+                self.tell_order(
+                    &order,
+                    "THE BROKER KNOWS OF FEWER FILLS THAN WERE REPORTED: compare its books with table orders",
+                );
+                continue;
+            }
+            let owner = match known.get(id) {
+                Some(known) => Some(known.key.clone()),
+                None => self.owner_of(&order).await?,
+            };
+            match owner {
+                Some(key) => self.settle_order(&key, &order).await?,
+                None => self.tell_order(&order, "THE BROKER HAS AN ORDER THAT IS NOT OURS: it is left alone"),
+            }
+        }
+        Ok(())
+    }
+
+    /// The strategy whose order this is, among its user's.
+    async fn owner_of(&self, order: &BrokerOrder) -> Result<Option<String>> {
+        for row in self.store.of_user(&order.user).await? {
+            let key = row.key();
+            let (Some(id), Ok(strategy)) = (StrategyKey::parse(&key), row.state()) else { continue };
+            if own_order(id, &strategy, &order.state.client_order_id).is_some() {
+                return Ok(Some(key));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Sees to it that a strategy hears of its order, unless somebody is at it.
+    async fn settle_order(&self, key: &str, order: &BrokerOrder) -> Result<()> {
+        let Some(id) = StrategyKey::parse(key) else { return Ok(()) };
+        let mut redis = self.link.connection();
+        let locked: bool =
+            redis::cmd("EXISTS").arg(id.lock()).query_async(&mut redis).await.map_err(strat_client::Error::from)?;
+        if locked || self.executor.tracks(key) {
+            return Ok(());
+        }
+        let Some(hash) = redis.strat_get(key).await? else {
+            self.tell_order(order, "THE BROKER HAS FILLS OF A STRATEGY THAT IS GONE: nobody guards them");
+            return Ok(());
+        };
+        let Ok(strategy) = hash.state() else { return Ok(()) };
+        // In flight: its queue entry, or the hand-over of orphans, brings it to the executor.
+        if strategy.pending.is_some() || strategy.working.is_some() {
+            return Ok(());
+        }
+        match own_order(id, &strategy, &order.state.client_order_id) {
+            Some(Leg::Exit) if strategy.position.is_open() => {
+                let action = strategy.retry_action.unwrap_or_else(|| Action::timed_exit(strategy.side));
+                // A full channel: the next reconciliation tries again.
+                if self.adopted.try_send(Job::unasked(key.to_owned(), action, strategy.cycle)).is_ok() {
+                    tracing::warn!(key, order = order.state.client_order_id, status = %order.state.status, "the broker has an exit that was not reported; the executor looks it up");
+                }
+                Ok(())
+            }
+            Some(Leg::Entry) if strategy.position.is_open() => self.report_late(key, &strategy, order).await,
+            _ if order.state.cum_qty == Quantity::ZERO => Ok(()),
+            _ => {
+                self.tell_order(
+                    order,
+                    "THE BROKER HAS FILLS THAT NO STRATEGY ACCOUNTS FOR: compare its positions and trade by hand",
+                );
+                Ok(())
+            }
+        }
+    }
+
+    /// An entry that filled on after its end was reported: what it filled is held, so it is guarded and sold with the rest.
+    async fn report_late(&self, key: &str, strategy: &Strategy, order: &BrokerOrder) -> Result<()> {
+        let Some(price) = order.state.avg_px else { return Ok(()) };
+        let mut redis = self.link.connection();
+        let settings = self.executor.settings();
+        // The lock of an exit: its holder may report on the entry.
+        let token = redis.strat_lock(key, Action::SquareOff, &settings.owner, settings.lock_ttl, None).await;
+        let Ok(Some(token)) = token else { return Ok(()) };
+        let state = &order.state;
+        let report = ReportRequest::new(state.status)
+            .action(Action::entry(strategy.side))
+            .order_id(&state.client_order_id)
+            .cumulative(state.cum_qty, price)
+            .ts_ms(state.ts_ms);
+        let outcome = redis.strat_report(key, &token, &report).await;
+        redis.strat_unlock(key, &token).await?;
+        outcome?;
+        tracing::warn!(key, order = state.client_order_id, filled = %state.cum_qty, "an entry filled on after its end; what it filled is guarded");
+        Ok(())
+    }
+
+    fn tell_order(&self, order: &BrokerOrder, what: &'static str) {
+        let mut told = self.told();
+        if told.orders.len() >= TOLD_MAX {
+            told.orders.clear();
+        }
+        let state = &order.state;
+        if told.orders.insert(format!("{} {}", state.client_order_id, state.cum_qty)) {
+            tracing::error!(user = order.user, symbol = order.symbol, order = state.client_order_id, status = %state.status, quantity = %order.quantity, filled = %state.cum_qty, "{what}");
+        }
+    }
+
+    /// Compares what the strategies hold with what the accounts hold. A difference that lasts is told once; accounts
+    /// may be traded by others too, so nothing is done about it.
+    pub(super) async fn compare_positions(&self, held: &BTreeMap<(String, String), Quantity>) -> Result<()> {
+        let listed = timeout(LIST_TIMEOUT, self.broker.positions()).await;
+        let listed = listed.unwrap_or_else(|_| Err(BrokerError::Unknown("no answer in time".to_owned())));
+        let listed = listed.map_err(|error| eyre!("the broker does not list its positions: {error}"))?;
+        let now = differences(held, listed);
+        let mut told = self.told();
+        for (account, (ours, brokers)) in &now {
+            let lasts = told.positions.get(account) == Some(&(*ours, *brokers));
+            if lasts && told.told_positions.insert(account.clone()) {
+                let (user, symbol) = account;
+                tracing::warn!(user, symbol, %ours, broker = %brokers, "the account holds another quantity than its strategies say");
+            }
+        }
+        told.told_positions.retain(|account| now.contains_key(account));
+        told.positions = now;
+        Ok(())
+    }
+
+    /// As [`Reconciler::settle_with_broker`] for a pass while orders go on: trouble is said, and nothing is held up.
+    pub(super) async fn look_at_broker(&self, held: &BTreeMap<(String, String), Quantity>) {
+        let look = async {
+            self.settle_with_broker().await?;
+            self.compare_positions(held).await
+        };
+        if let Err(error) = look.await {
+            tracing::warn!(error = sentence(&error), "the broker's books could not be compared");
+        }
+    }
+
+    fn told(&self) -> std::sync::MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// Accounts where both sides differ: ours, the broker's.
+fn differences(
+    held: &BTreeMap<(String, String), Quantity>,
+    listed: Vec<BrokerPosition>,
+) -> BTreeMap<(String, String), (Quantity, Quantity)> {
+    let mut both: BTreeMap<_, _> =
+        held.iter().map(|(account, ours)| (account.clone(), (*ours, Quantity::ZERO))).collect();
+    for BrokerPosition { user, symbol, quantity } in listed {
+        both.entry((user, symbol)).or_insert((Quantity::ZERO, Quantity::ZERO)).1 = quantity;
+    }
+    both.retain(|_, (ours, brokers)| ours != brokers);
+    both
+}
+
+/// What the strategies hold, net, by user and symbol.
+pub(super) fn held_by_account(hashes: &BTreeMap<String, Fields>) -> BTreeMap<(String, String), Quantity> {
+    let mut held: BTreeMap<(String, String), Quantity> = BTreeMap::new();
+    for (key, fields) in hashes {
+        let (Some(key), Ok(strategy)) = (StrategyKey::parse(key), crate::store::state(fields)) else { continue };
+        let sum = held.entry((key.user.to_owned(), strategy.symbol.clone())).or_default();
+        let open = strategy.open_quantity();
+        *sum = match strategy.side {
+            Side::Long => sum.plus(open),
+            Side::Short => sum.minus(open),
+        };
+    }
+    held
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::{OrderSide, OrderState};
+    use strat_core::ExecType;
+
+    fn order(status: ExecType, cum: &str) -> BrokerOrder {
+        let state = OrderState {
+            client_order_id: "X".into(),
+            status,
+            cum_qty: cum.parse().unwrap(),
+            avg_px: None,
+            text: String::new(),
+            ts_ms: 1,
+        };
+        let quantity = "10".parse().unwrap();
+        BrokerOrder { user: "alice".into(), symbol: "IBM".into(), side: OrderSide::Buy, quantity, state }
+    }
+
+    #[test]
+    fn only_what_was_not_reported_is_news() {
+        let known = |cum: &str, ended| KnownOrder { key: "k".into(), cum_qty: cum.parse().unwrap(), ended };
+        let judged = |order, known: Option<KnownOrder>| judge(&order, known.as_ref());
+        assert_eq!(judged(order(ExecType::Fill, "10"), Some(known("10", true))), Finding::Known);
+        assert_eq!(judged(order(ExecType::New, "0"), Some(known("0", false))), Finding::Known);
+        assert_eq!(judged(order(ExecType::Canceled, "4"), Some(known("4", false))), Finding::Behind);
+        assert_eq!(judged(order(ExecType::Fill, "10"), Some(known("4", true))), Finding::Behind);
+        assert_eq!(judged(order(ExecType::Fill, "10"), None), Finding::Unknown);
+        assert_eq!(judged(order(ExecType::New, "0"), Some(known("4", false))), Finding::Ahead);
+    }
+
+    #[test]
+    fn an_order_belongs_to_the_current_cycle_and_attempt_or_to_nobody() {
+        let key = StrategyKey::parse("user:alice:strategy:s1").unwrap();
+        let strategy = |cycle: &str, attempt: &str| {
+            let fields = [("symbol", "IBM"), ("quantity", "10"), ("cycle", cycle), ("attempt", attempt)];
+            Strategy::read(|name| fields.iter().find(|(known, _)| *known == name).map(|(_, v)| v.as_bytes())).unwrap()
+        };
+        let id = |cycle, leg, attempt| OrderIdentity { key, cycle, leg, attempt }.client_order_id();
+        assert_eq!(own_order(key, &strategy("2", "1"), &id(2, Leg::Entry, 0)), Some(Leg::Entry));
+        assert_eq!(own_order(key, &strategy("2", "1"), &id(2, Leg::Exit, 1)), Some(Leg::Exit));
+        assert_eq!(own_order(key, &strategy("2", "1"), &id(2, Leg::Exit, 0)), None);
+        assert_eq!(own_order(key, &strategy("2", "1"), &id(1, Leg::Entry, 0)), None);
+    }
+
+    #[test]
+    fn accounts_are_compared_net() {
+        let hash = |pairs: &[(&str, &str)]| -> Fields {
+            let base = [("symbol", "IBM"), ("quantity", "10")];
+            base.iter().chain(pairs).map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect()
+        };
+        let hashes = BTreeMap::from([
+            ("user:a:strategy:1".to_owned(), hash(&[("position", "BOUGHT")])),
+            (
+                "user:a:strategy:2".to_owned(),
+                hash(&[("position", "SHORTED"), ("side", "SHORT"), ("filled_quantity", "4")]),
+            ),
+            ("user:b:strategy:1".to_owned(), hash(&[])),
+        ]);
+        let held = held_by_account(&hashes);
+        assert_eq!(held[&("a".to_owned(), "IBM".to_owned())].to_string(), "6");
+        let position = |user: &str, quantity: &str| BrokerPosition {
+            user: user.into(),
+            symbol: "IBM".into(),
+            quantity: quantity.parse().unwrap(),
+        };
+        assert!(differences(&held, vec![position("a", "6")]).is_empty());
+        let different = differences(&held, vec![position("a", "16"), position("c", "-1")]);
+        assert_eq!(different.keys().map(|(user, _)| user.as_str()).collect::<Vec<_>>(), ["a", "c"]);
+    }
+}

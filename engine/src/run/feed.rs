@@ -1,0 +1,44 @@
+//! The feed that the settings ask for.
+
+use super::Base;
+use crate::config::FeedKind;
+use crate::failure::{OrFail as _, failure};
+use crate::feed::{CsvFeed, CsvOptions, Feed, LinesFeed, PacedCsv, SimFeed, SimSettings};
+use color_eyre::Result;
+use std::sync::Arc;
+use std::time::Duration;
+
+impl Base {
+    pub(super) fn feed(&self) -> Result<Box<dyn Feed>> {
+        let feed = &self.settings.feed;
+        match (feed.kind, &feed.file) {
+            (FeedKind::Sim, _) if feed.symbols.is_empty() => Err(failure(
+                "the simulated market has no symbols",
+                "set feed.symbols (STRAT_FEED_SYMBOLS) to SYMBOL=PRICE,SYMBOL=PRICE",
+            )),
+            (FeedKind::Sim, _) => {
+                let sim = SimSettings {
+                    seed: feed.seed,
+                    symbols: feed.symbols.clone(),
+                    tick: Duration::from_millis(feed.tick_ms),
+                    step_bps: feed.step_bps,
+                };
+                Ok(Box::new(SimFeed::new(&sim, Arc::clone(&self.clock))))
+            }
+            (FeedKind::Csv, Some(file)) => {
+                let ticks = CsvFeed::open(file, CsvOptions::default())
+                    .or_fail("the file of ticks cannot be read", "check feed.file (STRAT_FEED_FILE)")?;
+                Ok(Box::new(PacedCsv::new(ticks, feed.speed)))
+            }
+            (FeedKind::Lines, _) if feed.address.is_empty() => Err(failure(
+                "feed.kind is lines and feed.address is not set",
+                "set feed.address (STRAT_FEED_ADDRESS) to host:port",
+            )),
+            (FeedKind::Lines, _) => Ok(Box::new(LinesFeed::new(&feed.address, feed.idle, Arc::clone(&self.clock)))),
+            (FeedKind::Csv, None) => Err(failure(
+                "feed.kind is csv and feed.file is not set",
+                "set feed.file (STRAT_FEED_FILE) to a file of ticks",
+            )),
+        }
+    }
+}

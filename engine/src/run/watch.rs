@@ -1,0 +1,47 @@
+//! The parts that watch while others cannot: the guard, and the watch for silence.
+
+use super::{Base, Crew};
+use crate::broker::{Broker, Idempotency};
+use crate::executor::Executor;
+use crate::guard::{ByExecutor, Guard};
+use crate::market::{Market, SilenceLimits, SilenceWatch};
+use color_eyre::Result;
+use std::sync::Arc;
+
+impl Base {
+    /// Whoever watches stops while Redis is away. Where the broker would take an order twice, only one engine may act.
+    pub(super) fn spawn_guard(&self, executor: &Arc<Executor>, broker: Arc<dyn Broker>, crew: &mut Crew) -> Arc<Guard> {
+        let lease = executor.settings().lease.clone();
+        let exits = Arc::new(ByExecutor(Arc::clone(executor)));
+        let (gate, clock) = (self.gate.clone(), Arc::clone(&self.clock));
+        let guard = Arc::new(Guard::new(self.settings.guard, gate, clock, exits, lease.clone()));
+        if broker.idempotency() != Idempotency::Dedupes {
+            let (store, cancel) = (self.store.clone(), crew.cancel.clone());
+            crew.spawn("right to trade", async move {
+                lease.hold(&store, &cancel).await;
+                Ok(())
+            });
+        }
+        let (link, cancel, follower) = (self.link.clone(), crew.cancel.clone(), Arc::clone(&guard));
+        crew.spawn("guard's view of the journal", async move { follower.follow(&link, cancel).await });
+        let (cancel, watch) = (crew.cancel.clone(), Arc::clone(&guard));
+        crew.spawn("guard", async move {
+            tokio::join!(watch.run(cancel.clone()), watch.ask_of_entries(&*broker, cancel));
+            Ok(())
+        });
+        guard
+    }
+
+    /// Whoever notices that the feed says nothing of what is held.
+    pub(super) fn spawn_silence_watch(&self, market: &Arc<Market>, crew: &mut Crew) -> Result<()> {
+        let feed = &self.settings.feed;
+        let limits = SilenceLimits { usual: feed.silence, by_symbol: feed.silence_by_symbol.clone() };
+        let watch = SilenceWatch::new(Arc::clone(market), limits, self.calendars()?, self.link.connection());
+        let cancel = crew.cancel.clone();
+        crew.spawn("watch for silence", async move {
+            watch.run(cancel).await;
+            Ok(())
+        });
+        Ok(())
+    }
+}
