@@ -11,6 +11,7 @@
 //! | `STRAT_REQUIRE_SERVERS=1` | what is missing (other servers, redis-py) fails instead of being skipped |
 //! | `STRAT_PYTHON` | a Python with redis-py, instead of `.run/venv` |
 //! | `STRAT_TEST_DATA` | folder of the real day of ticks, `../shared/data` of the checkout by default |
+//! | `STRAT_CHAOS_KILLS`, … | see [`chaos`] |
 //! | `STRAT_RANDOM_SEED`, `STRAT_CRASH_SEED`, `STRAT_ORACLE_SEED` | repeat a run; each prints its seed |
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
 
@@ -22,13 +23,20 @@ mod support;
 
 mod acl;
 mod bad_files;
+mod bridge;
+mod chaos;
 mod clients;
 mod commands;
 mod config;
 mod crash;
+mod failover;
+mod fuzz;
 mod health;
 mod life;
+mod model;
 mod oracle;
+mod outage;
+mod panics;
 mod random;
 mod recovery;
 mod refusals;

@@ -127,6 +127,11 @@ impl Conn {
         Ok(Self { stream: BufReader::new(stream) })
     }
 
+    /// Waits no longer than this for a reply from now on: whoever asks may find a server that says nothing.
+    pub(crate) fn limit(&mut self, limit: Duration) {
+        self.stream.get_ref().set_read_timeout(Some(limit)).unwrap();
+    }
+
     /// Sends a command without waiting for its reply.
     pub(crate) fn send<A: AsRef<[u8]>>(&mut self, arguments: &[A]) -> io::Result<()> {
         let mut wire = format!("*{}\r\n", arguments.len()).into_bytes();

@@ -12,12 +12,22 @@ impl Rng {
 
     /// The seed of `variable`, or one that differs from run to run; printed either way.
     pub(crate) fn from_env(variable: &str) -> Self {
+        Self::new(Self::seed_from_env(variable))
+    }
+
+    /// As [`Rng::from_env`], the seed itself.
+    pub(crate) fn seed_from_env(variable: &str) -> u64 {
         let seed = match std::env::var(variable) {
             Ok(text) => text.parse().unwrap_or_else(|_| panic!("{variable} must be a whole number, not '{text}'")),
             Err(_) => clock_seed(),
         };
         println!("seed {seed}; repeat with {variable}={seed}");
-        Self::new(seed)
+        seed
+    }
+
+    /// A generator of its own for something that runs beside.
+    pub(crate) fn split(&mut self) -> Self {
+        Self(self.next())
     }
 
     fn next(&mut self) -> u64 {

@@ -25,13 +25,18 @@ pub(crate) struct Engine {
 impl Engine {
     /// Starts the engine and waits until `/health` answers 200.
     pub(crate) fn start(args: &[&str], env: Env) -> Self {
+        let mut engine = Self::launch(args, env);
+        engine.wait_healthy();
+        engine
+    }
+
+    /// Starts the engine, healthy or not.
+    pub(crate) fn launch(args: &[&str], env: Env) -> Self {
         let dir = temp_dir();
         let args: Vec<_> = args.iter().map(|&arg| arg.to_owned()).collect();
         let port = super::process::free_port();
         let process = launch(&args, &env, port, dir.path());
-        let mut engine = Self { args, env, port, process, dir };
-        engine.wait_healthy();
-        engine
+        Self { args, env, port, process, dir }
     }
 
     /// Waits until `/health` answers 200.
@@ -54,6 +59,28 @@ impl Engine {
     /// Starts it again after a kill. It may take a while until it is healthy.
     pub(crate) fn start_again(&mut self) {
         self.process = launch(&self.args, &self.env, self.port, self.dir.path());
+    }
+
+    /// Starts it again, this time with one more variable.
+    pub(crate) fn start_again_with(&mut self, name: &str, value: &str) {
+        let mut env = self.env.clone();
+        env.push((name.to_owned(), value.to_owned()));
+        self.process = launch(&self.args, &env, self.port, self.dir.path());
+    }
+
+    /// Holds it where it stands, as a machine that swaps or a debugger does.
+    pub(crate) fn pause(&self) {
+        self.process.signal("STOP");
+    }
+
+    /// Lets it go on.
+    pub(crate) fn resume(&self) {
+        self.process.signal("CONT");
+    }
+
+    /// Port of its HTTP answers.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// Whether it has ended by itself.
@@ -110,11 +137,18 @@ pub(crate) fn run(args: &[&str], env: &Env, limit: Duration) -> Output {
 }
 
 /// Status and body of a GET on the loopback; `None` where nobody answers properly.
-fn http_get(port: u16, path: &str) -> Option<(u16, String)> {
+pub(crate) fn http_get(port: u16, path: &str) -> Option<(u16, String)> {
+    http(port, "GET", path, "", Duration::from_secs(10))
+}
+
+/// Status and body of a request on the loopback with a JSON body; `None` where nobody answers properly in time.
+pub(crate) fn http(port: u16, method: &str, path: &str, body: &str, limit: Duration) -> Option<(u16, String)> {
     let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2)).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
+    stream.set_read_timeout(Some(limit)).ok()?;
+    let length = body.len();
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
+    write!(stream, "{head}Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}").ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;

@@ -48,6 +48,16 @@ impl Postgres {
         format!("postgres://strat@localhost/strat?host={}&port=5432", self.dir.path().display())
     }
 
+    /// Its Unix socket.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.dir.path().join(".s.PGSQL.5432")
+    }
+
+    /// What it has logged.
+    pub(crate) fn log(&self) -> String {
+        self.process.output()
+    }
+
     /// kill -9 of the postmaster; its children notice and end.
     pub(crate) fn kill_9(&mut self) {
         self.process.kill_9();

@@ -43,7 +43,7 @@ impl Process {
     }
 
     /// Sends a signal by name: `TERM`, `INT`, `STOP`, `CONT`.
-    pub(crate) fn signal(&mut self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         // The shell's own kill: the program of that name is not on every machine.
         let script = format!("kill -{signal} {}", self.child.id());
         let status = Command::new("sh").args(["-c", &script]).status().unwrap();

@@ -19,6 +19,8 @@ pub(crate) struct Options {
     pub(crate) module: Option<PathBuf>,
     /// Also listen on a free TCP port of the loopback, for replication.
     pub(crate) tcp: bool,
+    /// The port that it has to be then, where others know it by it.
+    pub(crate) port: Option<u16>,
     /// Further lines of redis.conf.
     pub(crate) config: Vec<String>,
 }
@@ -31,7 +33,7 @@ impl Options {
 
     /// The machine's server without the module.
     pub(crate) fn plain() -> Self {
-        Self { server: paths::redis_server(), module: None, tcp: false, config: vec!["save \"\"".into()] }
+        Self { server: paths::redis_server(), module: None, tcp: false, port: None, config: vec!["save \"\"".into()] }
     }
 
     /// Adds a line of redis.conf.
@@ -49,6 +51,12 @@ impl Options {
     pub(crate) fn tcp(mut self) -> Self {
         self.tcp = true;
         self
+    }
+
+    /// With this TCP port and no other.
+    pub(crate) fn port(mut self, port: u16) -> Self {
+        self.port = Some(port);
+        self.tcp()
     }
 
     /// Another program.
@@ -132,6 +140,16 @@ impl Redis {
         self.process.kill_9();
     }
 
+    /// Holds it where it stands: its sockets stay open, and nothing is answered.
+    pub(crate) fn pause(&self) {
+        self.process.signal("STOP");
+    }
+
+    /// Lets it go on.
+    pub(crate) fn resume(&self) {
+        self.process.signal("CONT");
+    }
+
     /// Ends it by `SHUTDOWN SAVE` or `SHUTDOWN NOSAVE`.
     pub(crate) fn shutdown(&mut self, save: &str) {
         // The connection closes instead of a reply.
@@ -162,7 +180,7 @@ fn socket(dir: &Path) -> PathBuf {
 /// Starts a server and waits for its PONG. A port that somebody else took meanwhile is tried anew.
 fn launch(options: &Options, dir: &Path) -> (Process, u16) {
     for _ in 0..5 {
-        let port = if options.tcp { free_port() } else { 0 };
+        let port = options.port.unwrap_or_else(|| if options.tcp { free_port() } else { 0 });
         let mut process = spawn(options, dir, port);
         let answer = process_answers(&mut process, dir);
         if answer.is_ok() {

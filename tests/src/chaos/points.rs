@@ -1,0 +1,34 @@
+//! Engines that kill themselves at a named point of their work, where a kill from outside would rarely meet them.
+
+use super::faults::{Chaos, Repair, Victim};
+
+/// Where an engine that was built for it kills itself (`STRAT_CRASH_AT`).
+const CRASH_POINTS: &[&str] =
+    &["locked", "before_submit", "after_submit", "before_report", "after_report", "in_recovery"];
+
+impl Chaos<'_> {
+    /// Starts an engine that is to kill itself at a point of its work.
+    pub(super) fn crash_point(&mut self, engine: usize) {
+        if !self.away.insert(Victim::Engine(engine)) {
+            return;
+        }
+        let point = *self.rng.pick(CRASH_POINTS);
+        self.kill_engine(engine);
+        self.tally.killed(self.world.seats[engine].name);
+        self.world.seats[engine].engine.start_again_with("STRAT_CRASH_AT", point);
+        let after = self.later((1_000, 3_000), Repair::CrashPoint(engine, point));
+        self.note(&format!("kill -9 {}, which is to crash when {point} in {after:?}", self.world.seats[engine].name));
+    }
+
+    /// Back to an engine that lives; one that never came to its point is killed from outside.
+    pub(super) fn end_of_crash_point(&mut self, engine: usize, point: &'static str) {
+        if self.world.seats[engine].engine.has_ended() {
+            self.tally.killed(point);
+        } else {
+            self.tally.killed(self.world.seats[engine].name);
+        }
+        self.kill_engine(engine);
+        self.world.seats[engine].engine.start_again();
+        self.away.remove(&Victim::Engine(engine));
+    }
+}
