@@ -167,6 +167,9 @@ impl Strategy {
         let entry = self.working_entry();
         if !report.exec_type.is_terminal() {
             change.set_if(self.working != Some(action) && entry.is_none(), "working", action);
+            // All exits of an attempt are one order: what else was enqueued is carried out by this one.
+            let other = self.pending.is_some_and(|pending| pending != action && pending.leg(self.side) == Leg::Exit);
+            change.set_if(other && entry.is_none(), "pending", "");
             change.set_if(self.retry_at.is_some(), "retry_at", "");
             change.set_if(self.retry_action.is_some(), "retry_action", "");
         } else if open == Quantity::ZERO && entry.is_none() {

@@ -98,9 +98,10 @@ impl Job {
     /// where no queue entry speaks for it. `None` where nothing is in flight.
     #[must_use]
     pub fn adopt(key: &str, strategy: &Strategy) -> Option<Self> {
-        let action = strategy
-            .pending
-            .filter(|action| action.leg(strategy.side) == Leg::Exit)
+        let exit = |action: &Action| action.leg(strategy.side) == Leg::Exit;
+        // An exit that works is the order of every other exit too, and only it can be claimed.
+        let action = (strategy.working.filter(exit))
+            .or(strategy.pending.filter(exit))
             .or(strategy.working)
             .or(strategy.pending)?;
         Some(Self { must_query: true, doubtful: true, ..Self::new(key.to_owned(), action, strategy.cycle) })

@@ -66,6 +66,12 @@ fn own_order(key: StrategyKey<'_>, strategy: &Strategy, client_order_id: &str) -
     (id(Leg::Exit, strategy.attempt) == client_order_id).then_some(Leg::Exit)
 }
 
+/// Which exit an order was, as far as it can be told: nobody but the engine that sent it knows for certain.
+fn exit_of(strategy: &Strategy, order: &BrokerOrder) -> Action {
+    let by_price = || order.state.avg_px.and_then(|price| strategy.crossed_by(price));
+    strategy.retry_action.or_else(by_price).unwrap_or_else(|| Action::timed_exit(strategy.side))
+}
+
 impl Reconciler {
     /// One look at the broker's orders. Jobs for what is not reported yet go to the executor.
     ///
@@ -136,7 +142,7 @@ impl Reconciler {
         }
         match own_order(id, &strategy, &order.state.client_order_id) {
             Some(Leg::Exit) if strategy.position.is_open() => {
-                let action = strategy.retry_action.unwrap_or_else(|| Action::timed_exit(strategy.side));
+                let action = exit_of(&strategy, order);
                 // A full channel: the next reconciliation tries again.
                 if self.adopted.try_send(Job::unasked(key.to_owned(), action, strategy.cycle)).is_ok() {
                     tracing::warn!(key, order = order.state.client_order_id, status = %order.state.status, "the broker has an exit that was not reported; the executor looks it up");

@@ -255,7 +255,13 @@ impl Scheduler {
         }
         while let Some(entry) = unread.front() {
             match entry {
-                Ok(entry) => self.heed(entry).await?,
+                Ok(entry) => match self.heed(entry).await {
+                    // One strategy that Redis will not have changed must not stop everybody else's.
+                    Err(SchedulerError::Redis(error)) if error.code().is_some_and(|code| code != Code::Loading) => {
+                        tracing::error!(key = entry.key, %error, "this strategy cannot be scheduled; correct the field");
+                    }
+                    heeded => heeded?,
+                },
                 Err(bad) => {
                     tracing::warn!(%bad, "an entry of the journal does not read; looking at every strategy");
                     self.review().await?;

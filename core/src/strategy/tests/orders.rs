@@ -381,3 +381,12 @@ fn an_entry_that_is_reported_under_a_restored_exit_belongs_to_the_cycle_of_that_
     hash.report(Buy, Fill, "10@100").unwrap();
     assert_eq!(hash.show("cycle position filled_quantity working"), "1 BOUGHT 10 SELL");
 }
+
+#[test]
+fn an_exit_that_works_takes_the_place_of_another_that_was_enqueued_meanwhile() {
+    let mut hash = long();
+    hash.fields.insert("pending".to_owned(), "SELL".to_owned());
+    hash.report(StopLoss, New, "");
+    assert_eq!(hash.show("pending working"), " STOPLOSS");
+    assert!(hash.state().check_claim(StopLoss).is_ok() && hash.state().check_claim(Sell).is_err());
+}
