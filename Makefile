@@ -5,12 +5,15 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 # rustup's default place, for shells that do not have it in PATH (sudo's, for one).
 export PATH := $(PATH):$(HOME)/.cargo/bin
-export TICKS STRATEGIES REPORT SPEED ARGS
+export TICKS STRATEGIES REPORT SPEED ARGS KILLS SEED CLASS
 
 # The module and the engine; always built by the same command, so that nothing is built twice.
 BUILD := cargo build --release --locked -p strat-module -p strat-engine
 
-.PHONY: help setup setup-test build run replay demo test fmt lint clean clean-data
+# The simulator, with the known mistakes that `make planted` plants in it.
+SIMULATE := cargo run --release --locked -q -p strat-tests --features planted --bin simulate --
+
+.PHONY: help setup setup-test build run replay demo test chaos simulate planted fuzz fmt lint clean clean-data
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -33,9 +36,23 @@ replay: build ## Replay a file: TICKS=… STRATEGIES=… REPORT=… (absolute pa
 demo: build ## Replay the bundled sample day and print trades, exits, profit and loss
 	@scripts/demo.sh
 
-test: setup-test lint ## Everything: formatting, clippy, unit, property, doc and integration tests
+test: setup-test lint ## Everything: formatting, clippy, all tests, and a short run of each harness below
 	$(BUILD)
 	cargo test --workspace --locked --no-fail-fast
+	$(SIMULATE) --seeds 20000
+	$(SIMULATE) --planted
+
+chaos: setup ## Kill, pause and cut off real processes while they trade: [KILLS=n] [SEED=s] [CLASS=…]
+	@scripts/chaos.sh
+
+simulate: setup ## Seeded schedules of crashes and lies against the order machine: [SEEDS=n] [SEED=first]
+	$(SIMULATE) --seeds $(or $(SEEDS),100000) $(if $(SEED),--from $(SEED)) $(ARGS)
+
+planted: setup ## Plant each known mistake; the simulator must catch every one
+	$(SIMULATE) --planted
+
+fuzz: build ## Raw commands against a live server: [SECONDS=n] [SEED=s]
+	STRAT_FUZZ_SECONDS=$(or $(SECONDS),60) $(if $(SEED),STRAT_FUZZ_SEED=$(SEED)) cargo test --locked -p strat-tests --test it -- fuzz --nocapture
 
 fmt: ## Format the Rust code
 	cargo fmt --all

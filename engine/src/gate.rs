@@ -11,11 +11,17 @@ pub struct EpochGate {
     epoch: Arc<watch::Sender<Option<Arc<str>>>>,
     entries_wait: Arc<AtomicBool>,
     opened: Arc<Mutex<Option<Instant>>>,
+    redis_away: Arc<AtomicBool>,
 }
 
 impl Default for EpochGate {
     fn default() -> Self {
-        Self { epoch: Arc::new(watch::Sender::new(None)), entries_wait: Arc::default(), opened: Arc::default() }
+        Self {
+            epoch: Arc::new(watch::Sender::new(None)),
+            entries_wait: Arc::default(),
+            opened: Arc::default(),
+            redis_away: Arc::default(),
+        }
     }
 }
 
@@ -50,6 +56,30 @@ impl EpochGate {
     #[must_use]
     pub fn began_ms(&self) -> Option<i64> {
         self.peek()?.split('-').next()?.parse().ok()
+    }
+
+    /// Whether Redis does not watch, as far as this engine can tell.
+    #[must_use]
+    pub fn redis_away(&self) -> bool {
+        self.redis_away.load(Ordering::SeqCst)
+    }
+
+    /// Notes whether Redis watches.
+    pub fn set_redis_away(&self, away: bool) {
+        self.redis_away.store(away, Ordering::SeqCst);
+    }
+
+    /// Waits until the gate is open for another epoch than `known`.
+    pub async fn moved(&self, known: Option<&str>) {
+        let mut watch = self.epoch.subscribe();
+        loop {
+            if watch.borrow_and_update().as_deref().is_some_and(|current| Some(current) != known) {
+                return;
+            }
+            if watch.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
     }
 
     /// When the gate last opened.

@@ -114,7 +114,8 @@ pub async fn run(settings: Settings) -> Result<()> {
     let mut trading = Crew::new();
     let mut sync = Crew::new();
     let handle = base.start_sync(&mut sync);
-    let market = base.start_trading(&handle, &mut trading)?;
+    let (market, lease) = base.start_trading(&handle, &mut trading)?;
+    base.spawn_lease(lease, &mut sync);
     let watched = Watched {
         link: base.link.clone(),
         store: base.store.clone(),
@@ -182,10 +183,10 @@ impl Base {
         handle
     }
 
-    fn start_trading(&self, sync: &SyncHandle, crew: &mut Crew) -> Result<Arc<Market>> {
+    fn start_trading(&self, sync: &SyncHandle, crew: &mut Crew) -> Result<(Arc<Market>, Lease)> {
         let settings = &self.settings;
         let Trading { broker, paper } = self.start_broker(crew)?;
-        let entries = Arc::clone(&broker);
+        let (entries, lease) = (Arc::clone(&broker), lease_for(&*broker));
         let executor = Arc::new(Executor::new(
             ExecutorSettings {
                 owner: settings.engine_name.clone(),
@@ -193,7 +194,8 @@ impl Base {
                 lock_ttl: settings.lock_ttl,
                 broker_timeout: BROKER_TIMEOUT.max(settings.broker.timeout + BROKER_MARGIN),
                 concurrency: settings.concurrency,
-                lease: lease_for(&*broker),
+                records: Some(Arc::new(self.store.clone())),
+                lease: lease.clone(),
                 missed: Some(self.missed()),
             },
             self.link.connection(),
@@ -224,7 +226,7 @@ impl Base {
             live.run(cancel).await;
             Ok(())
         });
-        Ok(watched)
+        Ok((watched, lease))
     }
 
     fn spawn_reconciler(

@@ -5,7 +5,7 @@
 
 use super::machine::OrderMachine;
 use super::{Executor, Job};
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use strat_core::order::OrderIdentity;
 use strat_core::{Action, Leg, Strategy, StrategyKey};
@@ -13,6 +13,8 @@ use tokio::sync::{Mutex as AsyncMutex, mpsc};
 
 /// Exits that may wait for the driver to take them up.
 const WAITING_MAX: usize = 10_000;
+/// Ended orders remembered.
+const ENDED_MAX: usize = 100_000;
 
 /// An exit that no lock can be taken for.
 #[derive(Debug, Clone)]
@@ -31,6 +33,8 @@ pub struct Unclaimed {
 #[derive(Debug)]
 pub(super) struct Alone {
     known: Mutex<HashSet<String>>,
+    /// Exits whose end this engine has reported: what it knows of the strategy by the journal may be a moment older.
+    ended: Mutex<Ended>,
     sender: mpsc::Sender<Unclaimed>,
     pub(super) receiver: AsyncMutex<mpsc::Receiver<Unclaimed>>,
 }
@@ -38,8 +42,15 @@ pub(super) struct Alone {
 impl Default for Alone {
     fn default() -> Self {
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
-        Self { known: Mutex::default(), sender, receiver: AsyncMutex::new(receiver) }
+        Self { known: Mutex::default(), ended: Mutex::default(), sender, receiver: AsyncMutex::new(receiver) }
     }
+}
+
+/// The newest of them, and in which order they came.
+#[derive(Debug, Default)]
+struct Ended {
+    ids: HashSet<String>,
+    order: VecDeque<String>,
 }
 
 /// The order id of an exit.
@@ -53,7 +64,7 @@ impl Executor {
     /// One that is in hand already is left alone.
     pub async fn exit_unclaimed(&self, exit: Unclaimed) {
         let Some(id) = exit_id(&exit.key, exit.strategy.cycle, exit.strategy.attempt) else { return };
-        if !self.known_alone().insert(id.clone()) {
+        if self.has_ended(&id) || !self.known_alone().insert(id.clone()) {
             return;
         }
         let (key, action) = (exit.key.clone(), exit.action);
@@ -73,6 +84,23 @@ impl Executor {
     #[must_use]
     pub fn exits_alone(&self) -> usize {
         self.known_alone().len()
+    }
+
+    /// Notes the end of an order that Redis has heard of.
+    pub(super) fn note_end(&self, id: &str) {
+        let mut ended = self.alone.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        if ended.ids.insert(id.to_owned()) {
+            ended.order.push_back(id.to_owned());
+        }
+        if ended.order.len() > ENDED_MAX
+            && let Some(oldest) = ended.order.pop_front()
+        {
+            ended.ids.remove(&oldest);
+        }
+    }
+
+    fn has_ended(&self, id: &str) -> bool {
+        self.alone.ended.lock().unwrap_or_else(PoisonError::into_inner).ids.contains(id)
     }
 
     pub(super) fn forget_exit(&self, id: &str) {

@@ -13,10 +13,12 @@ mod drain;
 mod hands;
 pub mod live;
 pub mod machine;
+pub mod records;
 mod shell;
 
 pub use alone::Unclaimed;
 pub use drain::{DrainError, Drainer};
+pub use records::Records;
 pub(crate) use shell::crash_point;
 
 use crate::broker::{Broker, OrderState};
@@ -35,7 +37,7 @@ use strat_core::{Action, Leg, Strategy};
 use tokio::sync::watch;
 
 /// Settings of the executor.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ExecutorSettings {
     /// Owner in the order locks; different for each engine that runs.
     pub owner: String,
@@ -47,6 +49,8 @@ pub struct ExecutorSettings {
     pub broker_timeout: Duration,
     /// Requests to the broker at the same time, exits and entries counted apart.
     pub concurrency: usize,
+    /// What must have heard of an entry before it is sent; nothing in a replay.
+    pub records: Option<Arc<dyn Records>>,
     /// The right to trade, where not every engine may.
     pub lease: Lease,
     /// How late an entry may still be sent; `None` in a replay, where nothing is late.
@@ -220,8 +224,10 @@ impl Executor {
 
     /// What every machine begins with, or goes on with after a wait.
     fn go(&self) -> Input {
-        let opened_ms = self.epoch.opened().map(|at| self.mono_ms(at));
-        Input::Go { epoch: self.epoch.peek(), opened_ms }
+        // What others sent before, under another epoch or by their right to trade, may not show at the broker yet.
+        let opened = self.epoch.opened().max(self.settings.lease.since().map(tokio::time::Instant::into_std));
+        let opened_ms = opened.map(|at| self.mono_ms(at));
+        Input::Go { epoch: self.epoch.peek(), opened_ms, redis_away: self.epoch.redis_away() }
     }
 
     /// Passes on what the broker reported. Reports on orders that are not in hand come back by a look-up, when their

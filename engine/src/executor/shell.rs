@@ -7,8 +7,13 @@ use crate::broker::{BrokerError, OrderRef};
 use std::sync::Arc;
 use strat_client::{Error, LockToken, ReportRequest, StratCommands as _, StrategyUpdate};
 use strat_core::planted::{self, Mistake};
-use strat_core::{Action, Code, StrategyKey};
+use strat_core::{Action, Code, Leg, Strategy, StrategyKey};
 use tokio::time::{Instant, timeout};
+
+/// How long an entry waits before it looks whether Postgres is back, ms.
+const POSTGRES_AWAY_WAIT_MS: i64 = 500;
+/// How long it waits for the journal to reach Postgres, ms: that takes a few.
+const POSTGRES_BEHIND_WAIT_MS: i64 = 20;
 
 /// A machine in the hands of this engine. Whatever ends it, the order is not in hand any more.
 pub(super) struct Run {
@@ -17,6 +22,8 @@ pub(super) struct Run {
     machine: OrderMachine,
     /// Orders that had ended when the machine last began.
     pub(super) ended_before: u64,
+    /// Epoch when the machine last began.
+    epoch: Option<Arc<str>>,
     /// When the lock was last seen to be held.
     extended: Option<Instant>,
     /// What was last written to the strategy's field `error`.
@@ -32,7 +39,7 @@ impl Drop for Run {
 impl Run {
     pub(super) fn new(executor: Arc<Executor>, machine: OrderMachine) -> Self {
         let hand = executor.hands.take(&machine.job().key);
-        Self { executor, hand, machine, ended_before: 0, extended: None, alarm: String::new() }
+        Self { executor, hand, machine, ended_before: 0, epoch: None, extended: None, alarm: String::new() }
     }
 
     pub(super) fn job(&self) -> &Job {
@@ -47,6 +54,9 @@ impl Run {
     pub(super) fn go(&mut self) -> Effect {
         self.ended_before = *self.executor.ended.borrow();
         let go = self.executor.go();
+        if let Input::Go { epoch, .. } = &go {
+            self.epoch.clone_from(epoch);
+        }
         self.step(go)
     }
 
@@ -61,7 +71,10 @@ impl Run {
 
     /// Waits for something that concerns the order.
     pub(super) async fn watch(&self) -> Input {
-        self.hand.watch().await
+        tokio::select! {
+            input = self.hand.watch() => input,
+            () = self.executor.epoch.moved(self.epoch.as_deref()) => Input::EpochChanged,
+        }
     }
 
     /// Carries one effect out; waits are the driver's.
@@ -100,6 +113,10 @@ impl Run {
                 crash_point("before_report");
                 let outcome = executor.report(job, self.machine.lock(), &report).await;
                 crash_point("after_report");
+                if let (Ok(()), true, Some(order)) = (&outcome, report.exec_type().is_terminal(), self.machine.order())
+                {
+                    executor.note_end(&order.client_order_id);
+                }
                 Input::Reported(outcome)
             }
             Effect::Release => {
@@ -181,12 +198,25 @@ impl Executor {
         match hash.state() {
             Ok(strategy) => Found::Strategy(Box::new(Seen {
                 grace_ms: self.settings.missed.map(|missed| missed.of(&hash).grace_ms()),
-                entries_wait: self.epoch.entries_wait(),
+                entries_wait: self.entries_wait(job, &strategy).await,
                 sent_alone: self.knows_exit(&job.key, strategy.cycle, strategy.attempt),
                 strategy,
             })),
             Err(error) => Found::Broken(error.to_string()),
         }
+    }
+
+    /// How long an entry has to wait before it is looked at again. What Postgres has not heard of would be lost with
+    /// Redis, and its position with it.
+    async fn entries_wait(&self, job: &Job, strategy: &Strategy) -> Option<i64> {
+        if job.action.leg(strategy.side) == Leg::Exit {
+            return None;
+        }
+        if self.epoch.entries_wait() {
+            return Some(POSTGRES_AWAY_WAIT_MS);
+        }
+        let records = self.settings.records.as_ref()?;
+        (!records.knows(&job.key, job.cycle).await).then_some(POSTGRES_BEHIND_WAIT_MS)
     }
 
     async fn extend(&self, job: &Job, token: Option<&LockToken>) -> Result<bool, String> {

@@ -138,6 +138,7 @@ impl Guard {
         }
         if let Some(since) = state.away.take() {
             self.acting.store(false, Ordering::SeqCst);
+            self.gate.set_redis_away(false);
             state.held_back.clear();
             lock(&self.shadow).forget_marks();
             let ms = since.elapsed().as_millis() as u64;
@@ -167,6 +168,7 @@ impl Guard {
         } else {
             tracing::error!(why, "STOPS ARE NOT WATCHED: Redis is away, and the engine may not or cannot watch itself");
         }
+        self.gate.set_redis_away(true);
         self.acting.store(self.settings.enabled, Ordering::SeqCst);
         self.settings.enabled
     }

@@ -4,10 +4,11 @@
 //! strategy's own of the current cycle. Everything else is reported, and never guessed at or acted upon.
 
 use super::Reconciler;
+use super::audit::{accounts_for, row_of};
 use crate::broker::{BrokerError, BrokerOrder, BrokerPosition};
 use crate::executor::Job;
 use crate::failure::sentence;
-use crate::store::{Fields, KnownOrder};
+use crate::store::{Fields, KnownOrder, OrderRow};
 use color_eyre::Result;
 use color_eyre::eyre::eyre;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +22,8 @@ use tokio::time::timeout;
 const LIST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Orders settled in one pass; the next one goes on.
 const SETTLED_MAX: usize = 1_000;
+/// Dead attempts before the current one among which an order is looked for.
+const ATTEMPTS_MAX: u64 = 32;
 /// Findings remembered as told; beyond that they are told again.
 const TOLD_MAX: usize = 10_000;
 
@@ -57,13 +60,15 @@ fn judge(order: &BrokerOrder, known: Option<&KnownOrder>) -> Finding {
     }
 }
 
-/// Which order of a strategy's current cycle this is.
-fn own_order(key: StrategyKey<'_>, strategy: &Strategy, client_order_id: &str) -> Option<Leg> {
+/// Which order of a strategy's current cycle this is: the leg and the attempt.
+fn own_order(key: StrategyKey<'_>, strategy: &Strategy, client_order_id: &str) -> Option<(Leg, u64)> {
     let id = |leg, attempt| OrderIdentity { key, cycle: strategy.cycle, leg, attempt }.client_order_id();
     if id(Leg::Entry, 0) == client_order_id {
-        return Some(Leg::Entry);
+        return Some((Leg::Entry, 0));
     }
-    (id(Leg::Exit, strategy.attempt) == client_order_id).then_some(Leg::Exit)
+    let oldest = strategy.attempt.saturating_sub(ATTEMPTS_MAX);
+    let attempt = (oldest..=strategy.attempt).rev().find(|attempt| id(Leg::Exit, *attempt) == client_order_id)?;
+    Some((Leg::Exit, attempt))
 }
 
 /// Which exit an order was, as far as it can be told: nobody but the engine that sent it knows for certain.
@@ -83,7 +88,7 @@ impl Reconciler {
         let listed = listed.map_err(|error| eyre!("the broker does not list its orders: {error}"))?;
         let ids: Vec<String> = listed.iter().map(|order| order.state.client_order_id.clone()).collect();
         let known = self.store.known_orders(&ids).await?;
-        let mut settled = 0;
+        let (mut settled, mut lost) = (0, Vec::new());
         for order in listed {
             let id = order.state.client_order_id.as_str();
             let finding = judge(&order, known.get(id));
@@ -103,10 +108,11 @@ impl Reconciler {
                 None => self.owner_of(&order).await?,
             };
             match owner {
-                Some(key) => self.settle_order(&key, &order).await?,
+                Some(key) => lost.extend(self.settle_order(&key, &order).await?),
                 None => self.tell_order(&order, "THE BROKER HAS AN ORDER THAT IS NOT OURS: it is left alone"),
             }
         }
+        self.write_lost(&lost).await;
         Ok(())
     }
 
@@ -122,34 +128,57 @@ impl Reconciler {
         Ok(None)
     }
 
-    /// Sees to it that a strategy hears of its order, unless somebody is at it.
-    async fn settle_order(&self, key: &str, order: &BrokerOrder) -> Result<()> {
-        let Some(id) = StrategyKey::parse(key) else { return Ok(()) };
+    /// A strategy that nobody is at and that has nothing in flight.
+    async fn at_rest(&self, id: StrategyKey<'_>, order: &BrokerOrder) -> Result<Option<Strategy>> {
+        let key = id.hash();
         let mut redis = self.link.connection();
         let locked: bool =
             redis::cmd("EXISTS").arg(id.lock()).query_async(&mut redis).await.map_err(strat_client::Error::from)?;
-        if locked || self.executor.tracks(key) {
-            return Ok(());
+        if locked || self.executor.tracks(&key) {
+            return Ok(None);
         }
-        let Some(hash) = redis.strat_get(key).await? else {
+        let Some(hash) = redis.strat_get(&key).await? else {
             self.tell_order(order, "THE BROKER HAS FILLS OF A STRATEGY THAT IS GONE: nobody guards them");
-            return Ok(());
+            return Ok(None);
         };
-        let Ok(strategy) = hash.state() else { return Ok(()) };
         // In flight: its queue entry, or the hand-over of orphans, brings it to the executor.
-        if strategy.pending.is_some() || strategy.working.is_some() {
-            return Ok(());
-        }
+        Ok(hash.state().ok().filter(|strategy| strategy.pending.is_none() && strategy.working.is_none()))
+    }
+
+    /// Sees to it that a strategy hears of its order, unless somebody is at it. Where it has heard, and only Postgres has
+    /// not, answers the row.
+    async fn settle_order(&self, key: &str, order: &BrokerOrder) -> Result<Option<OrderRow>> {
+        let Some(id) = StrategyKey::parse(key) else { return Ok(None) };
+        let Some(strategy) = self.at_rest(id, order).await? else { return Ok(None) };
+        let skew = i64::try_from(self.broker.clock_skew().as_millis()).unwrap_or(i64::MAX);
+        // An older one has the id of this cycle, but is of the time before the strategy was deleted and created again.
+        let of_now = strategy.cycle_at.is_none_or(|began| order.state.ts_ms.saturating_add(skew) >= began);
         match own_order(id, &strategy, &order.state.client_order_id) {
-            Some(Leg::Exit) if strategy.position.is_open() => {
-                let action = exit_of(&strategy, order);
+            Some((leg, attempt)) if of_now && accounts_for(&strategy, leg, attempt, &order.state) => {
+                Ok(row_of(id, &strategy, leg, attempt, order))
+            }
+            own => self.settle_at_rest(key, &strategy, own, order).await.map(|()| None),
+        }
+    }
+
+    /// Tells a strategy with nothing in flight of an order that it does not account for.
+    async fn settle_at_rest(
+        &self,
+        key: &str,
+        strategy: &Strategy,
+        own: Option<(Leg, u64)>,
+        order: &BrokerOrder,
+    ) -> Result<()> {
+        match own {
+            Some((Leg::Exit, attempt)) if strategy.position.is_open() && attempt == strategy.attempt => {
+                let action = exit_of(strategy, order);
                 // A full channel: the next reconciliation tries again.
                 if self.adopted.try_send(Job::unasked(key.to_owned(), action, strategy.cycle)).is_ok() {
                     tracing::warn!(key, order = order.state.client_order_id, status = %order.state.status, "the broker has an exit that was not reported; the executor looks it up");
                 }
                 Ok(())
             }
-            Some(Leg::Entry) if strategy.position.is_open() => self.report_late(key, &strategy, order).await,
+            Some((Leg::Entry, _)) if strategy.position.is_open() => self.report_late(key, strategy, order).await,
             _ if order.state.cum_qty == Quantity::ZERO => Ok(()),
             _ => {
                 self.tell_order(
@@ -290,16 +319,17 @@ mod tests {
     }
 
     #[test]
-    fn an_order_belongs_to_the_current_cycle_and_attempt_or_to_nobody() {
+    fn an_order_belongs_to_the_current_cycle_or_to_nobody() {
         let key = StrategyKey::parse("user:alice:strategy:s1").unwrap();
         let strategy = |cycle: &str, attempt: &str| {
             let fields = [("symbol", "IBM"), ("quantity", "10"), ("cycle", cycle), ("attempt", attempt)];
             Strategy::read(|name| fields.iter().find(|(known, _)| *known == name).map(|(_, v)| v.as_bytes())).unwrap()
         };
         let id = |cycle, leg, attempt| OrderIdentity { key, cycle, leg, attempt }.client_order_id();
-        assert_eq!(own_order(key, &strategy("2", "1"), &id(2, Leg::Entry, 0)), Some(Leg::Entry));
-        assert_eq!(own_order(key, &strategy("2", "1"), &id(2, Leg::Exit, 1)), Some(Leg::Exit));
-        assert_eq!(own_order(key, &strategy("2", "1"), &id(2, Leg::Exit, 0)), None);
+        assert_eq!(own_order(key, &strategy("2", "1"), &id(2, Leg::Entry, 0)), Some((Leg::Entry, 0)));
+        assert_eq!(own_order(key, &strategy("2", "1"), &id(2, Leg::Exit, 1)), Some((Leg::Exit, 1)));
+        assert_eq!(own_order(key, &strategy("2", "1"), &id(2, Leg::Exit, 0)), Some((Leg::Exit, 0)));
+        assert_eq!(own_order(key, &strategy("2", "1"), &id(2, Leg::Exit, 2)), None);
         assert_eq!(own_order(key, &strategy("2", "1"), &id(1, Leg::Entry, 0)), None);
     }
 

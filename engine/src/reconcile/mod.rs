@@ -3,6 +3,7 @@
 //! Redis may lose what it held: a flush, a restart without its file, a failover. Its epoch changes then, orders are
 //! claimed with the old one in vain (`UNSYNCED`), and nothing is sent until a reconciliation has finished for the new one.
 
+mod audit;
 mod broker;
 mod judge;
 mod mend;

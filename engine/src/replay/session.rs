@@ -63,6 +63,7 @@ impl Session {
             lock_ttl: LOCK_TTL,
             broker_timeout: Duration::from_secs(10),
             concurrency: 1,
+            records: None,
             lease: crate::lease::Lease::not_needed(),
             missed: None,
         };

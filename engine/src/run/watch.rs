@@ -1,27 +1,30 @@
 //! The parts that watch while others cannot: the guard, and the watch for silence.
 
 use super::{Base, Crew};
-use crate::broker::{Broker, Idempotency};
+use crate::broker::Broker;
 use crate::executor::Executor;
 use crate::guard::{ByExecutor, Guard};
+use crate::lease::Lease;
 use crate::market::{Market, SilenceLimits, SilenceWatch};
 use color_eyre::Result;
 use std::sync::Arc;
 
 impl Base {
-    /// Whoever watches stops while Redis is away. Where the broker would take an order twice, only one engine may act.
+    /// Where the broker would take an order twice, only one engine may act. `crew` has to outlive whatever trades.
+    pub(super) fn spawn_lease(&self, lease: Lease, crew: &mut Crew) {
+        let (store, engine, cancel) = (self.store.clone(), self.settings.engine_name.clone(), crew.cancel.clone());
+        crew.spawn("right to trade", async move {
+            lease.hold(&store, &engine, &cancel).await;
+            Ok(())
+        });
+    }
+
+    /// Whoever watches stops while Redis is away.
     pub(super) fn spawn_guard(&self, executor: &Arc<Executor>, broker: Arc<dyn Broker>, crew: &mut Crew) -> Arc<Guard> {
         let lease = executor.settings().lease.clone();
         let exits = Arc::new(ByExecutor(Arc::clone(executor)));
         let (gate, clock) = (self.gate.clone(), Arc::clone(&self.clock));
-        let guard = Arc::new(Guard::new(self.settings.guard, gate, clock, exits, lease.clone()));
-        if broker.idempotency() != Idempotency::Dedupes {
-            let (store, cancel) = (self.store.clone(), crew.cancel.clone());
-            crew.spawn("right to trade", async move {
-                lease.hold(&store, &cancel).await;
-                Ok(())
-            });
-        }
+        let guard = Arc::new(Guard::new(self.settings.guard, gate, clock, exits, lease));
         let (link, cancel, follower) = (self.link.clone(), crew.cancel.clone(), Arc::clone(&guard));
         crew.spawn("guard's view of the journal", async move { follower.follow(&link, cancel).await });
         let (cancel, watch) = (crew.cancel.clone(), Arc::clone(&guard));

@@ -1,7 +1,8 @@
 //! A batch of journal entries in one transaction.
 
+use super::Store;
 use super::entry::JournalEntry;
-use super::fold::{Fold, Id, Slot};
+use super::fold::{Fold, Id, OrderRow, Slot};
 use super::rows::Fields;
 use serde::Serialize;
 use serde_json::Value;
@@ -148,24 +149,53 @@ async fn write_rows(connection: &mut PgConnection, fold: &Fold) -> sqlx::Result<
     .map(drop)
 }
 
+/// Rows of `orders` from a JSON array; what becomes of those that are there already follows.
+macro_rules! insert_orders {
+    ($conflict:literal) => {
+        concat!(
+            "INSERT INTO orders AS o (client_order_id, user_id, strategy_id, symbol, cycle, leg, attempt, action, status, quantity,
+                                      cum_qty, avg_px, reference, text, submitted_at_ms, updated_at_ms)
+             SELECT client_order_id, user_id, strategy_id, symbol, cycle, leg, attempt, action, status, quantity,
+                    cum_qty, avg_px, reference, text, submitted_at_ms, updated_at_ms
+             FROM jsonb_to_recordset($1) AS t(client_order_id TEXT, user_id TEXT, strategy_id TEXT, symbol TEXT, cycle BIGINT, leg TEXT,
+                  attempt BIGINT, action TEXT, status TEXT, quantity NUMERIC, cum_qty NUMERIC, avg_px NUMERIC, reference TEXT,
+                  text TEXT, submitted_at_ms BIGINT, updated_at_ms BIGINT) ",
+            $conflict
+        )
+    };
+}
+
+impl Store {
+    /// Adds orders that are not there, and brings those up that are behind; answers the ids of both.
+    ///
+    /// # Errors
+    /// Of Postgres.
+    pub(crate) async fn mend_orders(&self, rows: &[OrderRow]) -> sqlx::Result<Vec<String>> {
+        sqlx::query_scalar(insert_orders!(
+            "ON CONFLICT (client_order_id) DO UPDATE SET
+                  status = EXCLUDED.status, cum_qty = EXCLUDED.cum_qty, avg_px = EXCLUDED.avg_px, text = EXCLUDED.text,
+                  updated_at_ms = EXCLUDED.updated_at_ms
+             WHERE o.cum_qty < EXCLUDED.cum_qty
+                OR (o.cum_qty = EXCLUDED.cum_qty AND o.status IN ('NEW', 'PARTIAL_FILL'))
+             RETURNING client_order_id"
+        ))
+        .bind(Json(rows))
+        .fetch_all(self.pool())
+        .await
+    }
+}
+
 async fn write_orders(connection: &mut PgConnection, fold: &Fold) -> sqlx::Result<()> {
     if fold.orders.is_empty() {
         return Ok(());
     }
-    sqlx::query(
-        "INSERT INTO orders AS o (client_order_id, user_id, strategy_id, symbol, cycle, leg, attempt, action, status, quantity,
-                                  cum_qty, avg_px, reference, text, submitted_at_ms, updated_at_ms)
-         SELECT client_order_id, user_id, strategy_id, symbol, cycle, leg, attempt, action, status, quantity,
-                cum_qty, avg_px, reference, text, submitted_at_ms, updated_at_ms
-         FROM jsonb_to_recordset($1) AS t(client_order_id TEXT, user_id TEXT, strategy_id TEXT, symbol TEXT, cycle BIGINT, leg TEXT,
-              attempt BIGINT, action TEXT, status TEXT, quantity NUMERIC, cum_qty NUMERIC, avg_px NUMERIC, reference TEXT,
-              text TEXT, submitted_at_ms BIGINT, updated_at_ms BIGINT)
-         ON CONFLICT (client_order_id) DO UPDATE SET
+    sqlx::query(insert_orders!(
+        "ON CONFLICT (client_order_id) DO UPDATE SET
               action = EXCLUDED.action, status = EXCLUDED.status, updated_at_ms = EXCLUDED.updated_at_ms,
               reference = EXCLUDED.reference, text = EXCLUDED.text,
               cum_qty = GREATEST(o.cum_qty, EXCLUDED.cum_qty),
-              avg_px = CASE WHEN EXCLUDED.cum_qty >= o.cum_qty THEN COALESCE(EXCLUDED.avg_px, o.avg_px) ELSE o.avg_px END",
-    )
+              avg_px = CASE WHEN EXCLUDED.cum_qty >= o.cum_qty THEN COALESCE(EXCLUDED.avg_px, o.avg_px) ELSE o.avg_px END"
+    ))
     .bind(Json(fold.orders.values().collect::<Vec<_>>()))
     .execute(&mut *connection)
     .await?;

@@ -24,23 +24,23 @@ pub struct Slot {
 
 /// An order as the last report leaves it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct OrderRow {
-    pub(super) client_order_id: String,
-    user_id: String,
-    strategy_id: String,
-    symbol: String,
-    cycle: u64,
-    leg: String,
-    attempt: u64,
-    action: String,
-    status: String,
-    quantity: String,
-    cum_qty: String,
-    avg_px: Option<String>,
-    reference: String,
-    text: String,
-    submitted_at_ms: i64,
-    updated_at_ms: i64,
+pub(crate) struct OrderRow {
+    pub(crate) client_order_id: String,
+    pub(crate) user_id: String,
+    pub(crate) strategy_id: String,
+    pub(crate) symbol: String,
+    pub(crate) cycle: u64,
+    pub(crate) leg: String,
+    pub(crate) attempt: u64,
+    pub(crate) action: String,
+    pub(crate) status: String,
+    pub(crate) quantity: String,
+    pub(crate) cum_qty: String,
+    pub(crate) avg_px: Option<String>,
+    pub(crate) reference: String,
+    pub(crate) text: String,
+    pub(crate) submitted_at_ms: i64,
+    pub(crate) updated_at_ms: i64,
 }
 
 /// A row of `order_events`.

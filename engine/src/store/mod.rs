@@ -3,11 +3,15 @@
 mod batch;
 mod entry;
 mod fold;
+mod leases;
+mod records;
 mod rows;
 
 pub use batch::{Applied, apply, reject};
 pub use entry::JournalEntry;
+pub(crate) use fold::OrderRow;
 pub use fold::{Fold, Slot};
+pub use leases::Claim;
 pub(crate) use rows::state;
 pub use rows::{Fields, Filter, KnownOrder, Row};
 

@@ -227,7 +227,13 @@ impl Sync {
             if read.is_empty() {
                 // Notices in time that the session, and the lock with it, is gone.
                 in_time(sqlx::query("SELECT 1").execute(&mut postgres)).await?;
-                self.handle.alive();
+                // A former leader that woke up late may have read entries that it could not apply any more.
+                let left = journal.claim(Duration::ZERO, BATCH).await?;
+                if left.is_empty() {
+                    self.handle.alive();
+                } else {
+                    self.take(&mut journal, &mut postgres, left).await?;
+                }
             } else {
                 self.take(&mut journal, &mut postgres, read).await?;
             }

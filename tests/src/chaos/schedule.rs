@@ -57,6 +57,7 @@ pub(super) const LIES: &[&str] = &[
     "garbage_placed",
     "rate_limit",
     "reject",
+    "refuse",
     "not_found",
     "duplicate_fill",
     "late_fill",

@@ -53,16 +53,16 @@ impl Class {
     }
 }
 
-/// Percent of each lie when nothing special is going on. `refuse` is left out: it refuses a repeat as well, which no
-/// broker of these classes does.
+/// Percent of each lie when nothing special is going on. `refuse` refuses a repeat as well: some brokers look at the
+/// margin before they look at the id.
 pub(super) const USUAL_LIES: &str = "timeout_placed=2,timeout_late=2,timeout_lost=1,error_placed=2,error_lost=1,\
-    garbage_placed=1,rate_limit=2,reject=1,not_found=2,duplicate_fill=4,late_fill=2,lost_terminal=2,\
+    garbage_placed=1,rate_limit=2,reject=1,refuse=1,not_found=2,duplicate_fill=4,late_fill=2,lost_terminal=2,\
     partial_then_cancel=3,slow=3,cancel_lost=2,cancel_unanswered=2,read_error=3";
-/// How late the broker carries out what it did not answer, and how long it may deny an order, ms; both end before the
-/// engine takes a denial for proof.
+/// How late the broker carries out what it did not answer, and how long it may deny an order, ms. One after the other
+/// they end before the engine takes a denial for proof, with what a slow link adds.
 const LATE_MS: &str = "100..800";
 const NOT_FOUND_MS: &str = "800";
-const SETTLE_MS: &str = "1200";
+const SETTLE_MS: &str = "3500";
 
 /// The links of one engine.
 pub(super) struct Links {

@@ -75,7 +75,7 @@ pub(super) struct World {
     pub(super) other: Option<Engine>,
     pub(super) redis: Redis,
     pub(super) feed: Feed,
-    postgres: Postgres,
+    pub(super) postgres: Postgres,
     env: Env,
     ledger: PathBuf,
     _broker: Option<SimBroker>,
@@ -96,6 +96,15 @@ impl World {
 
     /// Two engines and a broker that takes an order twice if it is sent again after its end.
     pub(super) fn pair() -> Self {
+        Self::two("strat")
+    }
+
+    /// As [`World::pair`]; the first trades, and comes to Postgres by the role `apart`.
+    pub(super) fn pair_apart() -> Self {
+        Self::two("apart")
+    }
+
+    fn two(role: &str) -> Self {
         let broker = SimBroker::start(&["--class", "B"]);
         let url = format!("http://127.0.0.1:{}", broker.port());
         let bridge = vec![
@@ -104,7 +113,7 @@ impl World {
             ("STRAT_BROKER_CLASS", "queryable"),
             ("STRAT_BROKER_SETTLE_MS", "300"),
         ];
-        let mut world = Self::with(bridge, broker.ledger(), temp_dir());
+        let mut world = Self::with_role(role, bridge, broker.ledger(), temp_dir());
         let mut env = world.env.clone();
         env.push(("STRAT_ENGINE_NAME".to_owned(), "other".to_owned()));
         world.other = Some(Engine::start(&["run"], env));
@@ -113,6 +122,10 @@ impl World {
     }
 
     fn with(more: Vec<(&str, &str)>, ledger: PathBuf, dir: TempDir) -> Self {
+        Self::with_role("strat", more, ledger, dir)
+    }
+
+    fn with_role(role: &str, more: Vec<(&str, &str)>, ledger: PathBuf, dir: TempDir) -> Self {
         let redis = Redis::with(Options::new().durable());
         let postgres = Postgres::durable();
         let feed = Feed::start();
@@ -129,7 +142,12 @@ impl World {
         env.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let migrated = engine::run(&["migrate"], &env, Duration::from_secs(60));
         assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
-        let engine = Engine::start(&["run"], env.clone());
+        let mut own = env.clone();
+        if role != "strat" {
+            postgres.sql(&format!("CREATE ROLE {role} SUPERUSER LOGIN"));
+            own.push(("DATABASE_URL".to_owned(), postgres.url().replace("//strat@", &format!("//{role}@"))));
+        }
+        let engine = Engine::start(&["run"], own);
         let (other, keys) = (None, Vec::new());
         Self { engine, other, redis, feed, postgres, ledger, env, _broker: None, keys, _dir: dir }
     }

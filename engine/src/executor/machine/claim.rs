@@ -59,7 +59,7 @@ impl OrderMachine {
                 let leg = self.job.action.leg(strategy.side);
                 // It works at the broker, and it was not this job that sent it: a moment ago perhaps.
                 let others = strategy.working.is_some_and(|working| working.leg(strategy.side) == leg);
-                if (others && self.job.sent_ms.is_none()) || (sent_alone && !self.job.unasked) {
+                if (others || (sent_alone && !self.job.unasked)) && self.job.sent_ms.is_none() {
                     self.job.doubt(self.now.mono_ms);
                 }
                 (self.strategy, self.grace_ms, self.entries_wait) = (Some(strategy), grace_ms, entries_wait);

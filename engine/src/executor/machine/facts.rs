@@ -16,8 +16,6 @@ const PERSON_WAIT_MS: i64 = 5_000;
 const REUSED_WAIT_MS: i64 = 60_000;
 /// Longest wait between two looks for an order that may still show, ms.
 const SETTLE_LOOK_MS: i64 = 250;
-/// How long entries wait before they look whether Postgres is back, ms.
-const ENTRIES_WAIT_MS: i64 = 500;
 /// An entry is never late by less than this, ms: reading the clock, the queue and the lock take their time.
 const LATE_MIN_MS: i64 = 5_000;
 /// Said of an order whose client order id belongs to an order of the past.
@@ -67,8 +65,8 @@ pub struct Facts<'a> {
     pub settle_ms: i64,
     /// The order was sent without the strategy having asked for it: Redis was away.
     pub unasked: bool,
-    /// Entries have to wait.
-    pub entries_wait: bool,
+    /// Entries have to wait this long, ms.
+    pub entries_wait: Option<i64>,
     /// How far the broker's clock may be from Redis's, ms.
     pub skew_ms: i64,
     /// Epoch ms of the time that asks for the order.
@@ -187,8 +185,8 @@ impl Facts<'_> {
             }
             return Step::Expire(format!("its time passed {} s ago", late_ms / 1_000));
         }
-        if self.entries_wait && leg == Leg::Entry {
-            return Step::Wait { ms: ENTRIES_WAIT_MS, why: "Postgres is away: exits go on, entries wait" };
+        if let Some(ms) = self.entries_wait.filter(|_| leg == Leg::Entry) {
+            return Step::Wait { ms, why: "Postgres has not heard of it yet: exits go on, entries wait" };
         }
         if let Some(step) = self.beside_other_attempts().filter(|_| leg == Leg::Exit) {
             return step;

@@ -98,7 +98,7 @@ pub struct OrderMachine {
     order: Option<OrderName>,
     /// Redis is away: the strategy is as it was last known, until the order has been sent.
     alone: bool,
-    entries_wait: bool,
+    entries_wait: Option<i64>,
     /// Claims in a row that found the lock held.
     held: u32,
     /// When the gate opened for the epoch that it claims with.
@@ -125,7 +125,7 @@ impl OrderMachine {
             reported: None,
             order: None,
             alone: false,
-            entries_wait: false,
+            entries_wait: None,
             held: 0,
             opened_ms: None,
             now: Now::default(),
@@ -186,8 +186,10 @@ impl OrderMachine {
         self.now = now;
         let state = std::mem::replace(&mut self.state, State::Done);
         match (state, input) {
-            (State::Idle, Input::Go { epoch, opened_ms }) => {
+            (State::Idle, Input::Go { epoch, opened_ms, redis_away }) => {
                 self.opened_ms = opened_ms;
+                // Redis is back: it knows the strategy better, and others work from what it says.
+                self.alone &= redis_away;
                 self.go(epoch)
             }
             (State::ReleasingBeforeClaim, Input::Released) => {
@@ -256,6 +258,11 @@ impl OrderMachine {
                 self.job.doubt(self.now.mono_ms);
                 self.held_because("the lock was lost")
             }
+            (State::Watching, Input::EpochChanged) => {
+                tracing::info!(key = self.job.key, "Redis may have lost what was reported; the order is claimed again");
+                self.doubt_report();
+                self.wait(0, Waits::Turn, "")
+            }
             (State::Watching, Input::Silent) => match self.order.clone() {
                 Some(name) => self.to(State::WatchLooking, Effect::Lookup(name)),
                 None => self.watch(),
@@ -272,7 +279,7 @@ impl OrderMachine {
             (State::Discarding, Input::Discarded(Ok(()))) => self.to(State::Done, Effect::Done),
             (State::Discarding, Input::Discarded(Err(why))) => self.wait(TROUBLE_WAIT_MS, Waits::Turn, why),
             (state, input) => {
-                debug_assert!(false, "{input:?} does not fit {state:?}");
+                astray(&input, &format!("{state:?}"));
                 tracing::error!(key = self.job.key, ?state, ?input, "an order's machine lost its way; it starts again");
                 self.job.doubt(self.now.mono_ms);
                 self.wait(TROUBLE_WAIT_MS, Waits::Turn, "starts again")
@@ -345,6 +352,13 @@ impl OrderMachine {
             return self.to(State::Discarding, Effect::Discard { why });
         }
         self.to(State::Releasing(After::Discard(why)), Effect::Release)
+    }
+}
+
+/// A machine that lost its way starts again; in tests and in the simulator that ends the process.
+fn astray(input: &Input, state: &str) {
+    if cfg!(any(debug_assertions, feature = "planted")) {
+        panic!("{input:?} does not fit {state}");
     }
 }
 

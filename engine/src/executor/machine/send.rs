@@ -32,7 +32,7 @@ impl OrderMachine {
             Ok(state) => {
                 let key = &self.job.key;
                 tracing::info!(key, action = %self.job.action, order = request.client_order_id, status = %state.status, quantity = %request.quantity, symbol = request.symbol, "order");
-                self.job.sent_ms.get_or_insert(self.now.mono_ms);
+                self.job.sent_ms = Some(self.now.mono_ms);
                 if self.is_of_the_past(&state) {
                     // An order of the past is not to be reported: the next step says what to do about it.
                     self.own = Known::There(state);
@@ -40,11 +40,8 @@ impl OrderMachine {
                 }
                 self.found(&state)
             }
-            // What is refused may be the repeat, and what it repeats may be at the broker.
-            Err(BrokerError::Rejected(reason)) if self.job.sent_ms.is_some() => {
-                self.ask(Unknown::refused(request, reason, self.now.mono_ms))
-            }
-            Err(BrokerError::Rejected(reason)) => self.rejected(&request, reason),
+            // It may have been refused as the repeat of an order that is at the broker.
+            Err(BrokerError::Rejected(reason)) => self.ask(Unknown::refused(request, reason, self.job.sent_ms)),
             Err(BrokerError::RateLimited { retry_after }) => {
                 let ms = i64::try_from(retry_after.as_millis()).unwrap_or(i64::MAX);
                 self.release_and_wait(ms, Waits::Turn, "the broker's rate limit")

@@ -89,7 +89,7 @@ impl Play {
                 Effect::Claim { .. } => Input::Claimed(Claim::Token(LockToken::new("t"))),
                 Effect::Read => {
                     let strategy = self.strategy.clone();
-                    let seen = Seen { strategy, grace_ms: None, entries_wait: false, sent_alone: false };
+                    let seen = Seen { strategy, grace_ms: None, entries_wait: None, sent_alone: false };
                     Input::Read(Found::Strategy(Box::new(seen)))
                 }
                 Effect::Extend => Input::Extended(Ok(true)),
@@ -98,7 +98,7 @@ impl Play {
                 Effect::Discard { .. } => Input::Discarded(Ok(())),
                 Effect::Wait { ms, .. } => {
                     self.now_ms += ms;
-                    Input::Go { epoch: Some("1-e".into()), opened_ms: None }
+                    Input::Go { epoch: Some("1-e".into()), opened_ms: None, redis_away: false }
                 }
                 other => return other,
             };
@@ -108,7 +108,7 @@ impl Play {
     }
 
     fn go(&mut self) -> Effect {
-        let effect = self.tell(Input::Go { epoch: Some("1-e".into()), opened_ms: None });
+        let effect = self.tell(Input::Go { epoch: Some("1-e".into()), opened_ms: None, redis_away: false });
         self.until_broker(effect)
     }
 
@@ -179,8 +179,9 @@ fn a_refused_repeat_is_looked_up_before_it_counts_as_a_refusal() {
     let refused = || Input::Submitted(Err(BrokerError::Rejected("duplicate id".into())));
     let mut first = Play::buy(RULES, 1);
     first.go();
-    assert_eq!(first.answer(refused()), Effect::Done);
-    assert_eq!((first.count("Submit"), first.count("Lookup")), (1, 0));
+    assert!(matches!(first.answer(refused()), Effect::Lookup(_)), "others may have sent it");
+    assert_eq!(first.answer(Input::Looked(Ok(None))), Effect::Done);
+    assert_eq!((first.count("Submit"), first.now_ms), (1, 10_000), "nothing was sent before: no wait");
     let mut repeat = Play::buy(RULES, 1);
     repeat.go();
     repeat.answer(Input::Submitted(unknown()));
@@ -203,13 +204,13 @@ fn what_was_handed_out_before_is_looked_up_first() {
 #[test]
 fn a_lost_lock_stops_the_submission() {
     let mut play = Play::stop(RULES);
-    let mut effect = play.tell(Input::Go { epoch: Some("1-e".into()), opened_ms: None });
+    let mut effect = play.tell(Input::Go { epoch: Some("1-e".into()), opened_ms: None, redis_away: false });
     for input in [
         Input::Claimed(Claim::Token(LockToken::new("t"))),
         Input::Read(Found::Strategy(Box::new(Seen {
             strategy: play.strategy.clone(),
             grace_ms: None,
-            entries_wait: false,
+            entries_wait: None,
             sent_alone: false,
         }))),
     ] {
@@ -237,8 +238,8 @@ fn a_report_that_redis_does_not_take_is_told_again_under_a_new_lock() {
 #[test]
 fn while_the_gate_is_shut_nothing_is_claimed() {
     let mut play = Play::stop(RULES);
-    assert_eq!(play.tell(Input::Go { epoch: None, opened_ms: None }), Effect::AwaitEpoch);
-    play.tell(Input::Go { epoch: Some("1-e".into()), opened_ms: None });
+    assert_eq!(play.tell(Input::Go { epoch: None, opened_ms: None, redis_away: false }), Effect::AwaitEpoch);
+    play.tell(Input::Go { epoch: Some("1-e".into()), opened_ms: None, redis_away: false });
     assert_eq!(play.tell(Input::Claimed(Claim::Unsynced)), Effect::AwaitEpoch);
 }
 
@@ -248,7 +249,10 @@ fn without_redis_an_exit_is_sent_with_its_own_id_and_claimed_afterwards() {
     let queued = Play::stop(RULES).go();
     let job = Job::unasked(KEY.into(), Action::StopLoss, 1);
     let mut machine = OrderMachine::unclaimed(job, held.clone(), RULES);
-    assert!(matches!(machine.step(Now::at(1), Input::Go { epoch: None, opened_ms: None }), Effect::Lookup(_)));
+    assert!(matches!(
+        machine.step(Now::at(1), Input::Go { epoch: None, opened_ms: None, redis_away: true }),
+        Effect::Lookup(_)
+    ));
     assert!(matches!(machine.step(Now::at(2), Input::Looked(Ok(None))), Effect::Lookup(_)), "the attempt after");
     let effect = machine.step(Now::at(2), Input::Looked(Ok(None)));
     assert_eq!(effect, queued, "the same order that the queue would lead to");
@@ -256,7 +260,10 @@ fn without_redis_an_exit_is_sent_with_its_own_id_and_claimed_afterwards() {
     assert!(!machine.is_alone());
     // Redis is still away, then back; the strategy has heard nothing and is still armed.
     let mut play = Play { machine, strategy: held, now_ms: 4, seen: Vec::new() };
-    assert!(matches!(play.tell(Input::Go { epoch: Some("1-e".into()), opened_ms: None }), Effect::Claim { .. }));
+    assert!(matches!(
+        play.tell(Input::Go { epoch: Some("1-e".into()), opened_ms: None, redis_away: false }),
+        Effect::Claim { .. }
+    ));
     assert!(matches!(play.tell(Input::Claimed(Claim::Trouble("away".into()))), Effect::Wait { .. }));
     assert!(matches!(play.go(), Effect::Lookup(_)));
     assert_eq!(play.answer(Input::Looked(Ok(Some(order(ExecType::Fill, "10"))))), Effect::Done);
@@ -267,7 +274,10 @@ fn without_redis_an_exit_is_sent_with_its_own_id_and_claimed_afterwards() {
 fn without_redis_an_exit_first_ends_the_entry_and_sells_what_it_filled() {
     let part = strategy(&[("position", "BOUGHT"), ("filled_quantity", "4"), ("working", "BUY")]);
     let mut machine = OrderMachine::unclaimed(Job::unasked(KEY.into(), Action::StopLoss, 1), part, RULES);
-    assert!(matches!(machine.step(Now::at(1), Input::Go { epoch: None, opened_ms: None }), Effect::Cancel(_)));
+    assert!(matches!(
+        machine.step(Now::at(1), Input::Go { epoch: None, opened_ms: None, redis_away: true }),
+        Effect::Cancel(_)
+    ));
     assert!(matches!(machine.step(Now::at(1), Input::Canceled(Ok(()))), Effect::Lookup(_)));
     let effect = machine.step(Now::at(2), Input::Looked(Ok(Some(order(ExecType::Canceled, "6")))));
     assert!(matches!(effect, Effect::Lookup(_)), "{effect:?}");
@@ -300,4 +310,29 @@ fn an_order_that_works_and_that_somebody_else_sent_is_sent_again_only_when_it_mu
         effect = play.answer(Input::Looked(Ok(None)));
     }
     assert!(matches!(effect, Effect::Submit(_)) && play.now_ms >= began + RULES.settle_ms);
+}
+
+#[test]
+fn after_another_epoch_everything_is_reported_again() {
+    let mut play = Play::buy(RULES, 1);
+    play.go();
+    play.answer(Input::Submitted(Ok(order(ExecType::New, "0"))));
+    play.answer(Input::Execution(order(ExecType::PartialFill, "4")));
+    let reports = play.count("Report");
+    // The lock may have survived where the report did not.
+    assert!(matches!(play.answer(Input::EpochChanged), Effect::Lookup(_)));
+    assert_eq!(play.answer(Input::Looked(Ok(Some(order(ExecType::PartialFill, "4"))))), Effect::Watch);
+    assert_eq!((play.count("Report"), play.count("Submit")), (reports + 1, 1));
+}
+
+#[test]
+fn an_exit_that_was_not_sent_yet_is_claimed_when_redis_is_back() {
+    let held = strategy(&[("position", "BOUGHT"), ("filled_quantity", "4"), ("working", "BUY")]);
+    let mut machine = OrderMachine::unclaimed(Job::unasked(KEY.into(), Action::StopLoss, 1), held, RULES);
+    let go = |redis_away| Input::Go { epoch: Some("1-e".into()), opened_ms: None, redis_away };
+    assert!(matches!(machine.step(Now::at(1), go(true)), Effect::Cancel(_)));
+    assert!(matches!(machine.step(Now::at(2), Input::Canceled(Ok(()))), Effect::Lookup(_)));
+    let working = Input::Looked(Ok(Some(order(ExecType::PartialFill, "4"))));
+    assert!(matches!(machine.step(Now::at(3), working), Effect::Wait { .. }));
+    assert!(matches!(machine.step(Now::at(4), go(false)), Effect::Claim { .. }));
 }

@@ -69,6 +69,8 @@ pub enum Input {
         epoch: Option<Arc<str>>,
         /// When the gate opened for it, by the monotonic clock: memory that was lost before may have sent anything.
         opened_ms: Option<i64>,
+        /// Redis does not watch: what is sent without it goes on so.
+        redis_away: bool,
     },
     /// Outcome of [`Effect::Claim`].
     Claimed(Claim),
@@ -94,6 +96,8 @@ pub enum Input {
     Execution(OrderState),
     /// While watching: the lock is gone.
     LockLost,
+    /// While watching: the gate has opened for another epoch. What was reported may be lost.
+    EpochChanged,
     /// While watching: the broker has not said anything for a while.
     Silent,
 }
@@ -203,8 +207,8 @@ pub struct Seen {
     pub strategy: Strategy,
     /// How late an entry may be sent, ms; `None`: as late as it gets.
     pub grace_ms: Option<i64>,
-    /// Entries have to wait, because what keeps them durable is away.
-    pub entries_wait: bool,
+    /// Entries have to wait this long, ms: what keeps them durable is away, or has not heard of this one yet.
+    pub entries_wait: Option<i64>,
     /// This engine may have sent the same order by another way, without Redis.
     pub sent_alone: bool,
 }

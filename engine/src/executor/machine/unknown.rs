@@ -6,7 +6,7 @@
 //! | can be asked | followed | asked until the request must show by now; then sent again |
 //! | neither | followed | asked as long; then given up: a person must decide, nothing is sent again |
 
-use super::{Effect, Input, OrderMachine, OrderName, PAUSE_MS, State, TRIES, Waits};
+use super::{Effect, Input, OrderMachine, OrderName, PAUSE_MS, State, TRIES, Waits, astray};
 use crate::broker::{BrokerError, Idempotency, OrderRequest};
 use strat_core::planted::{self, Mistake};
 
@@ -24,16 +24,17 @@ pub(super) struct Unknown {
     pause_ms: i64,
     /// The broker refused the order, perhaps as a repeat of itself.
     refused: Option<String>,
-    sent_ms: i64,
+    /// When it was last sent without a usable answer, by the monotonic clock; `None`: never.
+    sent_ms: Option<i64>,
 }
 
 impl Unknown {
     pub(super) const fn new(request: OrderRequest, tries: u32, sent_ms: i64) -> Self {
-        Self { request, tries, mute: 0, pause_ms: PAUSE_MS, refused: None, sent_ms }
+        Self { request, tries, mute: 0, pause_ms: PAUSE_MS, refused: None, sent_ms: Some(sent_ms) }
     }
 
-    pub(super) fn refused(request: OrderRequest, reason: String, sent_ms: i64) -> Self {
-        Self { refused: Some(reason), ..Self::new(request, TRIES, sent_ms) }
+    pub(super) const fn refused(request: OrderRequest, reason: String, sent_ms: Option<i64>) -> Self {
+        Self { request, tries: TRIES, mute: 0, pause_ms: PAUSE_MS, refused: Some(reason), sent_ms }
     }
 }
 
@@ -60,14 +61,14 @@ impl OrderMachine {
                 self.ask_later(unknown, error.to_string())
             }
             other => {
-                debug_assert!(false, "{other:?} does not fit an unknown outcome");
+                astray(&other, "an unknown outcome");
                 self.ask(unknown)
             }
         }
     }
 
     fn absent(&mut self, unknown: Unknown) -> Effect {
-        let settled = self.now.mono_ms >= unknown.sent_ms.saturating_add(self.rules.settle_ms)
+        let settled = unknown.sent_ms.is_none_or(|sent| self.now.mono_ms >= sent.saturating_add(self.rules.settle_ms))
             || planted::is(Mistake::AbsenceUnproven);
         match self.rules.idempotency {
             _ if unknown.refused.is_some() && settled => {

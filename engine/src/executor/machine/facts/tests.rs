@@ -25,7 +25,7 @@ fn facts(strategy: &Strategy, action: Action) -> Facts<'_> {
         entry_asked_ms: None,
         settle_ms: 0,
         unasked: false,
-        entries_wait: false,
+        entries_wait: None,
         skew_ms: 0,
         due_ms: None,
         grace_ms: None,
@@ -254,12 +254,12 @@ fn absence_is_proof_only_when_a_request_would_show_by_now() {
 #[test]
 fn entries_wait_for_what_keeps_them_durable_and_exits_do_not() {
     let pending = strategy(&[("pending", "BUY")]);
-    let entry = Facts { entries_wait: true, ..facts(&pending, Action::Buy) };
+    let entry = Facts { entries_wait: Some(500), ..facts(&pending, Action::Buy) };
     assert!(matches!(entry.next_step(), Step::Wait { .. }));
     let there = Facts { own: Known::There(order(ExecType::New, "0")), ..entry };
     assert!(matches!(there.next_step(), Step::Adopt(_)));
     let held = strategy(&[("position", "BOUGHT"), ("filled_quantity", "10"), ("pending", "STOPLOSS")]);
-    assert!(matches!(Facts { entries_wait: true, ..facts(&held, Action::StopLoss) }.next_step(), Step::Submit(_)));
+    assert!(matches!(Facts { entries_wait: Some(500), ..facts(&held, Action::StopLoss) }.next_step(), Step::Submit(_)));
 }
 
 #[test]

@@ -1,0 +1,239 @@
+//! The promises, checked against what the broker knows.
+//!
+//! 1. At most one accepted order per id. 2. A crossed stop ends in an exit or an alarm. 3. Exits never exceed entries.
+//! 4. A stale token or epoch changes nothing. 5. What is said to have ended has ended. 6. Nothing is lost.
+//! 8. The book equals the hashes. L. Everything becomes quiet.
+
+use crate::broker::Order;
+use crate::engine::Standing;
+use crate::recon::filled;
+use crate::world::World;
+use std::collections::{BTreeMap, BTreeSet};
+use strat_client::ReportRequest;
+use strat_core::{Leg, Position, Quantity, Status, Strategy};
+use strat_engine::executor::machine::Waits;
+
+/// What was promised, and what was broken.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    pub(crate) broken: Vec<String>,
+    /// Strategies and cycles of which somebody was told.
+    alarms: BTreeMap<(String, u64), String>,
+    /// Strategies and cycles whose stop was crossed, and the engine if only its own copy said so.
+    owed: BTreeMap<(String, u64), Option<usize>>,
+    sent: BTreeSet<(String, u64)>,
+}
+
+impl Watch {
+    pub(crate) fn wrong(&mut self, what: String) {
+        if !self.broken.contains(&what) {
+            self.broken.push(what);
+        }
+    }
+
+    /// A level was crossed. `alone`: the engine that saw it while Redis was away.
+    pub(crate) fn owe_exit(&mut self, key: &str, cycle: u64, alone: Option<usize>) {
+        let known = self.owed.entry((key.to_owned(), cycle)).or_insert(alone);
+        *known = known.and(alone);
+    }
+
+    /// An engine died: what it alone knew and had not sent is gone with it. Redis was away at the same time.
+    pub(crate) fn forget_alone(&mut self, engine: usize) {
+        let sent = &self.sent;
+        self.owed.retain(|what, alone| *alone != Some(engine) || sent.contains(what));
+    }
+
+    pub(crate) fn exit_sent(&mut self, key: &str, cycle: u64) {
+        self.sent.insert((key.to_owned(), cycle));
+    }
+
+    pub(crate) fn is_alarmed(&self, key: &str, cycle: u64) -> bool {
+        self.alarms.contains_key(&(key.to_owned(), cycle))
+    }
+}
+
+impl World {
+    /// Somebody is told that a strategy needs a person.
+    pub(crate) fn alarm(&mut self, key: &str, why: &str) {
+        let cycle = self.redis.strategy(key).map_or(0, |known| known.cycle);
+        self.alarm_of(key, cycle, why);
+    }
+
+    pub(crate) fn alarm_of(&mut self, key: &str, cycle: u64, why: &str) {
+        self.say(|| format!("ALARM {key} cycle {cycle}: {why}"));
+        self.watch.alarms.insert((key.to_owned(), cycle), why.to_owned());
+    }
+
+    /// An order was accepted.
+    pub(crate) fn accepted(&mut self, at: usize) {
+        let id = self.broker.orders[at].request.client_order_id.clone();
+        let twins = self.broker.orders.iter().filter(|order| order.request.client_order_id == id).count();
+        if twins > 1 {
+            self.watch.wrong(format!("1: {twins} orders with the id {id} of {:?}", self.broker.owners.get(&id)));
+        }
+        self.check_declared(&id);
+    }
+
+    /// An order was filled, whole or in part.
+    pub(crate) fn filled(&mut self, at: usize) {
+        let id = self.broker.orders[at].request.client_order_id.clone();
+        self.check_declared(&id);
+        let Some((key, cycle, _)) = self.broker.owners.get(&id).cloned() else { return };
+        let (bought, sold) = (self.broker.filled(&key, cycle, Leg::Entry), self.broker.filled(&key, cycle, Leg::Exit));
+        if sold > bought {
+            self.watch.wrong(format!("3: {key} cycle {cycle}: exits filled {sold} of {bought}"));
+        }
+    }
+
+    /// A strategy was told that an order has ended.
+    pub(crate) fn declared(&mut self, report: &ReportRequest) {
+        let Some(id) = report.order().filter(|_| report.exec_type().is_terminal()) else { return };
+        let cum = report.filled().map_or(Quantity::ZERO, |(cum, _)| cum);
+        self.broker.declared.insert(id.to_owned(), (report.exec_type(), cum, self.now_ms));
+        self.check_declared(id);
+    }
+
+    fn check_declared(&mut self, id: &str) {
+        let Some((status, cum, at)) = self.broker.declared.get(id) else { return };
+        // What is sent afterwards is another matter: the broker forgets a refused order, and somebody who was cut off may
+        // send it once more.
+        let mine = |order: &&Order| order.request.client_order_id == id && order.sent_ms <= *at;
+        let mine = self.broker.orders.iter().filter(mine);
+        for order in mine {
+            if order.is_open() || order.state.cum_qty > *cum {
+                let (is, has) = (order.state.status, order.state.cum_qty);
+                let what = format!("5: order {id} was reported as {status} with {cum}, it is {is} with {has}");
+                return self.watch.wrong(what);
+            }
+        }
+    }
+
+    /// The book holds what the hash says.
+    pub(crate) fn check_book(&mut self, key: &str) {
+        let expected = self.redis.strategy(key).map(|known| (known.arming(), known.status));
+        let found = self.redis.book.arming_of(key).map(|(arming, status, _)| (arming, status));
+        if expected != found {
+            self.watch.wrong(format!("8: the book holds {found:?} of {key}, the hash says {expected:?}"));
+        }
+    }
+
+    /// Why it is not quiet yet.
+    pub(crate) fn unrest(&self) -> Option<String> {
+        let heal_ms = crate::faults::START_MS + self.plan.heal_ms;
+        let journal = &self.redis.data.journal;
+        if journal.has_new() || journal.pending() > 0 {
+            return Some("the journal is not in Postgres".to_owned());
+        }
+        if let Some(due) = self.redis.book.next_due("") {
+            return Some(format!("a time is waited for: {}", due - crate::faults::START_MS));
+        }
+        let thin = |order: &crate::broker::Order| order.thin && order.state.cum_qty > Quantity::ZERO;
+        if let Some(order) = self.broker.orders.iter().find(|order| order.is_open() && !thin(order)) {
+            return Some(format!("order {} is open", order.request.client_order_id));
+        }
+        for (number, engine) in self.engines.iter().enumerate() {
+            if engine.gate.as_ref() != Some(&self.redis.epoch) || engine.reconciled_ms <= heal_ms {
+                return Some(format!("e{number} is not reconciled"));
+            }
+            if engine.guard.is_away() {
+                return Some(format!("e{number} works without Redis"));
+            }
+            for (run, at) in &engine.runs {
+                let key = &at.machine.job().key;
+                let person = at.standing == Standing::Waiting(Waits::Person) || self.is_alarmed_now(key);
+                let next = at.standing == Standing::Waiting(Waits::AnotherOrder) || at.standing == Standing::Busy;
+                if at.standing != Standing::Watching && !person && !(next && self.works(key)) {
+                    return Some(format!("e{number}#{run} of {key} is {:?}", at.standing));
+                }
+            }
+        }
+        let items = self.redis.data.exits.iter().chain(self.redis.data.orders.iter());
+        for (_, item) in items {
+            if !self.is_alarmed_now(&item.key) && !self.works(&item.key) {
+                return Some(format!("{} of {} is in its queue", item.action, item.key));
+            }
+        }
+        self.plan.wishes.iter().find_map(|wish| self.unrest_of(&wish.key))
+    }
+
+    fn is_alarmed_now(&self, key: &str) -> bool {
+        self.redis.strategy(key).is_some_and(|known| self.watch.is_alarmed(key, known.cycle))
+    }
+
+    fn unrest_of(&self, key: &str) -> Option<String> {
+        let known = self.redis.strategy(key)?;
+        let flying = known.pending.or(known.working);
+        let action = flying.filter(|_| !self.works(key) && !self.watch.is_alarmed(key, known.cycle))?;
+        Some(format!("{action} of {key} is in flight and the broker has no open order of it"))
+    }
+
+    /// Whether the broker has an open order of the strategy's current cycle.
+    fn works(&self, key: &str) -> bool {
+        let Some(known) = self.redis.strategy(key) else { return false };
+        let open = |leg| self.broker.of(key, known.cycle, leg).any(|order| order.is_open());
+        open(Leg::Entry) || open(Leg::Exit)
+    }
+
+    /// Everything is quiet: nothing was lost.
+    pub(crate) fn check_end(&mut self) {
+        for key in self.plan.wishes.iter().map(|wish| wish.key.clone()).collect::<Vec<_>>() {
+            self.check_book(&key);
+            if let Some(known) = self.redis.strategy(&key) {
+                self.check_strategy(&key, &known);
+            }
+            let hash = self.redis.data.hashes.get(&key).map(filled);
+            let row = self.postgres.row(&key);
+            let over = row.as_ref().and_then(|row| row.state().ok());
+            // What has ended need not come back into Redis.
+            if hash.is_none() && over.is_some_and(|over| over.status != Status::Running && over.is_idle()) {
+                continue;
+            }
+            let row = row.map(|row| row.fields);
+            if hash != row {
+                self.watch.wrong(format!("8: {key} is {hash:?} in Redis and {row:?} in Postgres"));
+            }
+        }
+        for what in self.redis.book.inconsistencies() {
+            self.watch.wrong(format!("8: {what}"));
+        }
+        let held = self.redis.locks(self.now_ms).filter(|key| !self.works(key) && !self.is_alarmed_now(key));
+        for key in held.map(str::to_owned).collect::<Vec<_>>() {
+            self.watch.wrong(format!("L: {key} is still locked"));
+        }
+        for (key, cycle) in self.watch.owed.keys().cloned().collect::<Vec<_>>() {
+            let sent = self.watch.sent.contains(&(key.clone(), cycle));
+            let open = self.broker.filled(&key, cycle, Leg::Entry) > self.broker.filled(&key, cycle, Leg::Exit);
+            if open && !sent && !self.watch.is_alarmed(&key, cycle) {
+                self.watch.wrong(format!("2: a level of {key} was crossed in cycle {cycle} and nothing was sold"));
+            }
+        }
+    }
+
+    fn check_strategy(&mut self, key: &str, known: &Strategy) {
+        let cycles: BTreeSet<u64> =
+            self.broker.owners.values().filter(|(whose, ..)| whose == key).map(|(_, cycle, _)| *cycle).collect();
+        for cycle in cycles {
+            if self.watch.is_alarmed(key, cycle) {
+                continue;
+            }
+            let bought = self.broker.filled(key, cycle, Leg::Entry);
+            let sold = self.broker.filled(key, cycle, Leg::Exit);
+            if cycle != known.cycle || known.position == Position::None {
+                if bought != sold {
+                    self.watch.wrong(format!("6: {key} holds {bought} less {sold} of cycle {cycle}, its hash is in cycle {} with position {}", known.cycle, known.position));
+                }
+            } else if (bought, sold) != (known.filled, known.exited) {
+                self.watch.wrong(format!(
+                    "6: {key} bought {bought} and sold {sold} in cycle {cycle}, its hash says {} and {}",
+                    known.filled, known.exited
+                ));
+            }
+        }
+        let armed = known.arming();
+        let guarded = known.exit_in_flight()
+            || (known.status == Status::Running && (known.stop_loss.is_none() || armed.triggers() > 0));
+        if known.open_quantity() > Quantity::ZERO && !guarded && !self.watch.is_alarmed(key, known.cycle) {
+            self.watch.wrong(format!("6: {key} holds {} and nothing guards it", known.open_quantity()));
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! A model of the reconciliation with the broker: what it has and we have not heard of.
+
+use crate::effects::Fate;
+use crate::recon::{Pass, user_of};
+use crate::world::World;
+use strat_client::ReportRequest;
+use strat_core::order::OrderIdentity;
+use strat_core::{Action, Leg, Quantity, Strategy, StrategyKey};
+use strat_engine::broker::OrderState;
+use strat_engine::executor::Job;
+
+impl World {
+    /// One look at the broker's orders; false where it gives no answer and nothing may be sent before.
+    pub(crate) fn settle_with_broker(&mut self, engine: usize, pass: &mut Pass) -> bool {
+        let may_go_on = self.engines[engine].gate.as_ref() == Some(&pass.epoch);
+        let odds = self.plan.odds.broker_lost;
+        if self.broker.down || self.random.chance(odds) {
+            return may_go_on;
+        }
+        for at in 0..self.broker.orders.len() {
+            let order = &self.broker.orders[at];
+            let fresh = self.now_ms - order.sent_ms < self.broker.settle_ms;
+            let (user, state) = (order.request.user.clone(), order.state.clone());
+            if fresh && !self.healed && self.random.chance(40) {
+                continue;
+            }
+            let known = self.postgres.known_order(&state.client_order_id).cloned();
+            let owner = match &known {
+                Some(known) if known.cum_qty > state.cum_qty => {
+                    self.tell_order(&state, "the broker knows of fewer fills");
+                    continue;
+                }
+                Some(known) if known.cum_qty == state.cum_qty && (known.ended || !state.status.is_terminal()) => {
+                    continue;
+                }
+                Some(known) => Some(known.key.clone()),
+                None => self.owner_of(&user, &state.client_order_id),
+            };
+            match owner {
+                Some(key) => self.settle_order(engine, &key, &state, pass),
+                None => self.tell_order(&state, "an order that is not ours"),
+            }
+        }
+        true
+    }
+
+    fn owner_of(&self, user: &str, id: &str) -> Option<String> {
+        let rows = self.postgres.rows();
+        let mine = rows.iter().filter(|row| row.user == user && !row.removed);
+        mine.map(|row| (row.key(), row.state()))
+            .find(|(key, state)| state.as_ref().is_ok_and(|state| own_order(key, state, id).is_some()))
+            .map(|(key, _)| key)
+    }
+
+    fn settle_order(&mut self, engine: usize, key: &str, state: &OrderState, pass: &mut Pass) {
+        if self.redis.lock_of(key, self.now_ms).is_some() || self.engines[engine].tracks(key) {
+            return;
+        }
+        let Some(strategy) = self.redis.strategy(key) else {
+            return self.tell_order(state, "fills of a strategy that is gone");
+        };
+        if strategy.pending.is_some() || strategy.working.is_some() {
+            return;
+        }
+        match own_order(key, &strategy, &state.client_order_id) {
+            Some(Leg::Exit) if strategy.position.is_open() => {
+                let action = strategy.retry_action.unwrap_or_else(|| Action::timed_exit(strategy.side));
+                pass.jobs.push(Job {
+                    key: key.to_owned(),
+                    action,
+                    cycle: strategy.cycle,
+                    ack: None,
+                    must_query: true,
+                    doubtful: false,
+                    sent_ms: None,
+                    entry_asked_ms: None,
+                    unasked: true,
+                    due_ms: None,
+                });
+            }
+            Some(Leg::Entry) if strategy.position.is_open() => self.report_late(engine, key, &strategy, state),
+            _ if state.cum_qty == Quantity::ZERO => {}
+            _ => self.tell_order(state, "fills that no strategy accounts for"),
+        }
+    }
+
+    /// An entry that filled on after its end was reported.
+    fn report_late(&mut self, engine: usize, key: &str, strategy: &Strategy, state: &OrderState) {
+        if self.fate_at_redis(engine, true) != Fate::Answered {
+            return;
+        }
+        let Some(price) = state.avg_px else { return };
+        let (owner, epoch) = (format!("e{engine}"), self.redis.epoch.clone());
+        let lock = self.redis.lock(key, (Action::SquareOff, &owner), crate::engine::TTL_MS, &epoch, self.now_ms);
+        let Ok(Some(token)) = lock else { return };
+        let report = ReportRequest::new(state.status)
+            .action(Action::entry(strategy.side))
+            .order_id(&state.client_order_id)
+            .cumulative(state.cum_qty, price)
+            .ts_ms(state.ts_ms);
+        let done = self.redis.report(key, &token, &report, self.now_ms);
+        self.redis.unlock(key, &token, self.now_ms);
+        self.say(|| format!("reconcile {key}: its entry filled on: {done:?}"));
+    }
+
+    fn tell_order(&mut self, state: &OrderState, what: &str) {
+        let owner = self.broker.owners.get(&state.client_order_id).map(|(key, cycle, _)| (key.clone(), *cycle));
+        if let Some((key, cycle)) = owner {
+            self.say(|| format!("reconcile {key} ({}): told: {what}", user_of(&key)));
+            self.alarm_of(&key, cycle, what);
+        }
+    }
+}
+
+/// Which order of a strategy's current cycle this is.
+fn own_order(key: &str, strategy: &Strategy, id: &str) -> Option<Leg> {
+    let key = StrategyKey::parse(key)?;
+    let of = |leg, attempt| OrderIdentity { key, cycle: strategy.cycle, leg, attempt }.client_order_id();
+    if of(Leg::Entry, 0) == id {
+        return Some(Leg::Entry);
+    }
+    (of(Leg::Exit, strategy.attempt) == id).then_some(Leg::Exit)
+}
