@@ -115,14 +115,14 @@ pub(crate) struct Engine {
     /// When the gate last opened.
     pub(crate) opened_ms: Option<i64>,
     pub(crate) lease: Lease,
-    /// When Postgres last answered.
-    pub(crate) answered_ms: i64,
     pub(crate) runs: BTreeMap<u64, Run>,
     pub(crate) next_run: u64,
     pub(crate) ended: u64,
     pub(crate) under_way: BTreeSet<(String, String)>,
     pub(crate) adopted: BTreeSet<String>,
     pub(crate) alone: BTreeSet<String>,
+    /// Orders whose end it has reported.
+    pub(crate) ended_orders: BTreeSet<String>,
     pub(crate) guard: Guarding,
     pub(crate) syncing: Syncing,
     pub(crate) reading: bool,
@@ -226,7 +226,8 @@ impl World {
 
     pub(crate) fn go(&mut self, engine: usize, run: u64) {
         let own = &self.engines[engine];
-        let (ended, epoch, opened_ms) = (own.ended, own.gate.clone(), own.opened_ms);
+        let (ended, epoch) = (own.ended, own.gate.clone());
+        let opened_ms = own.opened_ms.max(self.leased_since(engine));
         let redis_away = own.guard.is_away();
         if let Some(run) = self.engines[engine].runs.get_mut(&run) {
             run.ended_before = ended;
@@ -247,6 +248,7 @@ impl World {
             return;
         }
         let before = run.machine.order().cloned();
+        let reported = matches!(input, Input::Reported(Ok(())));
         let effect = run.machine.step(now, input);
         if run.machine.order() != before.as_ref() {
             run.news = None;
@@ -256,6 +258,10 @@ impl World {
         }
         run.wait += 1;
         run.standing = Standing::Busy;
+        if let (true, Effect::Done, Some(order)) = (reported, &effect, run.machine.order()) {
+            let id = order.client_order_id.clone();
+            self.engines[engine].ended_orders.insert(id);
+        }
         self.say(|| format!("e{engine}#{number}: {shown} -> {effect:?}"));
         self.drive(engine, number, effect);
     }

@@ -178,7 +178,8 @@ impl World {
         for exit in exits {
             let Unclaimed { key, action, strategy, ts_ms } = exit.clone();
             let Some(id) = exit_id(&key, strategy.cycle, strategy.attempt) else { continue };
-            if self.engines[engine].alone.contains(&id) {
+            let own = &self.engines[engine];
+            if own.alone.contains(&id) || own.ended_orders.contains(&id) {
                 continue;
             }
             if !self.may_act(engine) {

@@ -74,7 +74,6 @@ impl World {
             Fault::Postgres { ms } => {
                 self.postgres.down = true;
                 self.postgres.leader = None;
-                self.postgres.guard = None;
                 self.at(now + ms, Event::PostgresUp);
             }
             Fault::Broker { ms } => {

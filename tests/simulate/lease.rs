@@ -1,11 +1,12 @@
-//! A model of the right to trade, where the broker does not dedupe: one engine has it, by a lock in Postgres.
+//! A model of the right to trade, where the broker does not dedupe: one engine has it, by a row in Postgres.
 
 use crate::engine::{Life, TTL_MS};
 use crate::world::World;
 use strat_engine::broker::Idempotency;
 use strat_engine::executor::machine::Effect;
 
-/// So long after Postgres last answered nobody else can have the lock, ms.
+/// How long the row keeps others out after a renewal, and how long the holder counts on it, ms.
+const LIFE_MS: i64 = 10_000;
 const KEPT_MS: i64 = 8_000;
 
 /// What an engine knows of its right.
@@ -13,43 +14,51 @@ const KEPT_MS: i64 = 8_000;
 pub(crate) enum Lease {
     #[default]
     Others,
-    /// Since then.
-    Mine(i64),
-    /// Postgres does not answer; it was this engine's since the first time, and nobody can have it before the second.
-    Unreached(i64, i64),
+    /// Its own since the first time, and nobody else's before the second; whether Postgres answered last.
+    Mine(i64, i64, bool),
 }
 
 impl World {
-    /// Twice a second: Postgres is asked for the lock.
+    /// Twice a second: the row is renewed, or asked for.
     pub(crate) fn beat_lease(&mut self, engine: usize) {
         let (now, session) = (self.now_ms, (engine, self.engines[engine].life));
         let lease = self.engines[engine].lease;
-        let next = if self.postgres.down {
+        self.engines[engine].lease = if self.postgres.down {
             match lease {
-                Lease::Mine(since) => Lease::Unreached(since, self.engines[engine].answered_ms + KEPT_MS),
-                other => other,
+                Lease::Mine(since, until, _) => Lease::Mine(since, until, false),
+                Lease::Others => Lease::Others,
             }
         } else {
-            self.engines[engine].answered_ms = now;
-            match (*self.postgres.guard.get_or_insert(session) == session, lease) {
-                (false, _) => Lease::Others,
-                (true, Lease::Mine(since)) => Lease::Mine(since),
-                (true, Lease::Unreached(since, until)) if now < until => Lease::Mine(since),
-                (true, _) => {
+            let (owner, expires) = self.postgres.lease.unwrap_or((session, now));
+            if owner != session && expires > now {
+                Lease::Others
+            } else {
+                self.postgres.lease = Some((session, now + LIFE_MS));
+                let since = match lease {
+                    Lease::Mine(since, ..) if owner == session => since,
+                    _ => now,
+                };
+                if since == now {
                     self.later(engine, self.plan.settle_ms, Life::Read);
-                    Lease::Mine(now)
                 }
+                Lease::Mine(since, now + KEPT_MS, true)
             }
         };
-        self.engines[engine].lease = next;
+    }
+
+    /// Since when an engine has the right without a gap.
+    pub(crate) fn leased_since(&self, engine: usize) -> Option<i64> {
+        match self.engines[engine].lease {
+            Lease::Mine(since, ..) if self.plan.class != Idempotency::Dedupes => Some(since),
+            _ => None,
+        }
     }
 
     /// Whether an engine may send without Redis.
     pub(crate) fn may_act(&self, engine: usize) -> bool {
         match self.engines[engine].lease {
             _ if self.plan.class == Idempotency::Dedupes => true,
-            Lease::Mine(_) => true,
-            Lease::Unreached(_, until) => self.now_ms < until,
+            Lease::Mine(_, until, _) => self.now_ms < until,
             Lease::Others => false,
         }
     }
@@ -58,7 +67,8 @@ impl World {
     pub(crate) fn may_trade(&self, engine: usize) -> bool {
         match self.engines[engine].lease {
             _ if self.plan.class == Idempotency::Dedupes => true,
-            Lease::Mine(since) | Lease::Unreached(since, _) => self.now_ms >= since + self.plan.settle_ms,
+            Lease::Mine(_, until, true) if self.now_ms >= until => false,
+            Lease::Mine(since, ..) => self.now_ms >= since + self.plan.settle_ms,
             Lease::Others => false,
         }
     }

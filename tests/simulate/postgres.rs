@@ -27,7 +27,7 @@ pub(crate) struct Postgres {
     /// Who reads the journal.
     pub(crate) leader: Option<Session>,
     /// Who may act without Redis, where the broker does not dedupe.
-    pub(crate) guard: Option<Session>,
+    pub(crate) lease: Option<(Session, i64)>,
 }
 
 /// What came of a batch.
@@ -99,7 +99,6 @@ impl Postgres {
     /// A session has ended.
     pub(crate) fn forget(&mut self, session: Session) {
         self.leader = self.leader.filter(|leader| *leader != session);
-        self.guard = self.guard.filter(|guard| *guard != session);
     }
 }
 

@@ -1,5 +1,6 @@
 //! The engine trades over the bridge, and the simulated broker at the other end is what it says it is.
 
+mod audit;
 mod lies;
 
 use crate::resp::Conn;
@@ -55,11 +56,9 @@ fn events(broker: &SimBroker, id: &str) -> Vec<(String, Option<u64>)> {
     own.map(|line| (line["event"].as_str().unwrap().to_owned(), line["order_no"].as_u64())).collect()
 }
 
-fn trades_one_strategy(class: &str, word: &str) {
-    let broker = SimBroker::start(&["--class", class, "--fill-ms", "20..80"]);
-    let redis = Redis::with(Options::new().durable());
-    let postgres = Postgres::start();
-    let env: Env = [
+/// What an engine needs to trade at this broker.
+fn env(broker: &SimBroker, redis: &Redis, postgres: &Postgres, word: &str) -> Env {
+    [
         ("REDIS_URL", redis.url()),
         ("DATABASE_URL", postgres.url()),
         ("STRAT_BROKER_KIND", "bridge".to_owned()),
@@ -70,7 +69,14 @@ fn trades_one_strategy(class: &str, word: &str) {
     ]
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value))
-    .collect();
+    .collect()
+}
+
+fn trades_one_strategy(class: &str, word: &str) {
+    let broker = SimBroker::start(&["--class", class, "--fill-ms", "20..80"]);
+    let redis = Redis::with(Options::new().durable());
+    let postgres = Postgres::start();
+    let env = env(&broker, &redis, &postgres, word);
     assert!(engine::run(&["migrate"], &env, Duration::from_secs(60)).status.success());
     let mut engine = Engine::start(&["run"], env);
     let mut conn = redis.conn();

@@ -1,25 +1,25 @@
-//! Reconciliation with the broker: orders, then fills, then positions.
+//! Reconciliation with the broker: orders and their fills; then positions, in `positions`.
 //!
 //! What the broker has and we have not heard of is told to its strategy, where that is certain: the order's id is the
 //! strategy's own of the current cycle. Everything else is reported, and never guessed at or acted upon.
 
 use super::Reconciler;
 use super::audit::{accounts_for, row_of};
-use crate::broker::{BrokerError, BrokerOrder, BrokerPosition};
+use crate::broker::{BrokerError, BrokerOrder};
 use crate::executor::Job;
 use crate::failure::sentence;
-use crate::store::{Fields, KnownOrder, OrderRow};
+use crate::store::{KnownOrder, OrderRow};
 use color_eyre::Result;
 use color_eyre::eyre::eyre;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use strat_client::{ReportRequest, StratCommands as _};
 use strat_core::order::OrderIdentity;
-use strat_core::{Action, Leg, Quantity, Side, Strategy, StrategyKey};
+use strat_core::{Action, Leg, Quantity, Strategy, StrategyKey};
 use tokio::time::timeout;
 
 /// Longest wait for a listing.
-const LIST_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const LIST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Orders settled in one pass; the next one goes on.
 const SETTLED_MAX: usize = 1_000;
 /// Dead attempts before the current one among which an order is looked for.
@@ -32,8 +32,8 @@ const TOLD_MAX: usize = 10_000;
 pub(super) struct Told {
     orders: BTreeSet<String>,
     /// Differences of the last pass: only one that lasts is told.
-    positions: BTreeMap<(String, String), (Quantity, Quantity)>,
-    told_positions: BTreeSet<(String, String)>,
+    pub(super) positions: BTreeMap<(String, String), (Quantity, Quantity)>,
+    pub(super) told_positions: BTreeSet<(String, String)>,
 }
 
 /// Our word on an order of the broker's.
@@ -222,26 +222,6 @@ impl Reconciler {
         }
     }
 
-    /// Compares what the strategies hold with what the accounts hold. A difference that lasts is told once; accounts
-    /// may be traded by others too, so nothing is done about it.
-    pub(super) async fn compare_positions(&self, held: &BTreeMap<(String, String), Quantity>) -> Result<()> {
-        let listed = timeout(LIST_TIMEOUT, self.broker.positions()).await;
-        let listed = listed.unwrap_or_else(|_| Err(BrokerError::Unknown("no answer in time".to_owned())));
-        let listed = listed.map_err(|error| eyre!("the broker does not list its positions: {error}"))?;
-        let now = differences(held, listed);
-        let mut told = self.told();
-        for (account, (ours, brokers)) in &now {
-            let lasts = told.positions.get(account) == Some(&(*ours, *brokers));
-            if lasts && told.told_positions.insert(account.clone()) {
-                let (user, symbol) = account;
-                tracing::warn!(user, symbol, %ours, broker = %brokers, "the account holds another quantity than its strategies say");
-            }
-        }
-        told.told_positions.retain(|account| now.contains_key(account));
-        told.positions = now;
-        Ok(())
-    }
-
     /// As [`Reconciler::settle_with_broker`] for a pass while orders go on: trouble is said, and nothing is held up.
     pub(super) async fn look_at_broker(&self, held: &BTreeMap<(String, String), Quantity>) {
         let look = async {
@@ -253,38 +233,9 @@ impl Reconciler {
         }
     }
 
-    fn told(&self) -> std::sync::MutexGuard<'_, Told> {
+    pub(super) fn told(&self) -> std::sync::MutexGuard<'_, Told> {
         self.told.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
-}
-
-/// Accounts where both sides differ: ours, the broker's.
-fn differences(
-    held: &BTreeMap<(String, String), Quantity>,
-    listed: Vec<BrokerPosition>,
-) -> BTreeMap<(String, String), (Quantity, Quantity)> {
-    let mut both: BTreeMap<_, _> =
-        held.iter().map(|(account, ours)| (account.clone(), (*ours, Quantity::ZERO))).collect();
-    for BrokerPosition { user, symbol, quantity } in listed {
-        both.entry((user, symbol)).or_insert((Quantity::ZERO, Quantity::ZERO)).1 = quantity;
-    }
-    both.retain(|_, (ours, brokers)| ours != brokers);
-    both
-}
-
-/// What the strategies hold, net, by user and symbol.
-pub(super) fn held_by_account(hashes: &BTreeMap<String, Fields>) -> BTreeMap<(String, String), Quantity> {
-    let mut held: BTreeMap<(String, String), Quantity> = BTreeMap::new();
-    for (key, fields) in hashes {
-        let (Some(key), Ok(strategy)) = (StrategyKey::parse(key), crate::store::state(fields)) else { continue };
-        let sum = held.entry((key.user.to_owned(), strategy.symbol.clone())).or_default();
-        let open = strategy.open_quantity();
-        *sum = match strategy.side {
-            Side::Long => sum.plus(open),
-            Side::Short => sum.minus(open),
-        };
-    }
-    held
 }
 
 #[cfg(test)]
@@ -331,31 +282,5 @@ mod tests {
         assert_eq!(own_order(key, &strategy("2", "1"), &id(2, Leg::Exit, 0)), Some((Leg::Exit, 0)));
         assert_eq!(own_order(key, &strategy("2", "1"), &id(2, Leg::Exit, 2)), None);
         assert_eq!(own_order(key, &strategy("2", "1"), &id(1, Leg::Entry, 0)), None);
-    }
-
-    #[test]
-    fn accounts_are_compared_net() {
-        let hash = |pairs: &[(&str, &str)]| -> Fields {
-            let base = [("symbol", "IBM"), ("quantity", "10")];
-            base.iter().chain(pairs).map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect()
-        };
-        let hashes = BTreeMap::from([
-            ("user:a:strategy:1".to_owned(), hash(&[("position", "BOUGHT")])),
-            (
-                "user:a:strategy:2".to_owned(),
-                hash(&[("position", "SHORTED"), ("side", "SHORT"), ("filled_quantity", "4")]),
-            ),
-            ("user:b:strategy:1".to_owned(), hash(&[])),
-        ]);
-        let held = held_by_account(&hashes);
-        assert_eq!(held[&("a".to_owned(), "IBM".to_owned())].to_string(), "6");
-        let position = |user: &str, quantity: &str| BrokerPosition {
-            user: user.into(),
-            symbol: "IBM".into(),
-            quantity: quantity.parse().unwrap(),
-        };
-        assert!(differences(&held, vec![position("a", "6")]).is_empty());
-        let different = differences(&held, vec![position("a", "16"), position("c", "-1")]);
-        assert_eq!(different.keys().map(|(user, _)| user.as_str()).collect::<Vec<_>>(), ["a", "c"]);
     }
 }

@@ -193,10 +193,11 @@ impl World {
     /// Waits until the engine itself knows every stop that is armed in Redis, and Redis watches them.
     pub(super) fn guarded(&self) {
         let armed = crate::servers::redis::info_field(&mut self.redis.conn(), "strat", "strat_armed");
+        let armed: u64 = armed.parse().unwrap();
         for engine in [&self.engine].into_iter().chain(&self.other) {
             until("the engine knows the armed stops", LIMIT, || {
                 let guard = &health(engine)["guard"];
-                (guard["armed"].to_string() == armed && guard["watching"] == "redis").then_some(())
+                (guard["armed"].as_u64() == Some(armed) && guard["watching"] == "redis").then_some(())
             });
         }
     }

@@ -30,23 +30,35 @@ impl OrderMachine {
             own: self.own.clone(),
             entry: self.entry.clone(),
             entry_reported: self.entry_reported,
-            beside: self.beside.clone(),
+            before: self.before.clone(),
+            after: self.after.clone(),
             alone: self.alone,
         };
-        let beside = facts.attempt_beside();
-        let step = facts.next_step();
-        let id = facts.own_id();
-        let beside = beside.map(|attempt| Strategy { attempt, ..strategy.clone() });
-        match (step, beside.and_then(|beside| self.name_of(&beside, Leg::Exit))) {
-            (Step::QueryBeside, Some(name)) => self.to(State::LookingBeside, Effect::Lookup(name)),
-            (Step::KillBeside, Some(name)) => self.to(State::CancelingBeside, Effect::Cancel(name)),
-            (step, _) => self.carry_out(step, &strategy, id),
-        }
+        let (step, id) = (facts.next_step(), facts.own_id());
+        self.carry_out(step, &strategy, id)
     }
 
     fn carry_out(&mut self, step: Step, strategy: &Strategy, id: String) -> Effect {
         match step {
-            Step::QueryBeside | Step::KillBeside => self.give_back("the order has no name"),
+            Step::QueryAttempt(attempt) => {
+                let after = attempt > strategy.attempt;
+                match self.name_of(&Strategy { attempt, ..strategy.clone() }, Leg::Exit) {
+                    Some(name) => self.to(State::LookingForAttempt { after }, Effect::Lookup(name)),
+                    None => self.give_back("the order has no name"),
+                }
+            }
+            Step::KillBefore(attempt) => match self.name_of(&Strategy { attempt, ..strategy.clone() }, Leg::Exit) {
+                Some(name) => self.to(State::CancelingBefore, Effect::Cancel(name)),
+                None => self.give_back("the order has no name"),
+            },
+            Step::Superseded => {
+                tracing::warn!(
+                    key = self.job.key,
+                    order = id,
+                    "the broker has a later attempt of this exit, which is followed"
+                );
+                self.report(&self.dead(id, "the broker has a later attempt of this exit"))
+            }
             Step::Drop(why) => self.release_and_discard(why),
             Step::Wait { ms, why } => self.release_and_wait(ms, Waits::Turn, why),
             Step::Alarm { ms, why } => {

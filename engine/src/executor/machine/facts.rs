@@ -81,8 +81,10 @@ pub struct Facts<'a> {
     pub entry: Known,
     /// For exits: the entry's end has been reported.
     pub entry_reported: bool,
-    /// For exits: the attempt beside this one at the broker, see [`Facts::attempt_beside`].
-    pub beside: Known,
+    /// For exits: the attempt before this one at the broker, which was taken for dead.
+    pub before: Known,
+    /// For exits: the attempt after this one at the broker, which shows that the strategy was further already.
+    pub after: Known,
     /// Redis is away: the strategy is as this engine last knew it.
     pub alone: bool,
 }
@@ -118,10 +120,12 @@ pub enum Step {
     Conclude,
     /// Look this order up.
     Query,
-    /// Look the attempt beside this one up.
-    QueryBeside,
-    /// Ask the broker to cancel the attempt beside this one.
-    KillBeside,
+    /// Look another attempt of this exit up.
+    QueryAttempt(u64),
+    /// Ask the broker to cancel the attempt before this one.
+    KillBefore(u64),
+    /// The broker has the next attempt: memory was lost. Report this one as dead, so that the next is followed.
+    Superseded,
     /// The broker has the order: report what it says and follow it.
     Adopt(OrderState),
     /// Send the order.

@@ -60,8 +60,8 @@ enum State {
     LookingForEntry,
     ReportingEntry,
     Looking,
-    LookingBeside,
-    CancelingBeside,
+    LookingForAttempt { after: bool },
+    CancelingBefore,
     Extending(OrderRequest, u32),
     Submitting(OrderRequest, u32),
     Unknown(Unknown),
@@ -92,7 +92,8 @@ pub struct OrderMachine {
     own: Known,
     entry: Known,
     entry_reported: bool,
-    beside: Known,
+    before: Known,
+    after: Known,
     /// What was reported last of the own order.
     reported: Option<(ExecType, Quantity)>,
     order: Option<OrderName>,
@@ -121,7 +122,8 @@ impl OrderMachine {
             own: Known::NotAsked,
             entry: Known::NotAsked,
             entry_reported: false,
-            beside: Known::NotAsked,
+            before: Known::NotAsked,
+            after: Known::NotAsked,
             reported: None,
             order: None,
             alone: false,
@@ -217,15 +219,15 @@ impl OrderMachine {
                 self.own = found.into();
                 self.look_again()
             }
-            (State::LookingBeside, Input::Looked(Ok(found))) => {
-                self.beside = found.into();
+            (State::LookingForAttempt { after }, Input::Looked(Ok(found))) => {
+                *(if after { &mut self.after } else { &mut self.before }) = found.into();
                 self.look_again()
             }
-            (State::CancelingBeside, Input::Canceled(Ok(()))) => {
+            (State::CancelingBefore, Input::Canceled(Ok(()))) => {
                 self.release_and_wait(CANCEL_WAIT_MS, Waits::Turn, "the attempt before is being cancelled")
             }
-            (State::CancelingEntry(_) | State::CancelingBeside, Input::Canceled(Err(error)))
-            | (State::LookingForEntry | State::Looking | State::LookingBeside, Input::Looked(Err(error))) => {
+            (State::CancelingEntry(_) | State::CancelingBefore, Input::Canceled(Err(error)))
+            | (State::LookingForEntry | State::Looking | State::LookingForAttempt { .. }, Input::Looked(Err(error))) => {
                 self.broker_trouble(error)
             }
             (State::ReportingEntry, Input::Reported(Ok(()))) => {
@@ -298,7 +300,7 @@ impl OrderMachine {
 
     fn go(&mut self, epoch: Option<Arc<str>>) -> Effect {
         (self.own, self.entry, self.entry_reported) = (Known::NotAsked, Known::NotAsked, false);
-        self.beside = Known::NotAsked;
+        (self.before, self.after) = (Known::NotAsked, Known::NotAsked);
         if std::mem::take(&mut self.job.doubtful) {
             self.job.doubt(self.now.mono_ms);
         }

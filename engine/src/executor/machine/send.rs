@@ -74,14 +74,19 @@ impl OrderMachine {
 
     pub(super) fn rejected(&mut self, request: &OrderRequest, reason: String) -> Effect {
         tracing::info!(key = self.job.key, action = %self.job.action, order = request.client_order_id, reason, "order rejected");
-        let state = OrderState {
-            client_order_id: request.client_order_id.clone(),
+        let state = self.dead(request.client_order_id.clone(), &reason);
+        self.found(&state)
+    }
+
+    /// An order that the broker does not have, and never will.
+    pub(super) fn dead(&self, client_order_id: String, text: &str) -> OrderState {
+        OrderState {
+            client_order_id,
             status: ExecType::Rejected,
             cum_qty: Quantity::ZERO,
             avg_px: None,
-            text: reason,
+            text: text.to_owned(),
             ts_ms: self.now.wall_ms,
-        };
-        self.found(&state)
+        }
     }
 }

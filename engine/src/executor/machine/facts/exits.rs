@@ -51,28 +51,31 @@ impl Facts<'_> {
         }
     }
 
-    /// The attempt that must not live beside this one: the one before, which was taken for dead. Without Redis the one
-    /// after, which would show that the strategy is further than this engine knows.
-    #[must_use]
-    pub fn attempt_beside(&self) -> Option<u64> {
-        if self.alone { Some(self.strategy.attempt + 1) } else { self.strategy.attempt.checked_sub(1) }
-    }
-
     /// Two attempts alive would sell twice.
     pub(super) fn beside_other_attempts(&self) -> Option<Step> {
-        self.attempt_beside()?;
+        let attempt = self.strategy.attempt;
         let alarm = |why| Some(Step::Alarm { ms: PERSON_WAIT_MS, why });
-        match &self.beside {
-            Known::NotAsked => Some(Step::QueryBeside),
-            Known::Absent => None,
-            Known::There(_) if self.alone => {
-                alarm("the broker has a later attempt: the strategy is further than this engine knows, Redis must say")
+        // What comes fresh from the queue is as new as it gets; everything else may come from an older copy.
+        if self.alone || self.must_query {
+            match &self.after {
+                Known::NotAsked => return Some(Step::QueryAttempt(attempt + 1)),
+                Known::There(_) if self.alone => {
+                    return alarm(
+                        "the broker has a later attempt: the strategy is further than this engine knows, Redis must say",
+                    );
+                }
+                Known::There(_) => return Some(Step::Superseded),
+                Known::Absent => {}
             }
-            Known::There(state) if !state.status.is_terminal() => Some(Step::KillBeside),
+        }
+        let before = attempt.checked_sub(1).filter(|_| !self.alone)?;
+        match &self.before {
+            Known::NotAsked => Some(Step::QueryAttempt(before)),
+            Known::There(state) if !state.status.is_terminal() => Some(Step::KillBefore(before)),
             Known::There(state) if state.cum_qty > self.strategy.prior_exit.0 => {
                 alarm("an attempt that was taken for dead has filled: compare the position at the broker")
             }
-            Known::There(_) => None,
+            Known::There(_) | Known::Absent => None,
         }
     }
 }

@@ -33,7 +33,8 @@ fn facts(strategy: &Strategy, action: Action) -> Facts<'_> {
         own: Known::NotAsked,
         entry: Known::NotAsked,
         entry_reported: false,
-        beside: Known::NotAsked,
+        before: Known::NotAsked,
+        after: Known::NotAsked,
         alone: false,
     }
 }
@@ -143,8 +144,8 @@ fn an_exit_waits_for_its_retry_time() {
     ]);
     assert!(matches!(facts(&held, Action::StopLoss).next_step(), Step::Wait { ms: 500, .. }));
     let later = Facts { now: Now::at(1_500), ..facts(&held, Action::StopLoss) };
-    assert_eq!(later.next_step(), Step::QueryBeside);
-    assert_eq!(quantity_of(Facts { beside: Known::Absent, ..later }.next_step()), "Sell 10");
+    assert_eq!(later.next_step(), Step::QueryAttempt(0));
+    assert_eq!(quantity_of(Facts { before: Known::Absent, ..later }.next_step()), "Sell 10");
 }
 
 #[test]
@@ -276,15 +277,17 @@ fn an_exit_that_was_sent_without_redis_is_told_to_a_strategy_that_did_not_ask() 
 fn two_attempts_of_an_exit_never_live_side_by_side() {
     let second = [("position", "BOUGHT"), ("filled_quantity", "10"), ("pending", "STOPLOSS"), ("attempt", "1")];
     let second = strategy(&[&second[..], &[("exit_quantity", "4"), ("prior_exit_quantity", "4")]].concat());
-    let beside = |beside| Facts { beside, ..facts(&second, Action::StopLoss) }.next_step();
-    assert_eq!(beside(Known::NotAsked), Step::QueryBeside);
-    assert_eq!(beside(Known::There(order(ExecType::PartialFill, "4"))), Step::KillBeside);
+    let beside = |before| Facts { before, ..facts(&second, Action::StopLoss) }.next_step();
+    assert_eq!(beside(Known::NotAsked), Step::QueryAttempt(0));
+    assert_eq!(beside(Known::There(order(ExecType::PartialFill, "4"))), Step::KillBefore(0));
     assert_eq!(quantity_of(beside(Known::There(order(ExecType::Canceled, "4")))), "Sell 6");
     assert!(matches!(beside(Known::There(order(ExecType::Canceled, "5"))), Step::Alarm { .. }));
-    // Without Redis it is the attempt after that shows how old our knowledge is.
+    // It is the attempt after that shows how old our knowledge is.
     let first = strategy(&[("position", "BOUGHT"), ("filled_quantity", "10"), ("pending", "STOPLOSS")]);
-    let alone = Facts { alone: true, ..facts(&first, Action::StopLoss) };
-    assert_eq!((alone.attempt_beside(), alone.next_step()), (Some(1), Step::QueryBeside));
+    let again = Facts { must_query: true, own: Known::Absent, ..facts(&first, Action::StopLoss) };
+    assert_eq!(again.next_step(), Step::QueryAttempt(1));
     let known = Known::There(order(ExecType::New, "0"));
-    assert!(matches!(Facts { beside: known, ..alone }.next_step(), Step::Alarm { .. }));
+    assert_eq!(Facts { after: known.clone(), ..again.clone() }.next_step(), Step::Superseded);
+    // Without Redis nothing can be told to the strategy.
+    assert!(matches!(Facts { after: known, alone: true, ..again }.next_step(), Step::Alarm { .. }));
 }
