@@ -35,6 +35,8 @@ pub(crate) struct Broker {
     pub(crate) owners: BTreeMap<String, Owner>,
     /// What the strategies were told last of an order that has ended: status, quantity and when.
     pub(crate) declared: BTreeMap<String, (ExecType, Quantity, i64)>,
+    /// Ids that were refused, and when first.
+    refused: BTreeMap<String, i64>,
     pub(crate) honest: bool,
     pub(crate) down: bool,
 }
@@ -47,6 +49,7 @@ impl Broker {
             orders: Vec::new(),
             owners: BTreeMap::new(),
             declared: BTreeMap::new(),
+            refused: BTreeMap::new(),
             honest: false,
             down: false,
         }
@@ -69,7 +72,12 @@ impl Broker {
             }
             _ => {}
         }
-        if !self.honest && random.chance(6) {
+        // What it refuses it refuses again for a while: margin does not come back in a moment. Two engines that send the
+        // same attempt in one moment, one refused and one not, are a limit that docs/guarantees.md names.
+        let id = &request.client_order_id;
+        let again = self.refused.get(id).is_some_and(|at| now_ms - at < self.settle_ms);
+        if again || (!self.honest && random.chance(6)) {
+            self.refused.entry(id.clone()).or_insert(now_ms);
             return (Err(BrokerError::Rejected("no funds".to_owned())), None);
         }
         let state = OrderState {

@@ -225,6 +225,9 @@ impl World {
     }
 
     pub(crate) fn go(&mut self, engine: usize, run: u64) {
+        if self.is_superseded(engine, run) {
+            return self.run_done(engine, run);
+        }
         let own = &self.engines[engine];
         let (ended, epoch) = (own.ended, own.gate.clone());
         let opened_ms = own.opened_ms.max(self.leased_since(engine));
@@ -234,6 +237,13 @@ impl World {
             run.epoch = epoch.clone();
         }
         self.step(engine, run, Input::Go { epoch, opened_ms, redis_away });
+    }
+
+    /// Whether a later attempt of an exit that was not sent yet is asked for.
+    fn is_superseded(&self, engine: usize, run: u64) -> bool {
+        let Some(run) = self.engines[engine].runs.get(&run) else { return false };
+        let job = run.machine.job();
+        run.machine.attempt_after().is_some_and(|after| self.knows_exit(engine, &job.key, job.cycle, after))
     }
 
     pub(crate) fn step(&mut self, engine: usize, number: u64, input: Input) {
@@ -277,7 +287,7 @@ impl World {
                 }
             }
             Effect::Watch => self.run_watches(engine, number),
-            Effect::Submit(_) if !self.may_send(engine, number) => {
+            Effect::Submit(_) if !self.may_send(engine, number) || self.is_superseded(engine, number) => {
                 let error = BrokerError::Unavailable("the lock or the right to trade has to be seen again".to_owned());
                 self.later(engine, 1, Life::Done(number, Box::new(Input::Submitted(Err(error)))));
             }

@@ -5,7 +5,7 @@ use crate::recon::{Pass, user_of};
 use crate::world::World;
 use strat_client::ReportRequest;
 use strat_core::order::OrderIdentity;
-use strat_core::{Action, Leg, Quantity, Strategy, StrategyKey};
+use strat_core::{Action, ExecType, Leg, Quantity, Strategy, StrategyKey};
 use strat_engine::broker::OrderState;
 use strat_engine::executor::Job;
 
@@ -53,6 +53,7 @@ impl World {
     }
 
     fn settle_order(&mut self, engine: usize, key: &str, state: &OrderState, pass: &mut Pass) {
+        self.catch_up(engine, key, state);
         if self.redis.lock_of(key, self.now_ms).is_some() || self.engines[engine].tracks(key) {
             return;
         }
@@ -81,6 +82,32 @@ impl World {
             Some(Leg::Entry) if strategy.position.is_open() => self.report_late(engine, key, &strategy, state),
             _ if state.cum_qty == Quantity::ZERO => {}
             _ => self.tell_order(state, "fills that no strategy accounts for"),
+        }
+    }
+
+    /// The broker has a later attempt than the strategy knows of: those before it are dead.
+    fn catch_up(&mut self, engine: usize, key: &str, state: &OrderState) {
+        loop {
+            let Some(strategy) = self.redis.strategy(key).filter(|strategy| strategy.position.is_open()) else {
+                return;
+            };
+            if later_attempt(key, &strategy, &state.client_order_id).is_none()
+                || self.fate_at_redis(engine, true) != Fate::Answered
+            {
+                return;
+            }
+            let exit = |action: &Action| action.leg(strategy.side) == Leg::Exit;
+            let in_flight = strategy.working.filter(exit).or(strategy.pending.filter(exit));
+            let action = in_flight.or(strategy.retry_action).unwrap_or_else(|| Action::timed_exit(strategy.side));
+            let (owner, epoch) = (format!("e{engine}"), self.redis.epoch.clone());
+            let lock = self.redis.lock(key, (action, &owner), crate::engine::TTL_MS, &epoch, self.now_ms);
+            let Ok(Some(token)) = lock else { return };
+            let dead = ReportRequest::new(ExecType::Rejected).text("the broker has a later attempt of this exit");
+            let done = self.redis.report(key, &token, &dead, self.now_ms);
+            self.say(|| format!("reconcile {key}: attempt {} is dead: {done:?}", strategy.attempt));
+            if done.is_err() {
+                return;
+            }
         }
     }
 
@@ -119,5 +146,13 @@ fn own_order(key: &str, strategy: &Strategy, id: &str) -> Option<Leg> {
     if of(Leg::Entry, 0) == id {
         return Some(Leg::Entry);
     }
-    (of(Leg::Exit, strategy.attempt) == id).then_some(Leg::Exit)
+    let known = of(Leg::Exit, strategy.attempt) == id || later_attempt(&key.hash(), strategy, id).is_some();
+    known.then_some(Leg::Exit)
+}
+
+/// The attempt of an exit, if it is later than the strategy's.
+fn later_attempt(key: &str, strategy: &Strategy, id: &str) -> Option<u64> {
+    let key = StrategyKey::parse(key)?;
+    let of = |attempt| OrderIdentity { key, cycle: strategy.cycle, leg: Leg::Exit, attempt }.client_order_id();
+    (strategy.attempt + 1..=strategy.attempt + 8).find(|attempt| of(*attempt) == id)
 }

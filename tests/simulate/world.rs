@@ -11,6 +11,7 @@ use crate::trace::Trace;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use strat_core::Price;
+use strat_engine::broker::Idempotency;
 use strat_engine::broker::{OrderRequest, OrderState};
 use strat_engine::random::SplitMix;
 
@@ -18,6 +19,8 @@ use strat_engine::random::SplitMix;
 const LOOK_MS: i64 = 500;
 /// Everything must have been quiet for so long, ms: longer than the time between two reconciliations.
 const QUIET_MS: i64 = 6_500;
+/// How long a dead holder's right to trade keeps others from it, ms.
+const LEASE_MS: i64 = 10_500;
 /// After the healing everything must be quiet within this, ms.
 const PATIENCE_MS: i64 = 90_000;
 
@@ -169,10 +172,12 @@ impl World {
         let since_heal = self.now_ms - START_MS - self.plan.heal_ms;
         let quiet = self.unrest().is_none();
         self.quiet_since = if quiet { self.quiet_since.or(Some(self.now_ms)) } else { None };
-        if self.quiet_since.is_some_and(|since| self.now_ms - since >= QUIET_MS) {
+        // The right to trade may have to run out first.
+        let lease_ms = if self.plan.class == Idempotency::Dedupes { 0 } else { LEASE_MS + self.plan.settle_ms };
+        if self.quiet_since.is_some_and(|since| self.now_ms - since >= QUIET_MS + lease_ms) {
             return true;
         }
-        if since_heal > PATIENCE_MS {
+        if since_heal > PATIENCE_MS + lease_ms {
             let why = self.unrest().unwrap_or_else(|| "it goes to and fro".to_owned());
             self.watch.wrong(format!("L: not quiet {PATIENCE_MS} ms after everything was healed: {why}"));
             return true;

@@ -52,12 +52,21 @@ impl Run {
 
     /// Begins, or goes on after a wait.
     pub(super) fn go(&mut self) -> Effect {
+        if self.is_superseded() {
+            tracing::info!(key = self.job().key, "a later attempt of this exit is asked for; this one is not sent");
+            return Effect::Done;
+        }
         self.ended_before = *self.executor.ended.borrow();
         let go = self.executor.go();
         if let Input::Go { epoch, .. } = &go {
             self.epoch.clone_from(epoch);
         }
         self.step(go)
+    }
+
+    fn is_superseded(&self) -> bool {
+        let Job { key, cycle, .. } = self.job();
+        self.machine.attempt_after().is_some_and(|after| self.executor.knows_exit(key, *cycle, after))
     }
 
     pub(super) fn step(&mut self, input: Input) -> Effect {
@@ -100,6 +109,9 @@ impl Run {
                 let stale = self.extended.is_some_and(|at| at.elapsed() > executor.settings.lock_ttl / 2);
                 if stale && !self.machine.is_alone() {
                     return Input::Submitted(Err(BrokerError::Unavailable("the lock has to be seen again".to_owned())));
+                }
+                if self.is_superseded() {
+                    return Input::Submitted(Err(BrokerError::Unavailable("a later attempt is asked for".to_owned())));
                 }
                 let lease = &executor.settings.lease;
                 if !(if self.machine.is_alone() { lease.may_act() } else { lease.may_trade() }) {

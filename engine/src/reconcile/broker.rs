@@ -24,6 +24,8 @@ pub(super) const LIST_TIMEOUT: Duration = Duration::from_secs(10);
 const SETTLED_MAX: usize = 1_000;
 /// Dead attempts before the current one among which an order is looked for.
 const ATTEMPTS_MAX: u64 = 32;
+/// Attempts looked at beyond the one that the strategy knows of.
+const LATER_MAX: u64 = 8;
 /// Findings remembered as told; beyond that they are told again.
 const TOLD_MAX: usize = 10_000;
 
@@ -61,13 +63,15 @@ fn judge(order: &BrokerOrder, known: Option<&KnownOrder>) -> Finding {
 }
 
 /// Which order of a strategy's current cycle this is: the leg and the attempt.
-fn own_order(key: StrategyKey<'_>, strategy: &Strategy, client_order_id: &str) -> Option<(Leg, u64)> {
+pub(super) fn own_order(key: StrategyKey<'_>, strategy: &Strategy, client_order_id: &str) -> Option<(Leg, u64)> {
     let id = |leg, attempt| OrderIdentity { key, cycle: strategy.cycle, leg, attempt }.client_order_id();
     if id(Leg::Entry, 0) == client_order_id {
         return Some((Leg::Entry, 0));
     }
     let oldest = strategy.attempt.saturating_sub(ATTEMPTS_MAX);
-    let attempt = (oldest..=strategy.attempt).rev().find(|attempt| id(Leg::Exit, *attempt) == client_order_id)?;
+    // Later ones too: Redis and Postgres may have lost the death of attempts that the broker has seen.
+    let attempts = (oldest..=strategy.attempt).rev().chain(strategy.attempt + 1..=strategy.attempt + LATER_MAX);
+    let attempt = attempts.into_iter().find(|attempt| id(Leg::Exit, *attempt) == client_order_id)?;
     Some((Leg::Exit, attempt))
 }
 
@@ -149,6 +153,7 @@ impl Reconciler {
     /// not, answers the row.
     async fn settle_order(&self, key: &str, order: &BrokerOrder) -> Result<Option<OrderRow>> {
         let Some(id) = StrategyKey::parse(key) else { return Ok(None) };
+        self.catch_up(id, order).await?;
         let Some(strategy) = self.at_rest(id, order).await? else { return Ok(None) };
         let skew = i64::try_from(self.broker.clock_skew().as_millis()).unwrap_or(i64::MAX);
         // An older one has the id of this cycle, but is of the time before the strategy was deleted and created again.

@@ -5,6 +5,7 @@
 
 mod audit;
 mod broker;
+mod catch_up;
 mod judge;
 mod mend;
 mod orphans;

@@ -167,6 +167,13 @@ impl OrderMachine {
         self.alone
     }
 
+    /// While it works without Redis and has not sent anything: the attempt after its own. Once that one is asked for,
+    /// the strategy has heard that this one is dead.
+    #[must_use]
+    pub fn attempt_after(&self) -> Option<u64> {
+        self.strategy.as_ref().filter(|_| self.alone).map(|strategy| strategy.attempt + 1)
+    }
+
     /// Where the order is in its life.
     #[must_use]
     pub fn phase(&self) -> Phase {

@@ -68,7 +68,7 @@ impl Facts<'_> {
                 Known::Absent => {}
             }
         }
-        let before = attempt.checked_sub(1).filter(|_| !self.alone)?;
+        let before = attempt.checked_sub(1)?;
         match &self.before {
             Known::NotAsked => Some(Step::QueryAttempt(before)),
             Known::There(state) if !state.status.is_terminal() => Some(Step::KillBefore(before)),
