@@ -85,6 +85,22 @@ impl World {
         }
     }
 
+    /// How the attempt ended that the strategy is at.
+    fn end_of(&self, key: &str, strategy: &Strategy) -> Option<ReportRequest> {
+        let key = StrategyKey::parse(key)?;
+        let identity = OrderIdentity { key, cycle: strategy.cycle, leg: Leg::Exit, attempt: strategy.attempt };
+        let id = identity.client_order_id();
+        let Some(order) = self.broker.orders.iter().rev().find(|order| order.request.client_order_id == id) else {
+            return Some(ReportRequest::new(ExecType::Rejected).order_id(id).text("later attempt"));
+        };
+        let state = &order.state;
+        let report = ReportRequest::new(state.status).order_id(id).text("later attempt").ts_ms(state.ts_ms);
+        state.status.is_terminal().then(|| match state.avg_px.filter(|_| state.cum_qty > Quantity::ZERO) {
+            Some(price) => report.cumulative(state.cum_qty, price),
+            None => report,
+        })
+    }
+
     /// The broker has a later attempt than the strategy knows of: those before it are dead.
     fn catch_up(&mut self, engine: usize, key: &str, state: &OrderState) {
         loop {
@@ -102,7 +118,7 @@ impl World {
             let (owner, epoch) = (format!("e{engine}"), self.redis.epoch.clone());
             let lock = self.redis.lock(key, (action, &owner), crate::engine::TTL_MS, &epoch, self.now_ms);
             let Ok(Some(token)) = lock else { return };
-            let dead = ReportRequest::new(ExecType::Rejected).text("the broker has a later attempt of this exit");
+            let Some(dead) = self.end_of(key, &strategy) else { return };
             let done = self.redis.report(key, &token, &dead, self.now_ms);
             self.say(|| format!("reconcile {key}: attempt {} is dead: {done:?}", strategy.attempt));
             if done.is_err() {
