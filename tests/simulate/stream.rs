@@ -98,9 +98,9 @@ impl<T: Clone> Stream<T> {
         self.delivered >= id && self.pending.keys().next().is_none_or(|oldest| *oldest > id)
     }
 
-    /// Deletes what was handed out and acknowledged; with `early` also what was only handed out.
+    /// Deletes what was handed out and acknowledged; with `early` everything.
     pub(crate) fn trim(&mut self, early: bool) {
         let (pending, delivered) = (&self.pending, self.delivered);
-        self.entries.retain(|id, _| *id > delivered || (!early && pending.contains_key(id)));
+        self.entries.retain(|id, _| !early && (*id > delivered || pending.contains_key(id)));
     }
 }
