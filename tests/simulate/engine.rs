@@ -13,7 +13,7 @@ use std::sync::Arc;
 use strat_client::{LockToken, QueueEntry};
 use strat_core::Action;
 use strat_core::planted::{self, Mistake};
-use strat_engine::broker::{BrokerError, OrderState};
+use strat_engine::broker::{BrokerError, Idempotency, OrderState};
 use strat_engine::executor::machine::{Effect, Input, Now, OrderMachine, Rules, Waits};
 
 /// Life of an order lock, ms.
@@ -121,6 +121,8 @@ pub(crate) struct Engine {
     pub(crate) under_way: BTreeSet<(String, String)>,
     pub(crate) adopted: BTreeSet<String>,
     pub(crate) alone: BTreeSet<String>,
+    /// When it last sent an order.
+    pub(crate) sent: BTreeMap<String, i64>,
     /// Orders whose end it has reported.
     pub(crate) ended_orders: BTreeSet<String>,
     pub(crate) guard: Guarding,
@@ -239,6 +241,18 @@ impl World {
         self.step(engine, run, Input::Go { epoch, opened_ms, redis_away });
     }
 
+    /// Notes a submission; false where another job of the engine made it so short a time ago that it may not show.
+    fn first_to_send(&mut self, engine: usize, id: &str) -> bool {
+        let (now, settle) = (self.now_ms, self.plan.settle_ms);
+        let sent = &mut self.engines[engine].sent;
+        let fresh = sent.get(id).is_some_and(|at| now - at < settle);
+        if fresh && self.plan.class != Idempotency::Dedupes && !planted::is(Mistake::BlindResend) {
+            return false;
+        }
+        sent.insert(id.to_owned(), now);
+        true
+    }
+
     /// Whether a later attempt of an exit that was not sent yet is asked for.
     fn is_superseded(&self, engine: usize, run: u64) -> bool {
         let Some(run) = self.engines[engine].runs.get(&run) else { return false };
@@ -289,6 +303,10 @@ impl World {
             Effect::Watch => self.run_watches(engine, number),
             Effect::Submit(_) if !self.may_send(engine, number) || self.is_superseded(engine, number) => {
                 let error = BrokerError::Unavailable("the lock or the right to trade has to be seen again".to_owned());
+                self.later(engine, 1, Life::Done(number, Box::new(Input::Submitted(Err(error)))));
+            }
+            Effect::Submit(request) if !self.first_to_send(engine, &request.client_order_id) => {
+                let error = BrokerError::Unknown("another job of this engine sent it a moment ago".to_owned());
                 self.later(engine, 1, Life::Done(number, Box::new(Input::Submitted(Err(error)))));
             }
             effect => {

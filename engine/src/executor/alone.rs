@@ -5,7 +5,8 @@
 
 use super::machine::OrderMachine;
 use super::{Executor, Job};
-use std::collections::{HashSet, VecDeque};
+use crate::broker::Idempotency;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use strat_core::order::OrderIdentity;
 use strat_core::{Action, Leg, Strategy, StrategyKey};
@@ -13,6 +14,8 @@ use tokio::sync::{Mutex as AsyncMutex, mpsc};
 
 /// Exits that may wait for the driver to take them up.
 const WAITING_MAX: usize = 10_000;
+/// Submissions remembered; more than that within the time that a broker may deny an order are none of one engine's.
+const SENT_MAX: usize = 100_000;
 /// Ended orders remembered.
 const ENDED_MAX: usize = 100_000;
 
@@ -35,6 +38,8 @@ pub(super) struct Alone {
     known: Mutex<HashSet<String>>,
     /// Exits whose end this engine has reported: what it knows of the strategy by the journal may be a moment older.
     ended: Mutex<Ended>,
+    /// When this engine last sent an order, by its id and the monotonic clock.
+    sent: Mutex<HashMap<String, i64>>,
     sender: mpsc::Sender<Unclaimed>,
     pub(super) receiver: AsyncMutex<mpsc::Receiver<Unclaimed>>,
 }
@@ -42,7 +47,13 @@ pub(super) struct Alone {
 impl Default for Alone {
     fn default() -> Self {
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
-        Self { known: Mutex::default(), ended: Mutex::default(), sender, receiver: AsyncMutex::new(receiver) }
+        Self {
+            known: Mutex::default(),
+            ended: Mutex::default(),
+            sent: Mutex::default(),
+            sender,
+            receiver: AsyncMutex::new(receiver),
+        }
     }
 }
 
@@ -97,6 +108,27 @@ impl Executor {
         {
             ended.ids.remove(&oldest);
         }
+    }
+
+    /// Notes that an order is being sent now. `false` where the broker would take it twice, and another job of this engine
+    /// sent it so short a time ago that it may not show yet: the job of the queue, and one that works without Redis.
+    pub(super) fn may_send(&self, id: &str) -> bool {
+        let rules = self.rules();
+        let (now_ms, mut sent) = (self.now().mono_ms, self.alone.sent.lock().unwrap_or_else(PoisonError::into_inner));
+        let fresh = |at: i64| now_ms.saturating_sub(at) < rules.settle_ms;
+        if rules.idempotency != Idempotency::Dedupes && sent.get(id).is_some_and(|at| fresh(*at)) {
+            return false;
+        }
+        if sent.len() >= SENT_MAX {
+            sent.retain(|_, at| fresh(*at));
+        }
+        sent.insert(id.to_owned(), now_ms);
+        true
+    }
+
+    /// Takes a submission back that certainly never was one.
+    pub(super) fn never_sent(&self, id: &str) {
+        self.alone.sent.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
     }
 
     fn has_ended(&self, id: &str) -> bool {

@@ -117,9 +117,17 @@ impl Run {
                 if !(if self.machine.is_alone() { lease.may_act() } else { lease.may_trade() }) {
                     return Input::Submitted(Err(BrokerError::Unavailable("another engine trades".to_owned())));
                 }
+                if !executor.may_send(&request.client_order_id) {
+                    let why = "another job of this engine sent it a moment ago".to_owned();
+                    return Input::Submitted(Err(BrokerError::Unknown(why)));
+                }
                 let answer = timeout(executor.settings.broker_timeout, executor.broker.submit(&request)).await;
                 crash_point("after_submit");
-                Input::Submitted(answer.unwrap_or_else(|_| Err(BrokerError::Unknown("no answer in time".to_owned()))))
+                let answer = answer.unwrap_or_else(|_| Err(BrokerError::Unknown("no answer in time".to_owned())));
+                if matches!(answer, Err(BrokerError::Unavailable(_) | BrokerError::RateLimited { .. })) {
+                    executor.never_sent(&request.client_order_id);
+                }
+                Input::Submitted(answer)
             }
             Effect::Report(report) => {
                 crash_point("before_report");
