@@ -133,9 +133,8 @@ impl Run {
                 crash_point("before_report");
                 let outcome = executor.report(job, self.machine.lock(), &report).await;
                 crash_point("after_report");
-                if let (Ok(()), true, Some(order)) = (&outcome, report.exec_type().is_terminal(), self.machine.order())
-                {
-                    executor.note_end(&order.client_order_id);
+                if let (Ok(()), Some(id)) = (&outcome, order_ended_by(&report)) {
+                    executor.note_end(id);
                 }
                 Input::Reported(outcome)
             }
@@ -300,6 +299,11 @@ impl Executor {
     }
 }
 
+/// The order whose end a report tells: not always the job's own, because an exit tells of its entry's end too.
+fn order_ended_by(report: &ReportRequest) -> Option<&str> {
+    report.order().filter(|_| report.exec_type().is_terminal())
+}
+
 /// Ends the process as `kill -9` would, where a test asks for it here. Not in released binaries.
 #[cfg(feature = "planted")]
 pub(crate) fn crash_point(name: &str) {
@@ -312,3 +316,18 @@ pub(crate) fn crash_point(name: &str) {
 /// Nothing, in a released binary.
 #[cfg(not(feature = "planted"))]
 pub(crate) const fn crash_point(_: &str) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use strat_core::ExecType;
+
+    #[test]
+    fn an_exit_that_tells_of_its_entrys_end_has_not_ended_itself() {
+        let entry = ReportRequest::new(ExecType::Canceled).order_id("ENTRY").action(Action::Buy);
+        assert_eq!(order_ended_by(&entry), Some("ENTRY"));
+        assert_eq!(order_ended_by(&ReportRequest::new(ExecType::PartialFill).order_id("EXIT")), None);
+        // Nothing was held, so nothing was sent that could have ended.
+        assert_eq!(order_ended_by(&ReportRequest::new(ExecType::Canceled)), None);
+    }
+}
