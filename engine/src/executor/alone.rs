@@ -88,13 +88,9 @@ impl Executor {
     /// Whether this engine sent an exit, or is about to, without Redis having heard of it yet.
     #[must_use]
     pub fn knows_exit(&self, key: &str, cycle: u64, attempt: u64) -> bool {
-        exit_id(key, cycle, attempt).is_some_and(|id| self.known_alone().contains(&id))
-    }
-
-    /// Exits that Redis has not heard of yet.
-    #[must_use]
-    pub fn exits_alone(&self) -> usize {
-        self.known_alone().len()
+        // Asked for every order, and nearly always there is none: no id is made for nothing.
+        let known = self.known_alone();
+        !known.is_empty() && exit_id(key, cycle, attempt).is_some_and(|id| known.contains(&id))
     }
 
     /// Notes the end of an order that Redis has heard of.
@@ -114,9 +110,12 @@ impl Executor {
     /// sent it so short a time ago that it may not show yet: the job of the queue, and one that works without Redis.
     pub(super) fn may_send(&self, id: &str) -> bool {
         let rules = self.rules();
+        if rules.idempotency == Idempotency::Dedupes {
+            return true;
+        }
         let (now_ms, mut sent) = (self.now().mono_ms, self.alone.sent.lock().unwrap_or_else(PoisonError::into_inner));
         let fresh = |at: i64| now_ms.saturating_sub(at) < rules.settle_ms;
-        if rules.idempotency != Idempotency::Dedupes && sent.get(id).is_some_and(|at| fresh(*at)) {
+        if sent.get(id).is_some_and(|at| fresh(*at)) {
             return false;
         }
         if sent.len() >= SENT_MAX {
