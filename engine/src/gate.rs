@@ -34,15 +34,9 @@ impl EpochGate {
 
     /// The epoch to claim orders with; waits while the gate is closed.
     pub async fn current(&self) -> Arc<str> {
-        let mut watch = self.epoch.subscribe();
-        loop {
-            if let Some(epoch) = watch.borrow_and_update().clone() {
-                return epoch;
-            }
-            // The sender lives as long as `self`, so this cannot fail.
-            if watch.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
+        match self.until(|epoch| epoch.is_some()).await {
+            Some(epoch) => epoch,
+            None => std::future::pending().await,
         }
     }
 
@@ -71,15 +65,7 @@ impl EpochGate {
 
     /// Waits until the gate is open for another epoch than `known`.
     pub async fn moved(&self, known: Option<&str>) {
-        let mut watch = self.epoch.subscribe();
-        loop {
-            if watch.borrow_and_update().as_deref().is_some_and(|current| Some(current) != known) {
-                return;
-            }
-            if watch.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        }
+        self.until(|epoch| epoch.is_some() && epoch != known).await;
     }
 
     /// When the gate last opened.
@@ -124,11 +110,16 @@ impl EpochGate {
 
     /// Waits until the gate is closed.
     pub async fn closed(&self) {
+        self.until(|epoch| epoch.is_none()).await;
+    }
+
+    async fn until(&self, holds: impl Fn(Option<&str>) -> bool) -> Option<Arc<str>> {
         let mut watch = self.epoch.subscribe();
-        while watch.borrow_and_update().is_some() {
-            if watch.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
+        let reached = watch.wait_for(|epoch| holds(epoch.as_deref())).await.map(|epoch| epoch.clone());
+        // The sender lives as long as `self`, so this is no error that happens.
+        match reached {
+            Ok(epoch) => epoch,
+            Err(_) => std::future::pending().await,
         }
     }
 }
