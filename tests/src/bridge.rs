@@ -72,6 +72,20 @@ fn env(broker: &SimBroker, redis: &Redis, postgres: &Postgres, word: &str) -> En
     .collect()
 }
 
+/// Buys 10 at the broker's first price.
+fn buy(conn: &mut Conn, key: &str, engine: &Engine) {
+    conn.run(&format!("STRAT.SET {key} symbol IBM quantity 10 stop_loss 95 buy_at {}", now_ms()));
+    wait_field(conn, key, "filled_quantity", "10", engine);
+    wait_field(conn, key, "working", "", engine);
+}
+
+/// The price falls below the stop, and the position is sold at the broker's.
+fn stop_out(conn: &mut Conn, key: &str, broker: &SimBroker, engine: &Engine) {
+    assert!(put(broker, "/control/price", r#"{"symbol":"IBM","price":"94.5"}"#));
+    assert_eq!(conn.run("STRAT.SLCHECK IBM 94.80").int(), 1);
+    wait_field(conn, key, "position", "EXITED_BY_SL", engine);
+}
+
 fn trades_one_strategy(class: &str, word: &str) {
     let broker = SimBroker::start(&["--class", class, "--fill-ms", "20..80"]);
     let redis = Redis::with(Options::new().durable());
@@ -81,12 +95,8 @@ fn trades_one_strategy(class: &str, word: &str) {
     let mut engine = Engine::start(&["run"], env);
     let mut conn = redis.conn();
     let key = "user:al:strategy:s1";
-    conn.run(&format!("STRAT.SET {key} symbol IBM quantity 10 stop_loss 95 buy_at {}", now_ms()));
-    wait_field(&mut conn, key, "filled_quantity", "10", &engine);
-    wait_field(&mut conn, key, "working", "", &engine);
-    assert!(put(&broker, "/control/price", r#"{"symbol":"IBM","price":"94.5"}"#));
-    assert_eq!(conn.run("STRAT.SLCHECK IBM 94.80").int(), 1);
-    wait_field(&mut conn, key, "position", "EXITED_BY_SL", &engine);
+    buy(&mut conn, key, &engine);
+    stop_out(&mut conn, key, &broker, &engine);
     let fields = conn.run(&format!("STRAT.GET {key}")).fields();
     assert_eq!((fields["entry_price"].as_str(), fields["exit_price"].as_str()), ("100", "94.5"), "{fields:?}");
     let lines = lines(&broker);

@@ -1,9 +1,9 @@
 //! Rows of orders that Postgres lost, or never got, come back from the broker's listing.
 
-use super::{LIMIT, env, put, wait_field};
+use super::{LIMIT, buy, env, stop_out};
 use crate::servers::simbroker::SimBroker;
 use crate::servers::{Engine, Options, Postgres, Redis, engine};
-use crate::support::{now_ms, until};
+use crate::support::until;
 use std::time::Duration;
 
 const ORDERS: &str = "SELECT client_order_id, user_id, strategy_id, symbol, cycle, leg, attempt, action, status, quantity, \
@@ -19,9 +19,7 @@ fn an_order_whose_reports_never_reached_postgres_gets_its_row() {
     let mut engine = Engine::start(&["run"], env);
     let mut conn = redis.conn();
     let key = "user:al:strategy:s1";
-    conn.run(&format!("STRAT.SET {key} symbol IBM quantity 10 stop_loss 95 buy_at {}", now_ms()));
-    wait_field(&mut conn, key, "filled_quantity", "10", &engine);
-    wait_field(&mut conn, key, "working", "", &engine);
+    buy(&mut conn, key, &engine);
     let lose_all = |count: usize| {
         let before = until("the orders' rows are written", LIMIT, || {
             Some(postgres.sql(ORDERS))
@@ -34,9 +32,7 @@ fn an_order_whose_reports_never_reached_postgres_gets_its_row() {
     // Reports are never deleted, and hold on to their orders.
     postgres.sql("ALTER TABLE order_events DROP CONSTRAINT order_events_client_order_id_fkey");
     lose_all(1);
-    assert!(put(&broker, "/control/price", r#"{"symbol":"IBM","price":"94.5"}"#));
-    assert_eq!(conn.run("STRAT.SLCHECK IBM 94.80").int(), 1);
-    wait_field(&mut conn, key, "position", "EXITED_BY_SL", &engine);
+    stop_out(&mut conn, key, &broker, &engine);
     lose_all(2);
     // One whose last report alone was lost.
     let before = postgres.sql(ORDERS);

@@ -86,15 +86,17 @@ async fn a_timeout_is_unknown_and_the_order_may_exist() {
     assert!((1..40).contains(&exist), "{exist}");
 }
 
+/// A broker that goes on from its ledger.
+fn reopened(path: &std::path::Path) -> PaperBroker {
+    let (ledger, lines) = Ledger::open(path).unwrap();
+    PaperBroker::new(PaperSettings::default(), Arc::new(ReplayClock::at(1)), ledger, &lines)
+}
+
 #[tokio::test]
 async fn after_a_crash_the_books_are_as_the_ledger_says() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ledger.jsonl");
-    let open = || {
-        let (ledger, lines) = Ledger::open(&path).unwrap();
-        PaperBroker::new(PaperSettings::default(), Arc::new(ReplayClock::at(1)), ledger, &lines)
-    };
-    let broker = open();
+    let broker = reopened(&path);
     for id in ["filled", "cancelled", "open"] {
         broker.submit(&order(id)).await.unwrap();
         match id {
@@ -104,7 +106,7 @@ async fn after_a_crash_the_books_are_as_the_ledger_says() {
         }
     }
     drop(broker);
-    let broker = open();
+    let broker = reopened(&path);
     let status = async |id| broker.lookup(name(id)).await.unwrap().unwrap().status;
     assert_eq!(status("filled").await, ExecType::Fill);
     assert_eq!(status("cancelled").await, ExecType::Canceled);
@@ -117,11 +119,7 @@ async fn after_a_crash_the_books_are_as_the_ledger_says() {
 async fn orders_and_positions_are_listed_as_they_stand_also_after_a_crash() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ledger.jsonl");
-    let open = || {
-        let (ledger, lines) = Ledger::open(&path).unwrap();
-        PaperBroker::new(PaperSettings::default(), Arc::new(ReplayClock::at(1)), ledger, &lines)
-    };
-    let broker = open();
+    let broker = reopened(&path);
     broker.submit(&order("bought")).await.unwrap();
     broker.on_tick("IBM", price("180"), 6).unwrap();
     for (id, quantity) in [("sold", "15"), ("open", "1")] {
@@ -132,7 +130,7 @@ async fn orders_and_positions_are_listed_as_they_stand_also_after_a_crash() {
         }
     }
     check(broker).await;
-    check(open()).await;
+    check(reopened(&path)).await;
 
     async fn check(broker: PaperBroker) {
         let mut orders = broker.orders().await.unwrap();
