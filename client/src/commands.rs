@@ -276,14 +276,14 @@ fn millis(ttl: Duration) -> u64 {
     u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).clamp(1, i64::MAX.unsigned_abs())
 }
 
-fn page<T>(value: Value, read: impl Fn(Value) -> Result<T>) -> Result<Page<T>> {
+pub(crate) fn page<T>(value: Value, read: impl Fn(Value) -> Result<T>) -> Result<Page<T>> {
     let (cursor, members) = reply::pair(value, "page")?;
     let cursor = Some(reply::text(cursor, "cursor")?).filter(|cursor| cursor != "0");
     let items = reply::array(members, "page")?.into_iter().map(read).collect::<Result<_>>()?;
     Ok(Page { items, cursor })
 }
 
-fn due(value: Value) -> Result<Due> {
+pub(crate) fn due(value: Value) -> Result<Due> {
     let (enqueued, next) = reply::pair(value, "STRAT.DUE's reply")?;
     let next = reply::integer(next, "next due time")?;
     if next < -1 {

@@ -27,7 +27,7 @@ impl RawEntry {
 
     pub(crate) fn bad(&self, reason: impl Into<String>) -> BadEntry {
         let reason = if self.fields.is_empty() { "was trimmed before it was read".to_owned() } else { reason.into() };
-        BadEntry { stream: self.stream.clone(), id: self.id.clone(), reason }
+        BadEntry { stream: self.stream.clone(), id: self.id.clone(), reason: reply::one_line(&reason) }
     }
 }
 
@@ -83,7 +83,7 @@ pub(crate) fn entries(stream: &str, value: Value) -> Result<Vec<RawEntry>> {
             None => Vec::new(),
             Some(fields) => reply::pairs(fields, "fields")?,
         };
-        let lossy = |value| reply::bytes(value, "field").map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        let lossy = |value| reply::lossy(value, "field");
         all.push(RawEntry {
             stream: stream.to_owned(),
             id: reply::text(id, "entry id")?,

@@ -7,6 +7,7 @@ use crate::backoff::Backoff;
 use crate::config::{Config, Place};
 use crate::connection::in_time;
 use crate::error::{Error, NotSent, Result};
+use crate::reply::one_line;
 use futures_util::Stream;
 use futures_util::StreamExt;
 use redis::aio::{PubSubSink, PubSubStream};
@@ -197,9 +198,9 @@ fn for_pubsub(info: ConnectionInfo) -> ConnectionInfo {
     info.set_redis_settings(redis)
 }
 
-fn read(payload: &[u8]) -> Result<Notice> {
+pub(crate) fn read(payload: &[u8]) -> Result<Notice> {
     let event = serde_json::from_slice(payload);
-    event.map(Notice::Event).map_err(|why| Error::BadReply(format!("an event's JSON does not read: {why}")))
+    event.map(Notice::Event).map_err(|why| Error::BadReply(one_line(&format!("an event's JSON does not read: {why}"))))
 }
 
 /// Never waits for the reader: a slow one loses events, as Redis' own pub/sub would have it, instead of filling memory.

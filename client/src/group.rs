@@ -129,10 +129,8 @@ impl GroupReader {
             let Some(value) = self.recreated(outcome).await? else {
                 break;
             };
-            // Next cursor, entries, and from 7.0 on the ids that were deleted meanwhile and are acknowledged with that.
-            let mut parts = reply::array(value, "XAUTOCLAIM's reply")?.into_iter();
-            let cursor = reply::text(parts.next().unwrap_or_default(), "cursor")?;
-            claimed.extend(entries(stream, parts.next().unwrap_or_default())?);
+            let (cursor, taken_over) = taken_over(stream, value)?;
+            claimed.extend(taken_over);
             let finished = cursor == "0-0";
             self.cursors.insert(stream.to_owned(), cursor);
             if finished || claimed.len() >= count {
@@ -172,8 +170,15 @@ impl GroupReader {
     }
 }
 
+/// Next cursor, entries, and from 7.0 on the ids that were deleted meanwhile and are acknowledged with that.
+pub(crate) fn taken_over(stream: &str, value: Value) -> Result<(String, Vec<RawEntry>)> {
+    let mut parts = reply::array(value, "XAUTOCLAIM's reply")?.into_iter();
+    let cursor = reply::text(parts.next().unwrap_or_default(), "cursor")?;
+    Ok((cursor, entries(stream, parts.next().unwrap_or_default())?))
+}
+
 /// The fourth member of `XPENDING`'s only row.
-fn delivery_count(value: Value) -> Result<Option<u64>> {
+pub(crate) fn delivery_count(value: Value) -> Result<Option<u64>> {
     let Some(row) = reply::array(value, "XPENDING's reply")?.into_iter().next() else {
         return Ok(None);
     };

@@ -42,6 +42,8 @@ mod fake;
 mod fields;
 mod follow;
 mod group;
+#[cfg(test)]
+mod hostile;
 mod journal;
 mod lock;
 mod queue;

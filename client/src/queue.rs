@@ -143,7 +143,7 @@ impl QueueReader {
     }
 }
 
-fn typed(raw: RawEntry) -> Delivery {
+pub(crate) fn typed(raw: RawEntry) -> Delivery {
     let count = |name: &str| count_of_text(raw.need(name)?, name).map_err(|why| raw.bad(why.to_string()));
     let filled = |name: &str| raw.get(name).filter(|value| !value.is_empty());
     let action = raw.need(queue_field::ACTION)?;
@@ -199,6 +199,13 @@ mod tests {
         let entry =
             typed(raw(&[KEY, ("action", "BUY"), ("cycle", "1"), ("version", "4"), ("price", ""), ("ts", "")])).unwrap();
         assert_eq!((entry.price, entry.ts_ms), (None, None));
+    }
+
+    #[test]
+    fn a_complaint_is_one_line_however_long_the_value_is() {
+        let value = format!("a\nb{}", "x".repeat(10_000));
+        let bad = typed(raw(&[KEY, ("action", &value), ("cycle", "1"), ("version", "4")])).unwrap_err();
+        assert!(bad.reason.starts_with("action 'a bxxx") && bad.reason.len() == 300, "{bad}");
     }
 
     #[test]

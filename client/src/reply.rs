@@ -4,6 +4,9 @@ use crate::error::{Error, Result};
 use redis::Value;
 use strat_core::field::parse_count;
 
+/// Longest complaint.
+const COMPLAINT_CHARS_MAX: usize = 300;
+
 /// Attributes are annotations; what counts is the data behind them. Errors inside replies are errors.
 pub(crate) fn plain(value: Value) -> Result<Value> {
     match value {
@@ -34,6 +37,16 @@ pub(crate) fn bytes(value: Value, what: &str) -> Result<Vec<u8>> {
 /// A string that has to be UTF-8.
 pub(crate) fn text(value: Value, what: &str) -> Result<String> {
     String::from_utf8(bytes(value, what)?).map_err(|_| Error::BadReply(format!("{what} is not UTF-8")))
+}
+
+/// A string of somebody else's, who may have put any bytes there.
+pub(crate) fn lossy(value: Value, what: &str) -> Result<String> {
+    bytes(value, what).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// A complaint that may repeat somebody else's text: one line, not longer than a log should hold.
+pub(crate) fn one_line(complaint: &str) -> String {
+    complaint.chars().map(|c| if c.is_control() { ' ' } else { c }).take(COMPLAINT_CHARS_MAX).collect()
 }
 
 /// An integer; some proxies send them as strings.

@@ -219,7 +219,7 @@ async fn open(
     in_time(step, greeted).await
 }
 
-fn role(said: Value) -> Option<String> {
+pub(crate) fn role(said: Value) -> Option<String> {
     let pairs = reply::pairs(said, "HELLO").ok()?;
     let (_, role) =
         pairs.into_iter().find(|(name, _)| reply::text(name.clone(), "name").is_ok_and(|name| name == "role"))?;

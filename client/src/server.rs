@@ -61,7 +61,7 @@ fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
     info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
 }
 
-fn read_health(info: &str, latency: Duration) -> Result<Health> {
+pub(crate) fn read_health(info: &str, latency: Duration) -> Result<Health> {
     let text = |name: &str| {
         field(info, name).map(str::to_owned).ok_or_else(|| Error::BadReply(format!("INFO does not say {name}")))
     };

@@ -27,11 +27,12 @@ impl Strategy {
         Self { key: key.into(), fields }
     }
 
-    /// From `STRAT.GET`'s reply.
+    /// From `STRAT.GET`'s reply. A name that is not UTF-8 is read with U+FFFD: the module guards a strategy whatever else
+    /// stands in its hash, so nothing that stands there may make it unreadable.
     pub(crate) fn from_reply(key: &str, value: Value) -> Result<Self> {
         let mut fields = Vec::new();
         for (name, value) in reply::pairs(value, "strategy")? {
-            fields.push((reply::text(name, "field name")?, reply::bytes(value, "field value")?));
+            fields.push((reply::lossy(name, "field name")?, reply::bytes(value, "field value")?));
         }
         Ok(Self { key: key.to_owned(), fields })
     }
@@ -156,7 +157,11 @@ impl Strategy {
             return Ok(None);
         };
         std::str::from_utf8(bytes).ok().and_then(parse).map(Some).ok_or_else(|| {
-            Error::BadReply(format!("field {name} of {} is '{}'", self.key, String::from_utf8_lossy(bytes)))
+            Error::BadReply(reply::one_line(&format!(
+                "field {name} of {} is '{}'",
+                self.key,
+                String::from_utf8_lossy(bytes)
+            )))
         })
     }
 }
@@ -197,6 +202,15 @@ mod tests {
         let strategy = Strategy::from_listed(map).unwrap();
         assert_eq!((strategy.key(), strategy.symbol(), strategy.get("key")), ("user:a:strategy:s", "IBM", None));
         assert!(Strategy::from_listed(Value::Map(vec![(bulk("symbol"), bulk("IBM"))])).is_err());
+    }
+
+    #[test]
+    fn a_name_that_is_not_utf_8_leaves_the_strategy_readable() {
+        let odd = || [(Value::BulkString(vec![b'x', 0xff]), bulk("1")), (bulk("symbol"), bulk("IBM"))];
+        let strategy = Strategy::from_reply("k", Value::Map(odd().to_vec())).unwrap();
+        assert_eq!((strategy.symbol(), strategy.get("x\u{fffd}")), ("IBM", Some("1")));
+        let listed = [(bulk("key"), bulk("k"))].into_iter().chain(odd()).collect();
+        assert_eq!(Strategy::from_listed(Value::Map(listed)).unwrap(), strategy);
     }
 
     #[test]

@@ -4,6 +4,9 @@ use color_eyre::eyre::Report;
 use std::error::Error;
 use std::fmt::Write as _;
 
+/// Longest complaint about somebody else's text.
+const COMPLAINT_CHARS_MAX: usize = 500;
+
 /// An error that knows the next step.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
@@ -36,6 +39,12 @@ impl<T, E: Error + Send + Sync + 'static> OrFail<T> for Result<T, E> {
             Report::new(Failure { message: message.into(), hint: hint.into(), source: Some(Box::new(cause)) })
         })
     }
+}
+
+/// A complaint that may repeat somebody else's text: one line, not longer than a log or a terminal should hold, and
+/// nothing that moves a cursor.
+pub(crate) fn one_line(complaint: &str) -> String {
+    complaint.chars().map(|c| if c.is_control() { ' ' } else { c }).take(COMPLAINT_CHARS_MAX).collect()
 }
 
 /// The whole report as one sentence, causes joined by colons, and the hints below it.

@@ -90,11 +90,12 @@ impl Live {
 fn line(entry: &JournalEntry) -> String {
     let timestamp = rfc3339(entry.ts_ms);
     let time = timestamp.get(11..23).unwrap_or(&timestamp);
-    let mut line = format!("{time}  {:24}  {:18}", format!("{}/{}", entry.user, entry.strategy), entry.kind);
+    let whose = format!("{}/{}", entry.user, entry.strategy);
+    let mut line = format!("{time}  {whose:24}  {:18}", printable(&entry.kind));
     if let Some(order) = &entry.order {
-        line += &format!("  {} {}", order.action, order.exec_type);
+        line += &format!("  {} {}", printable(&order.action), printable(&order.exec_type));
         if !order.avg_px.is_empty() {
-            line += &format!(" {} @ {}", order.cum_qty, order.avg_px);
+            line += &format!(" {} @ {}", printable(&order.cum_qty), printable(&order.avg_px));
         }
         if !order.text.is_empty() {
             line += &format!(" ({})", printable(&order.text));
@@ -122,6 +123,8 @@ fn print_line(line: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::hostile::foreign;
+    use proptest::prelude::*;
     use serde_json::json;
 
     #[test]
@@ -149,5 +152,15 @@ mod tests {
                 && line.ends_with("ORDER_EXECUTED      position BOUGHT  entry_price 99.50  error a?b"),
             "{line}"
         );
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_journal_says_the_cursor_stays_where_it_is(entry in foreign()) {
+            if let Ok(entry) = JournalEntry::of(entry) {
+                let line = line(&entry);
+                prop_assert!(!line.chars().any(char::is_control) && line.chars().count() <= 4_000, "{line:?}");
+            }
+        }
     }
 }

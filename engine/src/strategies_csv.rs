@@ -123,6 +123,8 @@ fn line(table: &Table, calendars: &Calendars) -> Result<StrategyLine, BadValue> 
 }
 
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod tests {
     use super::*;
 

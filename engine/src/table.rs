@@ -1,5 +1,6 @@
 //! CSV files with a header, plain or gzipped: ticks and strategies. Every complaint names file, line and column.
 
+use crate::failure::one_line;
 use flate2::read::MultiGzDecoder;
 use std::collections::HashMap;
 use std::fs::File;
@@ -105,10 +106,12 @@ impl Table {
         let mut table =
             Self { path: path.to_owned(), reader, columns: HashMap::new(), names: Vec::new(), bytes, values, line: 0 };
         table.next_line()?;
-        let first = table.values.first_mut().map(|name| name.trim_start_matches('\u{feff}').to_owned());
-        table.names =
-            first.into_iter().chain(table.values.drain(..).skip(1)).map(|name| name.trim().to_owned()).collect();
-        table.columns = table.names.iter().cloned().zip(0..).collect();
+        table.names = table.values.drain(..).map(|name| name.trim().to_owned()).collect();
+        for (column, name) in table.names.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
+            if table.columns.insert(name.clone(), column).is_some() {
+                return Err(table.complain(BadValue::new(name, "stands twice in the header")));
+            }
+        }
         for column in required {
             if !table.columns.contains_key(*column) {
                 let (column, needed) = ((*column).to_owned(), required.join(", "));
@@ -172,6 +175,8 @@ impl Table {
             let Ok(text) = std::str::from_utf8(text) else {
                 return Err(self.complain(BadValue { column: column(), reason: "the line is not UTF-8".to_owned() }));
             };
+            // A file's mark that it is UTF-8.
+            let text = if self.line == 1 { text.strip_prefix('\u{feff}').unwrap_or(text) } else { text };
             split(text, &mut self.values);
             return Ok(true);
         }
@@ -186,7 +191,8 @@ impl Table {
     /// Completes a complaint with file and line.
     #[must_use]
     pub fn complain(&self, bad: BadValue) -> TableError {
-        TableError::Line { path: self.path.clone(), line: self.line, column: bad.column, reason: bad.reason }
+        let (column, reason) = (one_line(&bad.column), one_line(&bad.reason));
+        TableError::Line { path: self.path.clone(), line: self.line, column, reason }
     }
 }
 
@@ -224,6 +230,8 @@ fn split(line: &str, values: &mut Vec<String>) {
 }
 
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -248,6 +256,12 @@ mod tests {
         assert!(table.advance().unwrap());
         assert_eq!((table.value(0), table.value(1)), ("2", "3"));
         assert!(table.complain(BadValue::new("a", "")).to_string().contains("line 4"));
+    }
+
+    #[test]
+    fn a_marked_file_may_quote_its_first_column() {
+        let mut table = table("\u{feff}\"a\",\"b\"\n1,2\n").unwrap();
+        assert!(table.advance().unwrap() && table.names() == ["a", "b"]);
     }
 
     #[test]

@@ -177,9 +177,12 @@ fn parse(bytes: &[u8], path: &Path) -> Result<Vec<LedgerLine>, LedgerError> {
         .collect()
 }
 
-/// A number that does not parse would be an order, or a fill, of nothing.
+/// A number that does not parse would be an order, or a fill, of nothing; one below 0 would take a fill back.
 fn check(line: &LedgerLine) -> Result<(), String> {
-    Quantity::parse(line.quantity.as_bytes()).map_err(|why| format!("quantity '{}' {why}", line.quantity))?;
+    let booked = matches!(line.event, LedgerEvent::Accept | LedgerEvent::Fill);
+    // What was refused may have been refused for that.
+    let parse = if booked { Quantity::parse_positive } else { Quantity::parse };
+    parse(line.quantity.as_bytes()).map_err(|why| format!("quantity '{}' {why}", line.quantity))?;
     match (&line.price, line.event) {
         (Some(price), _) => Price::parse(price.as_bytes()).map(drop).map_err(|why| format!("price '{price}' {why}")),
         (None, LedgerEvent::Fill) => Err("a fill needs a price".to_owned()),
@@ -193,6 +196,8 @@ fn sync_folder(path: &Path) -> std::io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
+#[cfg(test)]
+mod hostile;
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -249,6 +254,7 @@ mod tests {
             |price: Option<&str>| LedgerLine { price: price.map(str::to_owned), ..line("A1", LedgerEvent::Fill) };
         for (bad, complaint) in [
             (LedgerLine { quantity: "5x".into(), ..good.clone() }, "line 2: quantity '5x'"),
+            (LedgerLine { quantity: "-5".into(), ..good.clone() }, "line 2: quantity '-5' must be above 0"),
             (priced(Some("1e5")), "line 2: price '1e5'"),
             (priced(None), "line 2: a fill needs a price"),
         ] {

@@ -186,4 +186,6 @@ impl Calendars {
 }
 
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod tests;

@@ -298,4 +298,6 @@ fn default_engine_name() -> String {
 }
 
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod tests;

@@ -278,24 +278,28 @@ pub(super) fn url(value: &str, schemes: &[&str]) -> Result<String, String> {
 }
 
 /// `scheme://user:password@host?sentinel_password=password` without the passwords.
+///
+/// A password is often pasted as it is, with bytes that end the login by the book, or without a scheme before it. So
+/// everything from the first colon to the last `@` counts as one.
 fn without_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let authority_end = place.find('/').unwrap_or(place.len());
-    let place = match place[..authority_end].rsplit_once('@') {
-        Some((login, host)) => {
-            let user = login.split_once(':').map_or(login.to_owned(), |(user, _)| format!("{user}:***"));
-            format!("{user}@{host}{}", &place[authority_end..])
-        }
-        None => place.to_owned(),
+    let plain = |scheme: &str| !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'+');
+    let end = url.find("://").filter(|end| plain(&url[..*end]));
+    let (scheme, rest) = end.map_or(("", url), |end| url.split_at(end + 3));
+    let (login, place) = rest.rsplit_once('@').map_or(("", rest), |(login, place)| (login, place));
+    let login = match login.split_once(':') {
+        Some((user, _)) => format!("{user}:***@"),
+        None if login.len() < rest.len() - place.len() => format!("{login}@"),
+        None => String::new(),
     };
+    let rest = format!("{login}{place}");
+    let (place, query) = rest.split_once('?').unwrap_or((&rest, ""));
     let shown = |option: &str| match option.split_once('=') {
         Some((name, _)) if name.contains("password") => format!("{name}=***"),
         _ => option.to_owned(),
     };
     let query: Vec<_> = query.split('&').map(shown).collect();
     let mark = if rest.contains('?') { "?" } else { "" };
-    format!("{scheme}://{place}{mark}{}", query.join("&"))
+    format!("{scheme}{place}{mark}{}", query.join("&"))
 }
 
 pub(super) fn whole(value: &str, min: u64, max: u64) -> Result<u64, String> {
@@ -343,6 +347,8 @@ mod tests {
             ("postgres://u@h/db?host=/tmp/a@b", "postgres://u@h/db?host=/tmp/a@b"),
             ("postgres://h/db?user=u&password=p%40ss&x=1", "postgres://h/db?user=u&password=***&x=1"),
             ("redis+unix:///tmp/x.sock", "redis+unix:///tmp/x.sock"),
+            ("redis://u:se/cr?et@h:1/", "redis://u:***@h:1/"),
+            ("u:secret@h:1", "u:***@h:1"),
             (
                 "redis+sentinel://:p@g,h:1/main?sentinel_password=p",
                 "redis+sentinel://:***@g,h:1/main?sentinel_password=***",

@@ -70,6 +70,7 @@ fn the_bridge_is_checked_before_anything_is_sent_to_it() {
         ("broker.url", "http://", "is not"),
         ("broker.url", "http://h/?a=1", "is not of the form"),
         ("broker.url", "http://me:hunter2@h/", "carries a login"),
+        ("broker.url", "http://me:/hunter2@h/", "carries a login"),
     ] {
         let message = render(&load("", &[], &[(name, value)]).unwrap_err());
         assert!(message.contains(complaint) && message.contains(name), "{message}");

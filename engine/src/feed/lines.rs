@@ -5,6 +5,7 @@
 
 use super::{Feed, FeedError, Tick};
 use crate::clock::Clock;
+use crate::failure::one_line;
 use async_trait::async_trait;
 use std::collections::HashSet;
 use std::io;
@@ -18,7 +19,7 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 /// Longest line, its end not counted: a symbol, a price and a time fit three times over.
-const LINE_BYTES_MAX: usize = 256;
+pub(super) const LINE_BYTES_MAX: usize = 256;
 /// Bytes read at once.
 const READ_BYTES: usize = 16 * 1024;
 /// Longest wait for a connection.
@@ -84,7 +85,11 @@ impl LinesFeed {
         Ok(())
     }
 
-    fn tick(&mut self, line: &[u8]) -> Result<Tick, String> {
+    pub(super) fn tick(&mut self, line: &[u8]) -> Result<Tick, String> {
+        self.parse(line).map_err(|why| one_line(&why))
+    }
+
+    fn parse(&mut self, line: &[u8]) -> Result<Tick, String> {
         let text = std::str::from_utf8(line).map_err(|_| "it is not UTF-8".to_owned())?;
         let mut parts = text.split(',');
         let (Some(symbol), Some(price), ts, None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
@@ -145,11 +150,11 @@ impl Feed for LinesFeed {
 
 /// A line was longer than [`LINE_BYTES_MAX`]; the rest of it is passed over.
 #[derive(Debug, PartialEq, Eq)]
-struct TooLong;
+pub(super) struct TooLong;
 
 /// Cuts bytes into lines, within bounded memory. Pure.
 #[derive(Debug, Default)]
-struct Lines {
+pub(super) struct Lines {
     bytes: Vec<u8>,
     /// Bytes at the front that were handed out.
     done: usize,
@@ -158,14 +163,20 @@ struct Lines {
 }
 
 impl Lines {
-    fn push(&mut self, bytes: &[u8]) {
+    pub(super) fn push(&mut self, bytes: &[u8]) {
         self.bytes.drain(..self.done);
         self.done = 0;
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// Bytes of a line that is not whole yet.
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        self.bytes.len() - self.done
+    }
+
     /// The next whole line without its end; `None` where more bytes are needed.
-    fn next(&mut self) -> Option<Result<Vec<u8>, TooLong>> {
+    pub(super) fn next(&mut self) -> Option<Result<Vec<u8>, TooLong>> {
         loop {
             let rest = self.bytes.get(self.done..).unwrap_or_default();
             let Some(length) = rest.iter().position(|byte| *byte == b'\n') else {
@@ -201,7 +212,7 @@ mod tests {
             while let Some(line) = lines.next() {
                 all.push(line.map_or("too long".to_owned(), |line| String::from_utf8_lossy(&line).into_owned()));
             }
-            assert!(lines.bytes.len() - lines.done <= LINE_BYTES_MAX, "bounded");
+            assert!(lines.kept() <= LINE_BYTES_MAX, "bounded");
         }
         all
     }

@@ -1,6 +1,8 @@
 //! Market data.
 
 mod csv;
+#[cfg(test)]
+mod hostile;
 mod lines;
 mod sim;
 

@@ -273,4 +273,6 @@ fn waits_in_queue(strategy: &Strategy) -> bool {
 }
 
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod tests;

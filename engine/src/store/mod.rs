@@ -3,6 +3,8 @@
 mod batch;
 mod entry;
 mod fold;
+#[cfg(test)]
+pub(crate) mod hostile;
 mod leases;
 mod records;
 mod rows;

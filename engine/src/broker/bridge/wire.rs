@@ -1,6 +1,7 @@
 //! What the bridge says, read strictly: a contradiction is no answer, and nobody guesses.
 
 use crate::broker::{BrokerOrder, BrokerPosition, OrderRef, OrderRequest, OrderSide, OrderState};
+use crate::failure::one_line;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use strat_core::{ExecType, Price, Quantity};
@@ -131,12 +132,12 @@ pub(super) fn reports(body: &[u8]) -> Result<Reports, String> {
 
 /// A report and its number.
 pub(super) fn report(value: serde_json::Value) -> Result<(i64, OrderState), String> {
-    let numbered: Numbered = serde_json::from_value(value).map_err(|error| error.to_string())?;
+    let numbered: Numbered = serde_json::from_value(value).map_err(|error| one_line(&error.to_string()))?;
     Ok((numbered.seq, numbered.order.checked()?.state))
 }
 
 fn json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, String> {
-    serde_json::from_slice(body).map_err(|error| format!("{error} in '{}'", excerpt(body)))
+    serde_json::from_slice(body).map_err(|error| format!("{} in '{}'", one_line(&error.to_string()), excerpt(body)))
 }
 
 /// The beginning of a body, for messages.
