@@ -81,3 +81,26 @@ fn one_bad_field_stops_nobody_else() {
     assert!(engine.log().contains(bad), "the bad one is named in the log: {}", engine.log());
     assert_eq!(engine.terminate(), Some(0), "{}", engine.log());
 }
+
+/// The module guards a strategy whatever else its user writes into the hash, so the engine has to be able to read it, and
+/// every list that it stands in.
+#[test]
+fn a_field_name_that_is_not_text_stops_nobody() {
+    let redis = Redis::with(Options::new().durable());
+    let postgres = Postgres::start();
+    let dir = temp_dir();
+    let env = settings(&redis, &postgres, dir.path());
+    assert!(engine::run(&["migrate"], &env, Duration::from_secs(60)).status.success());
+    let mut conn = redis.conn();
+    let (odd, other) = ("user:al:strategy:odd", "user:bo:strategy:other");
+    conn.run(&format!("STRAT.SET {odd} symbol {SYMBOL} quantity 1 buy_at {}", now_ms()));
+    assert_eq!(conn.call(&[b"HSET", odd.as_bytes(), b"\xff", b"x"]).int(), 1);
+    let mut engine = Engine::start(&["run"], env);
+    conn.run(&format!("STRAT.SET {other} symbol {SYMBOL} quantity 1 buy_at {}", now_ms()));
+    for key in [odd, other] {
+        wait_field(&mut conn, key, "position", "BOUGHT");
+        conn.run(&format!("STRAT.UPDATE {key} status STOPPED"));
+        wait_field(&mut conn, key, "position", "SOLD");
+    }
+    assert_eq!(engine.terminate(), Some(0), "{}", engine.log());
+}

@@ -19,6 +19,8 @@ const ACCEPTED_AFTER_MS: i64 = 2_000;
 /// Between the look that found a strategy armed and the tick that must fire, ms.
 const ARMED_MARGIN_MS: i64 = 50;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Time between two lines about what is still left to do.
+const TELL_EVERY: Duration = Duration::from_secs(10);
 /// Dossiers shown of each kind of trouble.
 const SHOWN: usize = 4;
 
@@ -26,18 +28,29 @@ const SHOWN: usize = 4;
 ///
 /// `all_out`: positions that wait for their level count as well.
 pub(super) fn wait_quiet(world: &mut World, all_out: bool) -> Result<Duration, String> {
-    let started = Instant::now();
+    let (started, mut told) = (Instant::now(), Duration::ZERO);
+    // A lock or a retry that was timed by a clock that was ahead ends so much later.
+    let settled = world.clocks.as_ref().map_or(started, |clocks| clocks.settled.max(started));
     loop {
         world.supervise(&BTreeSet::new());
         let watched = world.users.watched();
         let left = restless(world, &watched, all_out);
         match left {
             Ok(left) if left.is_empty() => return Ok(started.elapsed()),
-            left if started.elapsed() > QUIET_LIMIT => {
+            left if settled.elapsed() > QUIET_LIMIT => {
                 let left = left.unwrap_or_else(|error| vec![format!("Redis does not answer: {error}")]);
                 return Err(format!("not quiet after {QUIET_LIMIT:?}, {} left:\n{}", left.len(), show(&left)));
             }
-            _ => std::thread::sleep(LOOK_EVERY),
+            left => {
+                if started.elapsed() >= told + TELL_EVERY {
+                    told = started.elapsed();
+                    println!(
+                        "not quiet after {told:.1?}: {}",
+                        left.map_or_else(|error| error.to_string(), |left| show(&left))
+                    );
+                }
+                std::thread::sleep(LOOK_EVERY);
+            }
         }
     }
 }

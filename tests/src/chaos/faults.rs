@@ -1,22 +1,20 @@
 //! What goes wrong: a schedule drawn from a seed. Faults overlap; each is repaired after a while of its own.
 
-use super::proxy::Mode;
-use super::schedule::{Fault, LIES};
+use super::lulls::Lull;
+use super::schedule::Fault;
 use super::tally::Tally;
 use super::world::{LOCK_TTL_MS, USUAL_LIES, World};
 use crate::rng::Rng;
 use crate::support::now_ms;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 /// Time between two faults, ms.
-const GAP: (i64, i64) = (30, 700);
+const GAP: (i64, i64) = (10, 330);
 /// How long something stays away, ms: mostly as long as a supervisor takes.
 const AWAY: (i64, i64) = (0, 600);
 /// The same for a server that sentinels watch: sometimes long enough for a failover.
 const AWAY_WATCHED: (i64, i64) = (0, 2_500);
-/// How long a link is bad, ms.
-const BAD_LINK: (i64, i64) = (100, 1_500);
 /// How long the loop rests when there is nothing to do.
 const REST: Duration = Duration::from_millis(5);
 
@@ -38,6 +36,9 @@ pub(super) enum Repair {
     Honesty,
     /// The server of this number takes writes again.
     Writes(usize),
+    /// The server of this number has room on its disk again.
+    Disk(usize),
+    Clock(&'static str),
     /// An engine that should have killed itself by now.
     CrashPoint(usize, &'static str),
 }
@@ -49,7 +50,10 @@ pub(super) struct Chaos<'w> {
     started: Instant,
     repairs: Vec<(Instant, Repair)>,
     pub(super) away: BTreeSet<Victim>,
-    bad_links: BTreeSet<usize>,
+    pub(super) bad_links: BTreeSet<usize>,
+    /// Of the clocks that are wrong, how far.
+    pub(super) wrong_clocks: BTreeMap<&'static str, i64>,
+    pub(super) lull: Lull,
     pub(super) tally: &'w mut Tally,
 }
 
@@ -62,6 +66,9 @@ impl<'w> Chaos<'w> {
             repairs: Vec::new(),
             away: BTreeSet::new(),
             bad_links: BTreeSet::new(),
+            wrong_clocks: BTreeMap::new(),
+            // Somebody has to trade before a kill meets anything.
+            lull: Lull::At(0),
             tally,
         }
     }
@@ -70,7 +77,8 @@ impl<'w> Chaos<'w> {
     pub(super) fn run(mut self, kills: usize) {
         let enough = self.tally.kills() + kills;
         while self.tally.kills() < enough {
-            let fault = Fault::draw(&mut self.rng);
+            let gentle = self.is_lull();
+            let fault = Fault::draw(&mut self.rng, gentle);
             self.harm(fault);
             let gap = Duration::from_millis(self.rng.between(GAP.0, GAP.1).unsigned_abs());
             let next = Instant::now() + gap;
@@ -95,29 +103,50 @@ impl<'w> Chaos<'w> {
     }
 
     fn harm(&mut self, fault: Fault) {
-        let engine = self.rng.below(self.world.seats.len());
         let primary = Victim::Redis(self.world.store.primary());
-        let engines: Vec<_> = (0..self.world.seats.len()).map(Victim::Engine).collect();
         match fault {
-            Fault::KillEngine => self.kill(&[Victim::Engine(engine)]),
-            Fault::KillEngines => self.kill(&engines),
+            Fault::KillEngine => {
+                let engine = self.draw_engine();
+                self.kill(&[Victim::Engine(engine)]);
+            }
+            Fault::KillEngines => {
+                let engines = self.draw_engines();
+                self.kill(&engines);
+            }
             Fault::KillRedis => self.kill(&[primary]),
             Fault::KillReplica => self.kill(&[Victim::Redis(1 - self.world.store.primary())]),
             Fault::FailOver => self.fail_over(),
             Fault::KillPostgres => self.kill(&[Victim::Postgres]),
             Fault::KillBroker => self.kill(&[Victim::Broker]),
-            Fault::KillEnginesAndRedis => self.kill(&[&engines[..], &[primary]].concat()),
-            Fault::KillAll => self.kill(&[&engines[..], &[primary, Victim::Postgres, Victim::Broker]].concat()),
-            Fault::PauseEngine => self.pause(Victim::Engine(engine), (LOCK_TTL_MS + 200, 2 * LOCK_TTL_MS)),
+            Fault::KillEnginesAndRedis => {
+                let engines = self.draw_engines();
+                self.kill(&[&engines[..], &[primary]].concat());
+            }
+            Fault::KillAll => {
+                let engines = self.draw_engines();
+                self.kill(&[&engines[..], &[primary, Victim::Postgres, Victim::Broker]].concat());
+            }
+            Fault::PauseEngine => {
+                let engine = Victim::Engine(self.rng.below(self.world.seats.len()));
+                self.pause(engine, (LOCK_TTL_MS + 200, 2 * LOCK_TTL_MS));
+            }
             Fault::PauseRedis => self.pause(primary, (100, 2 * LOCK_TTL_MS)),
             Fault::Flush => self.flush(),
             Fault::RefuseWrites => self.refuse_writes(),
+            Fault::FillDisk => self.fill_disk(),
+            Fault::SetClock => self.set_clock(),
             Fault::CutLink => self.cut_link(),
             Fault::SpoilLink => self.spoil_link(),
             Fault::Lies => self.lie(),
-            Fault::TimeEngine => self.time_engine(engine),
+            Fault::TimeEngine => {
+                let engine = self.draw_engine();
+                self.time_engine(engine);
+            }
             Fault::TimeRedis => self.time_redis(),
-            Fault::CrashPoint => self.crash_point(engine),
+            Fault::CrashPoint => {
+                let engine = self.draw_engine();
+                self.crash_point(engine);
+            }
         }
     }
 
@@ -154,6 +183,7 @@ impl<'w> Chaos<'w> {
     }
 
     pub(super) fn kill_engine(&mut self, engine: usize) {
+        self.note_holder(engine);
         self.world.seats[engine].engine.kill_9();
         self.world.market.interrupt(engine);
     }
@@ -175,56 +205,15 @@ impl<'w> Chaos<'w> {
     }
 
     /// A primary that is gone for a moment may take with it what its replica has not got.
-    fn note_loss(&mut self, victim: Victim) {
+    pub(super) fn note_loss(&mut self, victim: Victim) {
         if matches!(victim, Victim::Redis(_)) && self.world.store.may_fail_over() {
             self.tally.losses_ms.push(now_ms());
         }
     }
 
     /// Sentinels wait a while before they hold a server for dead.
-    fn away(&self, victim: Victim) -> (i64, i64) {
+    pub(super) fn away(&self, victim: Victim) -> (i64, i64) {
         if matches!(victim, Victim::Redis(_)) && self.world.store.may_fail_over() { AWAY_WATCHED } else { AWAY }
-    }
-
-    fn cut_link(&mut self) {
-        let links = self.world.links();
-        let chosen = self.rng.below(links.len());
-        let name = links[chosen].name();
-        links[chosen].cut();
-        self.tally.cuts += 1;
-        self.world.interrupt_feed_of(name);
-        self.note(&format!("cut {name}"));
-    }
-
-    fn spoil_link(&mut self) {
-        let links = self.world.links();
-        let chosen = self.rng.below(links.len());
-        if !self.bad_links.insert(chosen) {
-            return;
-        }
-        let mode = match self.rng.below(5) {
-            0 => Mode::Refuse,
-            1 => Mode::Delay(Duration::from_millis(self.rng.between(5, 300).unsigned_abs())),
-            2 => Mode::HalfOpen,
-            3 => Mode::DropReplies,
-            _ => Mode::Throttle(self.rng.between(1, 40) as usize * 1_000),
-        };
-        let name = links[chosen].name();
-        links[chosen].set(mode);
-        self.tally.cuts += 1;
-        self.world.interrupt_feed_of(name);
-        let after = self.later(BAD_LINK, Repair::Link(chosen));
-        self.note(&format!("{name}: {mode:?} for {after:?}"));
-    }
-
-    /// For a while the broker does little else than lie in one way.
-    fn lie(&mut self) {
-        let lie = format!("{}={}", self.rng.pick(LIES), self.rng.between(40, 100));
-        if self.away.contains(&Victim::Broker) || !self.world.broker.set_lies(&lie) {
-            return;
-        }
-        let after = self.later((200, 1_500), Repair::Honesty);
-        self.note(&format!("the broker lies for {after:?}: {lie}"));
     }
 
     /// Repairs what is due.
@@ -244,14 +233,10 @@ impl<'w> Chaos<'w> {
                     }
                     self.away.remove(&victim);
                 }
-                Repair::Link(link) => {
-                    let links = self.world.links();
-                    let name = links[link].name();
-                    links[link].set(Mode::Pass);
-                    self.bad_links.remove(&link);
-                    self.world.interrupt_feed_of(name);
-                }
+                Repair::Link(link) => self.repair_link(link),
                 Repair::Writes(at) => self.take_writes(at),
+                Repair::Disk(at) => self.free_disk(at),
+                Repair::Clock(name) => self.set_clock_right(name),
                 Repair::Honesty => drop(self.world.broker.set_lies(USUAL_LIES)),
                 Repair::CrashPoint(engine, point) => self.end_of_crash_point(engine, point),
             }

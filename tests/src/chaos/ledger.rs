@@ -34,6 +34,12 @@ pub(super) fn lies(path: &Path) -> usize {
     text.lines().filter(|line| line.contains(r#""event":"lie""#)).count()
 }
 
+/// How many orders it has taken.
+pub(super) fn orders(path: &Path) -> usize {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.lines().filter(|line| line.contains(r#""event":"accept""#)).count()
+}
+
 /// None for lines about nobody's order, such as prices.
 fn line(text: &str) -> Option<Line> {
     let json: Json = serde_json::from_str(text).unwrap_or_else(|error| panic!("ledger line '{text}': {error}"));

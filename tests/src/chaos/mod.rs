@@ -1,20 +1,20 @@
 //! Chaos: real processes trade while they are killed, paused and cut off from one another, and the broker lies.
 //! In the end the broker's ledger shows no order twice, every stop that was crossed became an exit, and all is quiet.
 //!
-//! Two things are left to the simulator and to others: clocks that jump (no process here has a clock of its own), and a
-//! full disk under the append-only file, where Redis ends itself, which is a kill.
-//!
 //! | variable | meaning |
 //! |---|---|
-//! | `STRAT_CHAOS_KILLS` | how many processes are killed, 12 by default |
+//! | `STRAT_CHAOS_KILLS` | how many processes are killed, 15 by default |
 //! | `STRAT_CHAOS_CLASS` | the broker's class, `dedupes`, `queryable` or `none`; by default each in turn |
-//! | `STRAT_CHAOS_SENTINEL` | `1` for worlds with sentinels only, `0` for none; by default every other round |
+//! | `STRAT_CHAOS_SENTINEL` | `1` for worlds with sentinels only, `0` for none; by default every other world |
 //! | `STRAT_CHAOS_SEED` | repeats a schedule; which request a fault meets still depends on the machine |
 
 mod checker;
+mod clocks;
 mod faults;
 mod flush;
 mod ledger;
+mod links;
+mod lulls;
 mod market;
 mod points;
 mod proxy;
@@ -35,14 +35,14 @@ use faults::Chaos;
 use tally::Tally;
 use world::{Class, World};
 
-/// Kills in one world: a new one begins with empty servers.
+/// Most kills in one world: a new one begins with empty servers.
 const KILLS_PER_WORLD: usize = 50;
 /// The worlds' brokers, in turn.
 const CLASSES: &[Class] = &[Class::Dedupes, Class::Queryable, Class::None];
 
 fn kills_wanted() -> usize {
     let wanted = std::env::var("STRAT_CHAOS_KILLS").ok();
-    wanted.map_or(12, |text| text.parse().unwrap_or_else(|_| panic!("STRAT_CHAOS_KILLS is not a number: {text}")))
+    wanted.map_or(15, |text| text.parse().unwrap_or_else(|_| panic!("STRAT_CHAOS_KILLS is not a number: {text}")))
 }
 
 fn classes_wanted() -> Vec<Class> {
@@ -55,6 +55,7 @@ fn classes_wanted() -> Vec<Class> {
 fn survive(class: Class, sentinels: bool, kills: usize, rng: &mut Rng, tally: &mut Tally) {
     tally.story.clear();
     tally.losses_ms.clear();
+    tally.begin(class.setting(), sentinels);
     let mut world = World::start(class, sentinels, rng);
     Chaos::new(&mut world, rng.split(), tally).run(kills);
     world.users.stop_making();
@@ -109,17 +110,16 @@ fn no_order_is_doubled_and_no_stop_is_lost() {
     let (wanted, classes) = (kills_wanted(), classes_wanted());
     let only = std::env::var("STRAT_CHAOS_SENTINEL").ok().map(|text| text == "1");
     let mut tally = Tally::default();
+    // Which class begins, and whether with sentinels; a short run meets every class too.
+    let (first, watched) = (rng.below(classes.len()), rng.below(2));
+    let kills = wanted.div_ceil(classes.len()).min(KILLS_PER_WORLD);
     for turn in 0.. {
         let left = wanted.saturating_sub(tally.kills());
         if left == 0 {
             break;
         }
-        // Every other round of the classes has sentinels.
-        let sentinels = match only {
-            Some(only) => only,
-            None => turn / classes.len() % 2 == 1,
-        };
-        survive(classes[turn % classes.len()], sentinels, left.min(KILLS_PER_WORLD), &mut rng, &mut tally);
+        let sentinels = only.unwrap_or((watched + turn) % 2 == 1);
+        survive(classes[(first + turn) % classes.len()], sentinels, left.min(kills), &mut rng, &mut tally);
     }
     loudly(&tally.summary(seed));
 }

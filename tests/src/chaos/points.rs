@@ -6,6 +6,11 @@ use super::faults::{Chaos, Repair, Victim};
 const CRASH_POINTS: &[&str] =
     &["locked", "before_submit", "after_submit", "before_report", "after_report", "in_recovery"];
 
+/// How long an engine has to come to its point, ms.
+const CRASH: (i64, i64) = (1_000, 3_000);
+/// The same where it first has to become the one that trades.
+const CRASH_OF_HOLDER: (i64, i64) = (14_000, 20_000);
+
 impl Chaos<'_> {
     /// Starts an engine that is to kill itself at a point of its work.
     pub(super) fn crash_point(&mut self, engine: usize) {
@@ -16,7 +21,8 @@ impl Chaos<'_> {
         self.kill_engine(engine);
         self.tally.killed(self.world.seats[engine].name);
         self.world.seats[engine].engine.start_again_with("STRAT_CRASH_AT", point);
-        let after = self.later((1_000, 3_000), Repair::CrashPoint(engine, point));
+        let patience = if self.has_holder() { CRASH_OF_HOLDER } else { CRASH };
+        let after = self.later(patience, Repair::CrashPoint(engine, point));
         self.note(&format!("kill -9 {}, which is to crash when {point} in {after:?}", self.world.seats[engine].name));
     }
 

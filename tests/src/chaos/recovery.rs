@@ -18,8 +18,7 @@ impl Chaos<'_> {
         if !self.calm_down() {
             return;
         }
-        self.world.seats[engine].engine.kill_9();
-        self.world.market.interrupt(engine);
+        self.kill_engine(engine);
         let started = Instant::now();
         self.world.seats[engine].engine.start_again();
         let name = self.world.seats[engine].name;

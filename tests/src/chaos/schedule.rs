@@ -17,6 +17,8 @@ pub(super) enum Fault {
     PauseRedis,
     Flush,
     RefuseWrites,
+    FillDisk,
+    SetClock,
     CutLink,
     SpoilLink,
     Lies,
@@ -40,9 +42,11 @@ const SHARES: &[(usize, Fault)] = &[
     (3, Fault::PauseRedis),
     (3, Fault::Flush),
     (3, Fault::RefuseWrites),
-    (25, Fault::CutLink),
-    (25, Fault::SpoilLink),
-    (12, Fault::Lies),
+    (8, Fault::FillDisk),
+    (12, Fault::SetClock),
+    (95, Fault::CutLink),
+    (60, Fault::SpoilLink),
+    (40, Fault::Lies),
     (8, Fault::CrashPoint),
     (3, Fault::TimeEngine),
     (3, Fault::TimeRedis),
@@ -69,14 +73,23 @@ pub(super) const LIES: &[&str] = &[
 ];
 
 impl Fault {
-    pub(super) fn draw(rng: &mut Rng) -> Self {
-        let mut at = rng.below(SHARES.iter().map(|(share, _)| share).sum());
-        for (share, fault) in SHARES {
-            if at < *share {
-                return *fault;
+    /// `gentle`: of those only that kill and stop nobody.
+    pub(super) fn draw(rng: &mut Rng, gentle: bool) -> Self {
+        loop {
+            let mut at = rng.below(SHARES.iter().map(|(share, _)| share).sum());
+            for (share, fault) in SHARES {
+                if at < *share {
+                    if !gentle || fault.is_gentle() {
+                        return *fault;
+                    }
+                    break;
+                }
+                at -= share;
             }
-            at -= share;
         }
-        Self::KillEngine
+    }
+
+    const fn is_gentle(self) -> bool {
+        matches!(self, Self::CutLink | Self::SpoilLink | Self::Lies | Self::SetClock)
     }
 }

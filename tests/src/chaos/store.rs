@@ -2,6 +2,7 @@
 
 use super::proxy::{Proxy, Target};
 use crate::resp::{Conn, Value};
+use crate::servers::engine::Env;
 use crate::servers::sentinel::{Scout, Watched};
 use crate::servers::{Options, Redis};
 use std::io;
@@ -11,8 +12,8 @@ use std::path::PathBuf;
 pub(super) enum Store {
     /// The second follows the first, whatever happens.
     Pair { servers: Vec<Redis>, replication: Proxy },
-    /// Either may be the primary.
-    Watched(Watched),
+    /// Either may be the primary. Everybody reaches each by its link: engines, sentinels, and the other server.
+    Watched { watched: Watched, links: Vec<Proxy> },
 }
 
 /// Finds the primary; threads share it.
@@ -40,20 +41,30 @@ impl Finder {
 }
 
 impl Store {
-    pub(super) fn start(sentinels: bool) -> Self {
+    /// Each server with these variables in its environment.
+    pub(super) fn start(sentinels: bool, env: [Env; 2]) -> Self {
         if sentinels {
-            return Self::Watched(Watched::start(&server()));
+            let mut links = Vec::new();
+            let options = env.map(|env| server().env(env));
+            let watched = Watched::start_behind(options, |at, port| {
+                let link = Proxy::start(["to-redis0", "to-redis1"][at], Target::Tcp(port));
+                let announced = link.port();
+                links.push(link);
+                announced
+            });
+            return Self::Watched { watched, links };
         }
-        let primary = Redis::with(server());
+        let [first, second] = env;
+        let primary = Redis::with(server().env(first));
         let replication = Proxy::start("replica-primary", Target::Unix(primary.socket()));
-        let replica = Redis::with(server().config(&format!("replicaof 127.0.0.1 {}", replication.port())));
+        let replica = Redis::with(server().env(second).config(&format!("replicaof 127.0.0.1 {}", replication.port())));
         Self::Pair { servers: vec![primary, replica], replication }
     }
 
     pub(super) fn finder(&self) -> Finder {
         match self {
             Self::Pair { servers, .. } => Finder::Fixed(servers[0].socket()),
-            Self::Watched(watched) => Finder::Named(watched.scout()),
+            Self::Watched { watched, .. } => Finder::Named(watched.scout()),
         }
     }
 
@@ -61,28 +72,28 @@ impl Store {
     pub(super) fn sentinel_url(&self) -> Option<String> {
         match self {
             Self::Pair { .. } => None,
-            Self::Watched(watched) => Some(watched.url()),
+            Self::Watched { watched, .. } => Some(watched.url()),
         }
     }
 
-    /// The link between the servers, where it goes through a proxy.
-    pub(super) fn replication(&self) -> Option<&Proxy> {
+    /// The links of the servers.
+    pub(super) fn links(&self) -> &[Proxy] {
         match self {
-            Self::Pair { replication, .. } => Some(replication),
-            Self::Watched(_) => None,
+            Self::Pair { replication, .. } => std::slice::from_ref(replication),
+            Self::Watched { links, .. } => links,
         }
     }
 
     /// Whether what the primary has acknowledged may be lost with it.
     pub(super) fn may_fail_over(&self) -> bool {
-        matches!(self, Self::Watched(_))
+        matches!(self, Self::Watched { .. })
     }
 
     /// Number of the server that is, or was last, the primary.
     pub(super) fn primary(&self) -> usize {
         match self {
             Self::Pair { .. } => 0,
-            Self::Watched(watched) => watched.scout().named().unwrap_or(0),
+            Self::Watched { watched, .. } => watched.scout().named().unwrap_or(0),
         }
     }
 
@@ -90,14 +101,14 @@ impl Store {
     pub(super) fn fail_over(&self) -> bool {
         match self {
             Self::Pair { .. } => false,
-            Self::Watched(watched) => watched.try_failover(),
+            Self::Watched { watched, .. } => watched.try_failover(),
         }
     }
 
     pub(super) fn server(&mut self, at: usize) -> &mut Redis {
         match self {
             Self::Pair { servers, .. } => &mut servers[at],
-            Self::Watched(watched) => watched.redis(at),
+            Self::Watched { watched, .. } => watched.redis(at),
         }
     }
 
@@ -105,7 +116,7 @@ impl Store {
     pub(super) fn start_again(&mut self, at: usize) {
         match self {
             Self::Pair { servers, .. } => servers[at].start_again(),
-            Self::Watched(watched) => watched.start_as_named(at),
+            Self::Watched { watched, .. } => watched.start_as_named(at),
         }
     }
 
@@ -113,7 +124,7 @@ impl Store {
     pub(super) fn conn(&self, at: usize) -> Conn {
         match self {
             Self::Pair { servers, .. } => servers[at].conn(),
-            Self::Watched(watched) => watched.conn(at),
+            Self::Watched { watched, .. } => watched.conn(at),
         }
     }
 }
@@ -127,5 +138,5 @@ pub(super) fn server() -> Options {
         "strat.retry-backoff-ms 200",
         "strat.retry-backoff-max-ms 2000",
     ];
-    lines.iter().fold(Options::new().durable(), |options, line| options.config(line))
+    lines.iter().fold(Options::new().durable().sees_full_disk(), |options, line| options.config(line))
 }

@@ -8,12 +8,18 @@ const DEMOTED_AFTER_MS: i64 = 30_000;
 
 #[derive(Debug, Default)]
 pub(super) struct Tally {
+    /// Class of each, and whether with sentinels.
+    worlds: Vec<String>,
     /// By the name of what was killed, or of the point at which it killed itself.
     kills_of: BTreeMap<&'static str, usize>,
     pub(super) pauses: usize,
     pub(super) flushes: usize,
     /// Times when Redis refused every write.
     pub(super) refusals: usize,
+    /// Times when a write to the append-only file failed, and the server ended itself.
+    pub(super) full_disks: usize,
+    /// Clocks that were set.
+    pub(super) clocks: usize,
     /// Hand-overs that were ordered; a primary that is away for long brings about others.
     pub(super) failovers: usize,
     /// Links cut or spoilt.
@@ -39,6 +45,13 @@ pub(super) struct Tally {
 }
 
 impl Tally {
+    /// A world begins.
+    pub(super) fn begin(&mut self, class: &str, sentinels: bool) {
+        let with = if sentinels { " with sentinels" } else { "" };
+        self.worlds.push(format!("{class}{with}"));
+        println!("chaos: a world with a broker of class {class}{with}");
+    }
+
     pub(super) fn killed(&mut self, name: &'static str) {
         *self.kills_of.entry(name).or_default() += 1;
     }
@@ -55,6 +68,13 @@ impl Tally {
         made_ms.is_some_and(|made| self.losses_ms.iter().any(|&at_ms| at_ms + before >= made))
     }
 
+    /// How many there were of each sort.
+    fn worlds(&self) -> String {
+        let mut counts = BTreeMap::<&str, usize>::new();
+        self.worlds.iter().for_each(|world| *counts.entry(world).or_default() += 1);
+        counts.iter().map(|(world, count)| format!("{world} {count}")).collect::<Vec<_>>().join(", ")
+    }
+
     /// The summary, one line.
     pub(super) fn summary(&self, seed: u64) -> String {
         let kinds: Vec<_> = self.kills_of.iter().map(|(name, count)| format!("{name} {count}")).collect();
@@ -62,9 +82,10 @@ impl Tally {
             times.iter().max().map_or_else(|| "not measured".to_owned(), |time| format!("{:.2} s", time.as_secs_f64()))
         };
         format!(
-            "chaos seed {seed}: {} kills ({}), {} cuts, {} lies, {} pauses, {} flushes, {} times no writes, {} failovers; {} strategies, {} orders, {} \
+            "chaos seed {seed}: worlds {}; {} kills ({}), {} cuts, {} lies, {} pauses, {} flushes, {} times no writes, {} disks full, {} clocks set, {} failovers; {} strategies, {} orders, {} \
              ended by a level, {} stops proven crossed; 0 duplicates, 0 lost, {} alarmed, {} gone before they traded; slowest recovery: engine \
              {}, Redis {}, all quiet {}",
+            self.worlds(),
             self.kills(),
             kinds.join(", "),
             self.cuts,
@@ -72,6 +93,8 @@ impl Tally {
             self.pauses,
             self.flushes,
             self.refusals,
+            self.full_disks,
+            self.clocks,
             self.failovers,
             self.strategies,
             self.orders,

@@ -1,7 +1,16 @@
 //! What is done to Redis short of killing it.
 
 use super::faults::{Chaos, Repair, Victim};
+use super::world::CLOCKS;
 use crate::support::now_ms;
+
+/// So many bytes are left on the disk: the next write may still fit, or only a part of it.
+const ROOM: (i64, i64) = (1, 600);
+/// So far a clock is set forward or back, ms: always beyond the life of a lock. Forward is what others wait for later.
+const AHEAD: (i64, i64) = (2_000, 30_000);
+const BEHIND: (i64, i64) = (2_000, 180_000);
+/// How long a clock is wrong, ms.
+const WRONG: (i64, i64) = (200, 4_000);
 
 /// Settings that have a server refuse every write, OOM and NOREPLICAS.
 const REFUSALS: &[(&str, &str)] = &[("maxmemory", "1"), ("min-replicas-to-write", "5")];
@@ -48,5 +57,60 @@ impl Chaos<'_> {
             self.tally.losses_ms.push(now_ms());
             self.note("the sentinels hand over");
         }
+    }
+
+    /// The primary's disk fills up. It ends itself with the write that does not fit, in the middle of the traffic.
+    pub(super) fn fill_disk(&mut self) {
+        let at = self.world.store.primary();
+        if !self.world.fills_disks || !self.away.insert(Victim::Redis(at)) {
+            return;
+        }
+        let room = self.rng.between(ROOM.0, ROOM.1);
+        self.world.store.server(at).fill_disk(room.unsigned_abs());
+        self.note_loss(Victim::Redis(at));
+        let after = self.later(self.away(Victim::Redis(at)), Repair::Disk(at));
+        self.note(&format!("the disk of Redis has room for {room} bytes for {after:?}"));
+    }
+
+    /// Back to a server with room; one that has ended is started.
+    pub(super) fn free_disk(&mut self, at: usize) {
+        if self.world.store.server(at).has_ended() {
+            self.tally.full_disks += 1;
+            self.world.store.start_again(at);
+        } else {
+            self.world.store.server(at).free_disk();
+        }
+        self.away.remove(&Victim::Redis(at));
+    }
+
+    /// The clock of an engine or of a server of Redis jumps.
+    ///
+    /// Whether an order at the broker is one of the past is judged by its time, so the clocks of an engine and of Redis may
+    /// not be ahead of the broker's together (docs/guarantees.md): what begins an order takes the earlier of the two.
+    pub(super) fn set_clock(&mut self) {
+        let name = *self.rng.pick(CLOCKS);
+        let is_redis = |name: &str| name.starts_with("redis");
+        let other_ahead = self.wrong_clocks.iter().any(|(other, ms)| *ms > 0 && is_redis(other) != is_redis(name));
+        let ahead = self.rng.chance(50) && !other_ahead;
+        let (low, high) = if ahead { AHEAD } else { BEHIND };
+        let offset_ms = self.rng.between(low, high) * if ahead { 1 } else { -1 };
+        let Some(clocks) = &self.world.clocks else { return };
+        if self.wrong_clocks.contains_key(name) {
+            return;
+        }
+        clocks.set(name, offset_ms);
+        self.wrong_clocks.insert(name, offset_ms);
+        self.tally.clocks += 1;
+        let after = self.later(WRONG, Repair::Clock(name));
+        self.note(&format!("the clock of {name} is {offset_ms} ms wrong for {after:?}"));
+    }
+
+    /// Back to the right time.
+    pub(super) fn set_clock_right(&mut self, name: &'static str) {
+        let offset_ms = self.wrong_clocks.remove(name).unwrap_or_default();
+        if let Some(clocks) = &mut self.world.clocks {
+            clocks.set_right(name, offset_ms);
+        }
+        self.note(&format!("the clock of {name} is right again"));
     }
 }

@@ -1,5 +1,6 @@
 //! Everything that trades, each a process of its own, with a proxy on every link.
 
+use super::clocks::Clocks;
 use super::faults::Victim;
 use super::market::{ENGINES_MAX, Market};
 use super::proxy::{Proxy, Target};
@@ -9,7 +10,8 @@ use super::strategies::Users;
 use crate::resp::Conn;
 use crate::rng::Rng;
 use crate::servers::engine::{self, Env};
-use crate::servers::{Engine, Postgres, SimBroker};
+use crate::servers::{Engine, Postgres, SimBroker, paths};
+use crate::support::skip;
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,6 +23,8 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 /// Time between two new strategies.
 const PACE: Duration = Duration::from_millis(130);
 const NAMES: [&str; ENGINES_MAX] = ["e1", "e2"];
+/// Who has a clock of its own: the engines, and the servers of Redis by their number.
+pub(super) const CLOCKS: &[&str] = &["e1", "e2", "redis0", "redis1"];
 
 /// What the broker does with a client order id that it has seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,9 +59,9 @@ impl Class {
 
 /// Percent of each lie when nothing special is going on. `refuse` refuses a repeat as well: some brokers look at the
 /// margin before they look at the id.
-pub(super) const USUAL_LIES: &str = "timeout_placed=2,timeout_late=2,timeout_lost=1,error_placed=2,error_lost=1,\
-    garbage_placed=1,rate_limit=2,reject=1,refuse=1,not_found=2,duplicate_fill=4,late_fill=2,lost_terminal=2,\
-    partial_then_cancel=3,slow=3,cancel_lost=2,cancel_unanswered=2,read_error=3";
+pub(super) const USUAL_LIES: &str = "timeout_placed=3,timeout_late=3,timeout_lost=2,error_placed=3,error_lost=2,\
+    garbage_placed=2,rate_limit=3,reject=1,refuse=1,not_found=3,duplicate_fill=6,late_fill=2,lost_terminal=3,\
+    partial_then_cancel=4,slow=4,cancel_lost=3,cancel_unanswered=3,read_error=5";
 /// How late the broker carries out what it did not answer, and how long it may deny an order, ms. One after the other
 /// they end before the engine takes a denial for proof, with what a slow link adds.
 const LATE_MS: &str = "100..800";
@@ -66,7 +70,8 @@ const SETTLE_MS: &str = "3500";
 
 /// The links of one engine.
 pub(super) struct Links {
-    pub(super) redis: Proxy,
+    /// None where sentinels name the server.
+    pub(super) redis: Option<Proxy>,
     pub(super) postgres: Proxy,
     pub(super) broker: Proxy,
     pub(super) feed: Proxy,
@@ -90,34 +95,50 @@ pub(super) struct World {
     pub(super) finder: Finder,
     pub(super) postgres: Postgres,
     pub(super) broker: SimBroker,
+    /// None where they cannot be set.
+    pub(super) clocks: Option<Clocks>,
+    /// Whether disks can be filled.
+    pub(super) fills_disks: bool,
 }
 
 impl World {
     pub(super) fn start(class: Class, sentinels: bool, rng: &mut Rng) -> Self {
-        let mut store = Store::start(sentinels);
+        let clocks = Clocks::build();
+        if clocks.is_none() {
+            skip("chaos: clocks that jump", "a C compiler");
+        }
+        let fills_disks = paths::in_path("prlimit").is_some();
+        if !fills_disks {
+            skip("chaos: full disks", "prlimit (util-linux)");
+        }
+        let own_clock = |name: &str| clocks.as_ref().map(|clocks| clocks.env(name)).unwrap_or_default();
+        let mut store = Store::start(sentinels, [own_clock(CLOCKS[2]), own_clock(CLOCKS[3])]);
         let finder = store.finder();
         let postgres = Postgres::durable();
         let broker = start_broker(class, rng);
         let market = Market::open(rng.split(), broker.port());
         let env: Env = [("REDIS_URL", store.server(0).url()), ("DATABASE_URL", postgres.url())].map(owned).into();
         must_succeed(&["migrate"], &env);
+        let redis = (!sentinels).then(|| store.server(0).socket());
         let mut seats: Vec<_> = (0..ENGINES_MAX)
             .map(|number| {
-                let links = Links::of(number, &store.server(0).socket(), &postgres, &broker, &market);
-                let engine = Engine::launch(&["run"], settings(number, class, &links, store.sentinel_url()));
+                let links = Links::of(number, redis.as_deref(), &postgres, &broker, &market);
+                let mut env = settings(number, class, &links, store.sentinel_url());
+                env.extend(own_clock(NAMES[number]));
+                let engine = Engine::launch(&["run"], env);
                 Seat { name: NAMES[number], engine, links }
             })
             .collect();
         seats.iter_mut().for_each(|seat| seat.engine.wait_healthy());
         let pulse = Pulse::start(seats.iter().map(|seat| seat.engine.port()).collect(), market.view());
         let users = Users::start(rng.split(), PACE, finder.clone(), market.view());
-        Self { class, users, pulse, seats, market, store, finder, postgres, broker }
+        Self { class, users, pulse, seats, market, store, finder, postgres, broker, clocks, fills_disks }
     }
 
     /// Every link, by its proxy.
     pub(super) fn links(&self) -> Vec<&Proxy> {
         let of_seats = self.seats.iter().flat_map(|seat| seat.links.all());
-        of_seats.chain(self.store.replication()).collect()
+        of_seats.chain(self.store.links()).collect()
     }
 
     /// What whoever supervises the engines does: one that ended by itself (it gives up at its start where Redis does not
@@ -181,12 +202,12 @@ fn start_broker(class: Class, rng: &mut Rng) -> SimBroker {
 }
 
 impl Links {
-    fn of(number: usize, redis: &Path, postgres: &Postgres, broker: &SimBroker, market: &Market) -> Self {
+    fn of(number: usize, redis: Option<&Path>, postgres: &Postgres, broker: &SimBroker, market: &Market) -> Self {
         let names =
             [["e1-redis", "e1-postgres", "e1-broker", "e1-feed"], ["e2-redis", "e2-postgres", "e2-broker", "e2-feed"]]
                 [number];
         Self {
-            redis: Proxy::start(names[0], Target::Unix(redis.to_path_buf())),
+            redis: redis.map(|socket| Proxy::start(names[0], Target::Unix(socket.to_path_buf()))),
             postgres: Proxy::start(names[1], Target::Unix(postgres.socket())),
             broker: Proxy::start(names[2], Target::Tcp(broker.port())),
             feed: Proxy::start(names[3], Target::Tcp(market.port(number))),
@@ -194,8 +215,8 @@ impl Links {
     }
 
     /// Every one.
-    fn all(&self) -> [&Proxy; 4] {
-        [&self.redis, &self.postgres, &self.broker, &self.feed]
+    fn all(&self) -> impl Iterator<Item = &Proxy> {
+        self.redis.iter().chain([&self.postgres, &self.broker, &self.feed])
     }
 }
 
@@ -205,10 +226,11 @@ fn owned((name, value): (&str, String)) -> (String, String) {
 
 fn settings(number: usize, class: Class, links: &Links, sentinels: Option<String>) -> Env {
     let local = |proxy: &Proxy| format!("127.0.0.1:{}", proxy.port());
+    let redis = links.redis.as_ref().map(|link| format!("redis://{}/", local(link))).or(sentinels);
     [
         ("STRAT_ENGINE_NAME", NAMES[number].to_owned()),
         ("STRAT_ENGINE_LOCK_TTL_MS", LOCK_TTL_MS.to_string()),
-        ("REDIS_URL", sentinels.unwrap_or_else(|| format!("redis://{}/", local(&links.redis)))),
+        ("REDIS_URL", redis.expect("a link or sentinels")),
         ("DATABASE_URL", format!("postgres://strat@{}/strat", local(&links.postgres))),
         ("STRAT_RECONCILE_INTERVAL_SECONDS", "2".to_owned()),
         ("STRAT_BROKER_KIND", "bridge".to_owned()),

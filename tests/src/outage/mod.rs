@@ -4,6 +4,7 @@
 mod lease;
 mod world;
 
+use crate::resp::Value;
 use crate::servers::redis::info_field;
 use crate::support::{loudly, now_ms, until};
 use std::time::{Duration, Instant};
@@ -79,6 +80,32 @@ fn stops_go_on_while_redis_refuses_writes() {
             });
         },
         |world| run(world, &["CONFIG SET stop-writes-on-bgsave-error no"]),
+    );
+    world.end();
+}
+
+#[test]
+fn stops_go_on_while_the_disk_is_full() {
+    let mut world = World::start(&[]);
+    let status = |world: &World| info_field(&mut world.redis.conn(), "persistence", "aof_last_write_status");
+    outage(
+        &mut world,
+        "MISCONF-disk",
+        |world| {
+            let mut conn = world.redis.conn();
+            // With `always` the server would end itself.
+            conn.run("CONFIG SET appendfsync everysec");
+            world.redis.fill_disk(3);
+            conn.run("SET one-more write");
+            until("writing fails", LIMIT, || (status(world) == "err").then_some(()));
+            let refused = conn.try_call(&["SET", "another", "write"]).unwrap();
+            assert!(matches!(&refused, Value::Error(text) if text.starts_with("MISCONF")), "{refused:?}");
+        },
+        |world| {
+            world.redis.free_disk();
+            until("writing works", LIMIT, || (status(world) == "ok").then_some(()));
+            world.redis.conn().run("CONFIG SET appendfsync always");
+        },
     );
     world.end();
 }

@@ -126,7 +126,7 @@ impl World {
     }
 
     fn with_role(role: &str, more: Vec<(&str, &str)>, ledger: PathBuf, dir: TempDir) -> Self {
-        let redis = Redis::with(Options::new().durable());
+        let redis = Redis::with(Options::new().durable().sees_full_disk());
         let postgres = Postgres::durable();
         let feed = Feed::start();
         let mut env: Env = [

@@ -50,6 +50,14 @@ impl Process {
         assert!(status.success(), "kill -{signal} of {} failed", self.name);
     }
 
+    /// From now on none of its files may grow beyond this; `None` takes the limit away.
+    pub(crate) fn limit_files(&self, bytes: Option<u64>) {
+        // With the colon the hard limit stays, so that nobody needs a right to raise it again.
+        let limit = bytes.map_or("--fsize=unlimited:".to_owned(), |bytes| format!("--fsize={bytes}:"));
+        let status = Command::new("prlimit").args(["--pid", &self.child.id().to_string(), &limit]).status().unwrap();
+        assert!(status.success(), "prlimit {limit} of {} failed", self.name);
+    }
+
     /// Kills it as a power cut would.
     pub(crate) fn kill_9(&mut self) {
         let _ = self.child.kill();

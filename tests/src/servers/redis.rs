@@ -1,5 +1,6 @@
 //! A private redis-server, with or without the module.
 
+use super::engine::Env;
 use super::paths;
 use super::process::{Process, free_port, temp_dir};
 use crate::resp::{Conn, Value};
@@ -23,6 +24,10 @@ pub(crate) struct Options {
     pub(crate) port: Option<u16>,
     /// Further lines of redis.conf.
     pub(crate) config: Vec<String>,
+    /// Further variables of its environment.
+    pub(crate) env: Env,
+    /// A file that may not grow any more is an error to it, as a full disk is, and not the end by a signal.
+    pub(crate) sees_full_disk: bool,
 }
 
 impl Options {
@@ -33,7 +38,15 @@ impl Options {
 
     /// The machine's server without the module.
     pub(crate) fn plain() -> Self {
-        Self { server: paths::redis_server(), module: None, tcp: false, port: None, config: vec!["save \"\"".into()] }
+        Self {
+            server: paths::redis_server(),
+            module: None,
+            tcp: false,
+            port: None,
+            config: vec!["save \"\"".into()],
+            env: Env::new(),
+            sees_full_disk: false,
+        }
     }
 
     /// Adds a line of redis.conf.
@@ -45,6 +58,18 @@ impl Options {
     /// With an append-only file that loses nothing.
     pub(crate) fn durable(self) -> Self {
         self.config("appendonly yes").config("appendfsync always")
+    }
+
+    /// For [`Redis::fill_disk`].
+    pub(crate) fn sees_full_disk(mut self) -> Self {
+        self.sees_full_disk = true;
+        self
+    }
+
+    /// With these variables in its environment.
+    pub(crate) fn env(mut self, env: Env) -> Self {
+        self.env = env;
+        self
     }
 
     /// With a TCP port.
@@ -150,6 +175,27 @@ impl Redis {
         self.process.signal("CONT");
     }
 
+    /// From now on the append-only file has room for so many bytes more. The server was started so that it
+    /// [sees it](Options::sees_full_disk).
+    pub(crate) fn fill_disk(&self, bytes: u64) {
+        assert!(self.options.sees_full_disk, "a signal would end this server");
+        let files = std::fs::read_dir(self.dir().join("appendonlydir")).into_iter().flatten().flatten();
+        let grows = |name: &str| name.ends_with(".incr.aof");
+        let growing = files.filter(|file| file.file_name().to_str().is_some_and(grows));
+        let newest = growing.filter_map(|file| file.metadata().ok()).max_by_key(|data| data.modified().ok());
+        self.process.limit_files(Some(newest.map_or(0, |data| data.len()) + bytes));
+    }
+
+    /// There is room again.
+    pub(crate) fn free_disk(&self) {
+        self.process.limit_files(None);
+    }
+
+    /// Whether it has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.process.ended().is_some()
+    }
+
     /// Ends it by `SHUTDOWN SAVE` or `SHUTDOWN NOSAVE`.
     pub(crate) fn shutdown(&mut self, save: &str) {
         // The connection closes instead of a reply.
@@ -207,8 +253,14 @@ fn spawn(options: &Options, dir: &Path, port: u16) -> Process {
     let config = dir.join("redis.conf");
     std::fs::write(&config, lines.join("\n")).unwrap();
     let _ = std::fs::remove_file(socket(dir));
-    Process::start("redis-server", &options.server, &dir.join("redis.log"), None, |command| {
-        command.arg(&config);
+    // The shell makes way for the server, which keeps that it ignores the signal.
+    let ignore = ["-c", "trap '' XFSZ; exec \"$@\"", "sh"];
+    let program = if options.sees_full_disk { Path::new("/bin/sh") } else { &options.server };
+    Process::start("redis-server", program, &dir.join("redis.log"), None, |command| {
+        if options.sees_full_disk {
+            command.args(ignore).arg(&options.server);
+        }
+        command.arg(&config).envs(options.env.iter().cloned());
     })
 }
 

@@ -27,6 +27,8 @@ pub(crate) struct Watched {
 struct Server {
     redis: Redis,
     options: Options,
+    /// The port by which the sentinels, the clients and the other server know it.
+    announced: u16,
 }
 
 struct Sentinel {
@@ -39,10 +41,17 @@ struct Sentinel {
 impl Watched {
     /// Starts a primary as asked for, its replica, and the sentinels; waits until all know each other.
     pub(crate) fn start(options: &Options) -> Self {
-        let servers = (0..2).map(|_| server(options)).collect();
+        Self::start_behind([options.clone(), options.clone()], |_, port| port)
+    }
+
+    /// As [`Watched::start`], with options for each server. `announced` gives the port by which everybody else is to know
+    /// the server of this number, which listens on this one: that of a proxy.
+    pub(crate) fn start_behind(options: [Options; 2], mut announced: impl FnMut(usize, u16) -> u16) -> Self {
+        let start = |(at, options)| server(options, |port| announced(at, port));
+        let servers = options.iter().enumerate().map(start).collect();
         let mut watched = Self { sentinels: Vec::new(), servers };
         watched.follow(1, 0);
-        let primary = watched.servers[0].redis.port();
+        let primary = watched.servers[0].announced;
         watched.sentinels = (0..SENTINELS).map(|_| sentinel(primary)).collect();
         for sentinel in &watched.sentinels {
             until("the sentinels know the replica and each other", LIMIT, || {
@@ -64,7 +73,7 @@ impl Watched {
     pub(crate) fn primary(&self) -> Option<usize> {
         let mut named = self.sentinels.iter().map(Sentinel::names);
         let first = named.next()??;
-        let at = self.servers.iter().position(|server| server.redis.port() == first)?;
+        let at = self.servers.iter().position(|server| server.announced == first)?;
         (named.all(|name| name == Some(first)) && self.role(at).as_deref() == Some("master")).then_some(at)
     }
 
@@ -75,7 +84,7 @@ impl Watched {
 
     /// `host:port` of a server, as the sentinels name it.
     pub(crate) fn address(&self, at: usize) -> String {
-        format!("127.0.0.1:{}", self.servers[at].redis.port())
+        format!("127.0.0.1:{}", self.servers[at].announced)
     }
 
     /// The server itself.
@@ -98,7 +107,7 @@ impl Watched {
     pub(crate) fn scout(&self) -> Scout {
         Scout {
             sentinels: self.sentinels.iter().map(|sentinel| socket(sentinel.dir.path())).collect(),
-            servers: self.servers.iter().map(|server| (server.redis.port(), server.redis.socket())).collect(),
+            servers: self.servers.iter().map(|server| (server.announced, server.redis.socket())).collect(),
         }
     }
 
@@ -113,7 +122,7 @@ impl Watched {
 
     /// Starts a killed server again, as the replica of `primary`.
     pub(crate) fn start_again(&mut self, at: usize, primary: usize) {
-        let line = format!("replicaof 127.0.0.1 {}", self.servers[primary].redis.port());
+        let line = format!("replicaof 127.0.0.1 {}", self.servers[primary].announced);
         let server = &mut self.servers[at];
         server.redis.set_options(server.options.clone().config(&line));
         server.redis.start_again();
@@ -122,7 +131,7 @@ impl Watched {
 
     /// Starts a killed server again in the role that the sentinels give it, ready or not.
     pub(crate) fn start_as_named(&mut self, at: usize) {
-        let primary = self.scout().named().filter(|&named| named != at).map(|named| self.servers[named].redis.port());
+        let primary = self.scout().named().filter(|&named| named != at).map(|named| self.servers[named].announced);
         let server = &mut self.servers[at];
         let line = primary.map(|port| format!("replicaof 127.0.0.1 {port}"));
         let options = line.iter().fold(server.options.clone(), |options, line| options.config(line));
@@ -132,7 +141,7 @@ impl Watched {
 
     /// Makes a server the replica of another, and waits until it has everything.
     pub(crate) fn follow(&mut self, at: usize, primary: usize) {
-        let port = self.servers[primary].redis.port();
+        let port = self.servers[primary].announced;
         self.conn(at).run(&format!("REPLICAOF 127.0.0.1 {port}"));
         self.wait_synced(at);
     }
@@ -213,9 +222,12 @@ fn named_by(sentinel: &mut Conn) -> Option<u16> {
 }
 
 /// Its port stays the same when it is started again: the sentinels know it by that.
-fn server(options: &Options) -> Server {
+fn server(options: &Options, announced: impl FnOnce(u16) -> u16) -> Server {
     let redis = Redis::with(options.clone().tcp());
-    Server { options: options.clone().port(redis.port()), redis }
+    let announced = announced(redis.port());
+    let line = format!("replica-announce-port {announced}");
+    redis.conn().run(&format!("CONFIG SET {line}"));
+    Server { options: options.clone().port(redis.port()).config(&line), redis, announced }
 }
 
 fn socket(dir: &Path) -> PathBuf {
