@@ -1,0 +1,164 @@
+//! How orders come in: from the queues, from engines that died, and from where no queue entry speaks for them.
+
+use super::job::Name;
+use super::{ALONE, BLOCK, Driver, EXITS, ORDERS, held};
+use crate::executor::Job;
+use crate::executor::machine::OrderMachine;
+use std::sync::Arc;
+use std::time::Duration;
+use strat_client::{Delivery, QueueEntry, QueueReader, Wanted};
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+/// Entries taken over at once.
+const CLAIM_COUNT: usize = 100;
+/// Pause after Redis failed.
+const TROUBLE_WAIT: Duration = Duration::from_millis(500);
+/// Entries remembered that there was no room for; more are taken for sent, which is the safe side.
+const REFUSED_MAX: usize = 10_000;
+
+impl Driver {
+    /// Starts the jobs that no queue entry speaks for, until `cancel`.
+    pub(super) async fn adopt(self: &Arc<Self>, adopted: &mut mpsc::Receiver<Job>) {
+        while let Some(job) = adopted.recv().await {
+            if !held(&self.executor.adopted).insert(job.key.clone()) {
+                continue;
+            }
+            let permit = tokio::select! {
+                () = self.cancel.cancelled() => return,
+                permit = async {
+                    self.executor.settings.lease.trading().await;
+                    Arc::clone(&self.backlog[EXITS]).acquire_owned().await
+                } => permit,
+            };
+            // Never closed, so this always holds.
+            if let Ok(permit) = permit {
+                let name = Name::Adopted(job.key.clone());
+                self.start(OrderMachine::new(job, self.executor.rules()), name, EXITS, Some(permit));
+            }
+        }
+        self.cancel.cancelled().await;
+    }
+
+    /// Starts the exits that are sent without Redis.
+    pub(super) async fn alone(self: Arc<Self>) {
+        let mut exits = self.executor.alone.receiver.lock().await;
+        loop {
+            let exit = tokio::select! {
+                () = self.cancel.cancelled() => return,
+                exit = exits.recv() => exit,
+            };
+            let Some(exit) = exit else { return };
+            let (machine, id) = self.executor.machine_alone(exit);
+            self.start(machine, Name::Alone(id), ALONE, None);
+        }
+    }
+
+    pub(super) async fn read(self: Arc<Self>, mut queue: QueueReader) {
+        // Reading creates missing groups as well, but takes their absence for the trace of a flush.
+        if let Err(error) = queue.ensure_groups().await {
+            self.trouble("cannot create the consumer groups of the order queues yet", &error).await;
+        }
+        while !self.cancel.is_cancelled() {
+            // Without an open gate nothing may be claimed, so nothing is read either.
+            tokio::select! {
+                () = self.cancel.cancelled() => return,
+                () = self.may_work() => {}
+            }
+            let free = |which: usize| self.backlog[which].available_permits().min(CLAIM_COUNT);
+            if free(EXITS) == 0 {
+                // Waits for room without keeping it.
+                tokio::select! {
+                    () = self.cancel.cancelled() => return,
+                    permit = self.backlog[EXITS].acquire() => drop(permit),
+                }
+                continue;
+            }
+            match queue.read(Wanted { exits: free(EXITS), orders: free(ORDERS) }, BLOCK).await {
+                Ok(deliveries) => self.accept(&mut queue, deliveries).await,
+                Err(error) => self.trouble("cannot read the order queues", &error).await,
+            }
+        }
+    }
+
+    /// Waits until the gate is open and this engine may trade.
+    async fn may_work(&self) {
+        self.executor.settings.lease.trading().await;
+        self.executor.epoch.current().await;
+    }
+
+    /// Takes over what a dead engine, or this one before its last restart, left unfinished.
+    pub(super) async fn take_over(self: Arc<Self>, mut queue: QueueReader) {
+        let ttl = self.executor.settings.lock_ttl;
+        let mut ticks = interval((ttl / 3).max(Duration::from_millis(100)));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = self.cancel.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            if self.executor.epoch.peek().is_none() || !self.executor.settings.lease.may_trade() {
+                continue;
+            }
+            match queue.claim(ttl, CLAIM_COUNT).await {
+                Ok(deliveries) => self.accept(&mut queue, deliveries).await,
+                Err(error) => self.trouble("cannot take over unfinished orders", &error).await,
+            }
+        }
+    }
+
+    async fn accept(self: &Arc<Self>, queue: &mut QueueReader, deliveries: Vec<Delivery>) {
+        for delivery in deliveries {
+            match delivery {
+                Ok(entry) => {
+                    let which = if entry.stream.ends_with("exits") { EXITS } else { ORDERS };
+                    self.take(entry, which);
+                }
+                Err(bad) => {
+                    tracing::error!(%bad, "an entry that is no order was discarded");
+                    if let Err(error) = queue.discard(&bad.stream, &bad.id).await {
+                        tracing::warn!(%error, "cannot discard it yet");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Starts an entry's job. Entries whose order works, or whose job is under way, come again from `claim` and are in
+    /// good hands; one that there is no room for comes again as well.
+    fn take(self: &Arc<Self>, mut entry: QueueEntry, which: usize) {
+        let ack = (entry.stream.clone(), entry.id.clone());
+        let deliveries = entry.deliveries;
+        // Held to the end: the reader and whoever takes over must not start an entry twice.
+        let mut refused = held(&self.refused);
+        if held(&self.under_way).contains(&ack) {
+            return;
+        }
+        // Nobody else had it in between.
+        if refused.remove(&ack).is_some_and(|deliveries| entry.deliveries == deliveries + 1) {
+            entry.deliveries = 1;
+        }
+        match Arc::clone(&self.backlog[which]).try_acquire_owned() {
+            Ok(permit) => {
+                held(&self.under_way).insert(ack.clone());
+                let job = Job::of_entry(entry, self.executor.epoch.began_ms());
+                let machine = OrderMachine::new(job, self.executor.rules());
+                self.start(machine, Name::Entry(ack), which, Some(permit));
+            }
+            Err(_) => {
+                tracing::debug!(key = entry.key, action = %entry.action, "no room for an order now");
+                if entry.deliveries == 1 && refused.len() < REFUSED_MAX {
+                    refused.insert(ack, deliveries);
+                }
+            }
+        }
+    }
+
+    async fn trouble(&self, what: &str, error: &strat_client::Error) {
+        tracing::error!(%error, "{what}");
+        tokio::select! {
+            () = self.cancel.cancelled() => {}
+            () = sleep(TROUBLE_WAIT) => {}
+        }
+    }
+}
