@@ -129,7 +129,7 @@ fn journal(key: &StrategyKey<'_>, change: &Change, version: u64, now_ms: i64, re
     let stream = key::journal(key.prefix);
     let maxlen = settings::JOURNAL_MAXLEN.get().to_string();
     let (hash, version, ts) = (key.hash(), version.to_string(), now_ms.to_string());
-    let data = Value::Object(change.data()).to_string();
+    let data = Value::Object(change.record()).to_string();
     let order = change.order.as_ref().and_then(|order| serde_json::to_string(order).ok());
     let mut args: Vec<&[u8]> = vec![stream.as_bytes(), b"MAXLEN", b"~", maxlen.as_bytes(), b"*"];
     let fields = [

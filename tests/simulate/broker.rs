@@ -13,6 +13,8 @@ pub(crate) struct Order {
     pub(crate) state: OrderState,
     /// When the request was sent.
     pub(crate) sent_ms: i64,
+    /// Sent by an engine that worked without Redis.
+    pub(crate) alone: bool,
     /// It will never be filled whole by itself.
     pub(crate) thin: bool,
 }
@@ -36,7 +38,7 @@ pub(crate) struct Broker {
     /// What the strategies were told last of an order that has ended: status, quantity and when.
     pub(crate) declared: BTreeMap<String, (ExecType, Quantity, i64)>,
     /// Ids that were refused, and when first.
-    refused: BTreeMap<String, i64>,
+    pub(crate) refused: BTreeMap<String, i64>,
     pub(crate) honest: bool,
     pub(crate) down: bool,
 }
@@ -59,7 +61,7 @@ impl Broker {
     pub(crate) fn accept(
         &mut self,
         request: &OrderRequest,
-        sent_ms: i64,
+        (sent_ms, alone): (i64, bool),
         now_ms: i64,
         random: &mut SplitMix,
     ) -> (Result<OrderState, BrokerError>, Option<usize>) {
@@ -89,7 +91,7 @@ impl Broker {
             ts_ms: now_ms,
         };
         let thin = random.chance(12);
-        self.orders.push(Order { request: request.clone(), state: state.clone(), sent_ms, thin });
+        self.orders.push(Order { request: request.clone(), state: state.clone(), sent_ms, alone, thin });
         (Ok(state), Some(self.orders.len() - 1))
     }
 

@@ -148,7 +148,10 @@ impl World {
                 Some(strategy) => Found::Strategy(Box::new(Seen {
                     grace_ms: self.plan.grace_ms,
                     entries_wait: self.entries_wait(errand, &strategy),
-                    sent_alone: self.knows_exit(engine, key, strategy.cycle, strategy.attempt),
+                    sent_alone: self.sent_alone(engine, key, &strategy),
+                    restored: strategy
+                        .cycle_at
+                        .is_none_or(|at| self.engines[engine].began_ms().is_some_and(|began| at <= began)),
                     strategy,
                 })),
             }),
@@ -239,11 +242,12 @@ impl World {
         {
             self.redis.acknowledge(stream, id);
         }
+        let sent = (errand.sent_ms, errand.token.is_none());
         let late = self.plan.odds.broker_late;
         if fate != Fate::Away && self.random.chance(late) {
             let settle = self.plan.settle_ms.unsigned_abs();
             let at = errand.sent_ms + self.draw(settle.max(1));
-            self.at(at.max(self.now_ms), Event::Late(Box::new(request.clone()), errand.sent_ms));
+            self.at(at.max(self.now_ms), Event::Late(Box::new(request.clone()), sent));
             let error = BrokerError::Unknown("no answer in time".to_owned());
             return (if self.random.chance(30) { 1 } else { TIMEOUT_MS }, Input::Submitted(Err(error)));
         }
@@ -251,7 +255,7 @@ impl World {
             let error = BrokerError::RateLimited { retry_after: Duration::from_millis(300) };
             return (1, Input::Submitted(Err(error)));
         }
-        let answer = fate.happens().then(|| self.place(request, errand.sent_ms));
+        let answer = fate.happens().then(|| self.place(request, sent));
         let outcome = match (answer, fate) {
             (Some(answer), Fate::Answered) => answer,
             (_, Fate::Away) => Err(BrokerError::Unavailable("away".to_owned())),

@@ -122,7 +122,9 @@ pub(crate) struct Engine {
     pub(crate) adopted: BTreeSet<String>,
     pub(crate) alone: BTreeSet<String>,
     /// When it last sent an order.
-    pub(crate) sent: BTreeMap<String, i64>,
+    pub(crate) sent: BTreeMap<String, (i64, u64)>,
+    /// Exits beyond the attempt of their strategies that reconciliation found at the broker.
+    pub(crate) found: BTreeSet<String>,
     /// Orders whose end it has reported.
     pub(crate) ended_orders: BTreeSet<String>,
     pub(crate) guard: Guarding,
@@ -135,6 +137,8 @@ pub(crate) struct Engine {
     pub(crate) pass_wait_ms: i64,
     /// When the last reconciliation that was finished had begun.
     pub(crate) reconciled_ms: i64,
+    /// Accounts that differed in the last one.
+    pub(crate) positions: BTreeMap<(String, String), (strat_core::Quantity, strat_core::Quantity)>,
 }
 
 impl Engine {
@@ -242,14 +246,16 @@ impl World {
     }
 
     /// Notes a submission; false where another job of the engine made it so short a time ago that it may not show.
-    fn first_to_send(&mut self, engine: usize, id: &str) -> bool {
-        let (now, settle) = (self.now_ms, self.plan.settle_ms);
+    fn first_to_send(&mut self, engine: usize, run: u64, id: &str) -> bool {
+        let (now, settle, class) = (self.now_ms, self.plan.settle_ms, self.plan.class);
+        let asked = self.engines[engine].runs.get(&run).map_or(now, |run| run.machine.asked_ms());
         let sent = &mut self.engines[engine].sent;
-        let fresh = sent.get(id).is_some_and(|at| now - at < settle);
-        if fresh && self.plan.class != Idempotency::Dedupes && !planted::is(Mistake::BlindResend) {
+        let others = |job: u64| class != Idempotency::Dedupes || job != run;
+        let fresh = sent.get(id).is_some_and(|(at, job)| asked - at < settle && others(*job));
+        if fresh && !planted::is(Mistake::BlindResend) {
             return false;
         }
-        sent.insert(id.to_owned(), now);
+        sent.insert(id.to_owned(), (now, run));
         true
     }
 
@@ -305,7 +311,7 @@ impl World {
                 let error = BrokerError::Unavailable("the lock or the right to trade has to be seen again".to_owned());
                 self.later(engine, 1, Life::Done(number, Box::new(Input::Submitted(Err(error)))));
             }
-            Effect::Submit(request) if !self.first_to_send(engine, &request.client_order_id) => {
+            Effect::Submit(request) if !self.first_to_send(engine, number, &request.client_order_id) => {
                 let error = BrokerError::Unknown("another job of this engine sent it a moment ago".to_owned());
                 self.later(engine, 1, Life::Done(number, Box::new(Input::Submitted(Err(error)))));
             }

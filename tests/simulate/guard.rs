@@ -8,8 +8,8 @@ use crate::world::{World, price_text};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use strat_core::order::OrderIdentity;
-use strat_core::{Leg, StrategyKey};
-use strat_engine::executor::machine::OrderMachine;
+use strat_core::{Leg, Strategy, StrategyKey};
+use strat_engine::executor::machine::{OrderMachine, SentAlone};
 use strat_engine::executor::{Job, Unclaimed};
 use strat_engine::guard::shadow::Shadow;
 
@@ -58,7 +58,12 @@ impl Guarding {
 
 impl World {
     pub(crate) fn knows_exit(&self, engine: usize, key: &str, cycle: u64, attempt: u64) -> bool {
-        exit_id(key, cycle, attempt).is_some_and(|id| self.engines[engine].alone.contains(&id))
+        let own = &self.engines[engine];
+        exit_id(key, cycle, attempt).is_some_and(|id| own.alone.contains(&id) || own.found.contains(&id))
+    }
+
+    pub(crate) fn sent_alone(&self, engine: usize, key: &str, strategy: &Strategy) -> SentAlone {
+        SentAlone::of(strategy.attempt, |attempt| self.knows_exit(engine, key, strategy.cycle, attempt))
     }
 
     pub(crate) fn hear_price(&mut self, engine: usize, symbol: &'static str, price: i64) {
@@ -183,7 +188,7 @@ impl World {
                 continue;
             }
             if !self.may_act(engine) {
-                self.alarm(&key, "EXIT NOT SENT: another engine may act");
+                self.alarm_of(&key, strategy.cycle, "EXIT NOT SENT: another engine may act");
                 self.engines[engine].guard.held_back.push(exit);
                 continue;
             }

@@ -59,7 +59,10 @@ impl World {
                 let picture = self.replica.take();
                 self.at(now + ms, Event::RedisUp(picture));
             }
-            Fault::Flush if self.redis.health == Health::Up => self.redis.load(Data::default(), now),
+            Fault::Flush if self.redis.health == Health::Up => {
+                self.redis.load(Data::default(), now);
+                self.redis_lost_data();
+            }
             Fault::Flush => {}
             Fault::Refuse { ms } => {
                 if self.redis.health == Health::Up {
@@ -107,6 +110,7 @@ impl World {
         }
         let since = self.now_ms - START_MS;
         let wish = Wish { enter_ms: since + 200, exit_ms: wish.exit_ms.map(|ms| ms.max(since + 2_000)), ..wish };
+        self.begins_anew(&wish.key);
         let done = self.redis.set(&wish.key, &wish.fields(), false, self.now_ms);
         self.say(|| format!("user: {} again: {done:?}", wish.key));
     }
@@ -115,9 +119,13 @@ impl World {
         if self.redis.health != Health::Down {
             return;
         }
+        let lost = picture.is_some();
         let data = picture.map_or_else(|| std::mem::take(&mut self.redis.data), |picture| *picture);
         self.redis.health = Health::Up;
         self.redis.load(data, self.now_ms);
+        if lost {
+            self.redis_lost_data();
+        }
         // Every connection was cut: the journal's reader begins its session anew.
         self.engines.iter_mut().for_each(|engine| engine.syncing.begin_anew());
         self.say(|| "redis is up with a new epoch".to_owned());
@@ -165,8 +173,8 @@ impl World {
     }
 
     /// A request reaches the broker.
-    pub(crate) fn place(&mut self, request: &OrderRequest, sent_ms: i64) -> Result<OrderState, BrokerError> {
-        let (answer, order) = self.broker.accept(request, sent_ms, self.now_ms, &mut self.random);
+    pub(crate) fn place(&mut self, request: &OrderRequest, sent: (i64, bool)) -> Result<OrderState, BrokerError> {
+        let (answer, order) = self.broker.accept(request, sent, self.now_ms, &mut self.random);
         let id = &request.client_order_id;
         let what = format!("broker: {} {:?} {} of {}", id, request.side, request.quantity, request.symbol);
         self.say(|| format!("{what}: {answer:?}"));

@@ -4,13 +4,13 @@
 //! 4. A stale token or epoch changes nothing. 5. What is said to have ended has ended. 6. Nothing is lost.
 //! 8. The book equals the hashes. L. Everything becomes quiet.
 
-use crate::broker::Order;
+use crate::broker::{Order, Owner};
 use crate::engine::Standing;
 use crate::recon::filled;
 use crate::world::World;
 use std::collections::{BTreeMap, BTreeSet};
 use strat_client::ReportRequest;
-use strat_core::{Leg, Position, Quantity, Status, Strategy};
+use strat_core::{Action, ExecType, Leg, Position, Quantity, Status, Strategy};
 use strat_engine::executor::machine::Waits;
 
 /// What was promised, and what was broken.
@@ -22,6 +22,21 @@ pub(crate) struct Watch {
     /// Strategies and cycles whose stop was crossed, and the engine if only its own copy said so.
     owed: BTreeMap<(String, u64), Option<usize>>,
     sent: BTreeSet<(String, u64)>,
+    /// Cycles that met a limit of docs/guarantees.md, and which.
+    limits: BTreeMap<(String, u64), Limit>,
+    /// Accounts whose positions were told to differ.
+    told_accounts: BTreeSet<(String, String)>,
+}
+
+/// What cannot be promised; docs/guarantees.md says why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Limit {
+    /// The broker refused an attempt, and took the same one from an engine without Redis.
+    RefusalCrossed,
+    /// Redis lost a position, and its user began the next cycle before anybody could restore it.
+    BegunAnew,
+    /// Redis lost what had fired, and Postgres had not heard of it.
+    FiredAndLost,
 }
 
 impl Watch {
@@ -41,6 +56,20 @@ impl Watch {
     pub(crate) fn forget_alone(&mut self, engine: usize) {
         let sent = &self.sent;
         self.owed.retain(|what, alone| *alone != Some(engine) || sent.contains(what));
+    }
+
+    /// A limit was met; false where that cycle had met one before.
+    fn meet(&mut self, key: &str, cycle: u64, limit: Limit) -> bool {
+        self.limits.insert((key.to_owned(), cycle), limit).is_none()
+    }
+
+    fn has_met(&self, key: &str, cycle: u64, limit: Limit) -> bool {
+        self.limits.get(&(key.to_owned(), cycle)) == Some(&limit)
+    }
+
+    /// How many cycles met a limit.
+    pub(crate) fn limits_met(&self) -> u64 {
+        self.limits.len() as u64
     }
 
     pub(crate) fn exit_sent(&mut self, key: &str, cycle: u64) {
@@ -66,7 +95,14 @@ impl World {
 
     /// An order was accepted.
     pub(crate) fn accepted(&mut self, at: usize) {
-        let id = self.broker.orders[at].request.client_order_id.clone();
+        let order = &self.broker.orders[at];
+        let id = order.request.client_order_id.clone();
+        if order.alone
+            && self.broker.refused.contains_key(&id)
+            && let Some((key, cycle, _)) = self.broker.owners.get(&id)
+        {
+            self.watch.meet(key, *cycle, Limit::RefusalCrossed);
+        }
         let twins = self.broker.orders.iter().filter(|order| order.request.client_order_id == id).count();
         if twins > 1 {
             self.watch.wrong(format!("1: {twins} orders with the id {id} of {:?}", self.broker.owners.get(&id)));
@@ -80,7 +116,7 @@ impl World {
         self.check_declared(&id);
         let Some((key, cycle, _)) = self.broker.owners.get(&id).cloned() else { return };
         let (bought, sold) = (self.broker.filled(&key, cycle, Leg::Entry), self.broker.filled(&key, cycle, Leg::Exit));
-        if sold > bought {
+        if sold > bought && !self.watch.has_met(&key, cycle, Limit::RefusalCrossed) {
             self.watch.wrong(format!("3: {key} cycle {cycle}: exits filled {sold} of {bought}"));
         }
     }
@@ -101,11 +137,63 @@ impl World {
         let mine = self.broker.orders.iter().filter(mine);
         for order in mine {
             if order.is_open() || order.state.cum_qty > *cum {
+                let met = |(key, cycle, _): &Owner| self.watch.has_met(key, *cycle, Limit::RefusalCrossed);
+                if *status == ExecType::Rejected && self.broker.owners.get(id).is_some_and(met) {
+                    continue;
+                }
                 let (is, has) = (order.state.status, order.state.cum_qty);
                 let what = format!("5: order {id} was reported as {status} with {cum}, it is {is} with {has}");
                 return self.watch.wrong(what);
             }
         }
+    }
+
+    /// Redis came back with less than it had. What fired and neither it nor Postgres knows of is forgotten by all but the
+    /// engines that saw it themselves.
+    pub(crate) fn redis_lost_data(&mut self) {
+        for key in self.plan.wishes.iter().map(|wish| wish.key.clone()).collect::<Vec<_>>() {
+            self.forget_fired(&key);
+        }
+    }
+
+    /// As [`World::redis_lost_data`] of one strategy: what fired at levels which its user had moved is void.
+    pub(crate) fn forget_fired(&mut self, of: &str) {
+        for ((key, cycle), alone) in self.watch.owed.clone().into_iter().filter(|((key, _), _)| key == of) {
+            let exits = |known: Strategy| known.cycle == cycle && known.exit_in_flight();
+            let known = self.redis.strategy(&key).is_some_and(exits)
+                || self.postgres.row(&key).and_then(|row| row.state().ok()).is_some_and(exits);
+            if alone.is_none() && !known && !self.watch.sent.contains(&(key.clone(), cycle)) {
+                self.say(|| format!("forgotten: {key} cycle {cycle} had fired"));
+                self.watch.owed.remove(&(key.clone(), cycle));
+                self.watch.meet(&key, cycle, Limit::FiredAndLost);
+            }
+        }
+    }
+
+    /// A user begins the next cycle, because Redis says that the last one is over.
+    pub(crate) fn begins_anew(&mut self, key: &str) {
+        for cycle in self.cycles_of(key) {
+            if self.broker.filled(key, cycle, Leg::Entry) != self.broker.filled(key, cycle, Leg::Exit) {
+                self.watch.meet(key, cycle, Limit::BegunAnew);
+            }
+        }
+    }
+
+    /// The cycles in which something was sent.
+    fn cycles_of(&self, key: &str) -> BTreeSet<u64> {
+        self.broker.owners.values().filter(|(whose, ..)| whose == key).map(|(_, cycle, _)| *cycle).collect()
+    }
+
+    /// An engine told that an account holds something else than its strategies say.
+    pub(crate) fn told_position(&mut self, user: &str, symbol: &str) {
+        self.say(|| format!("told: {user} holds another quantity of {symbol} than its strategies say"));
+        self.watch.told_accounts.insert((user.to_owned(), symbol.to_owned()));
+    }
+
+    /// Whether what is left of a cycle was told to somebody as a difference of the account.
+    fn is_told(&self, key: &str, cycle: u64, symbol: &str) -> bool {
+        let account = (crate::recon::user_of(key).to_owned(), symbol.to_owned());
+        self.watch.has_met(key, cycle, Limit::BegunAnew) && self.watch.told_accounts.contains(&account)
     }
 
     /// The book holds what the hash says.
@@ -149,7 +237,7 @@ impl World {
         }
         let items = self.redis.data.exits.iter().chain(self.redis.data.orders.iter());
         for (_, item) in items {
-            if !self.is_alarmed_now(&item.key) && !self.works(&item.key) {
+            if !self.is_alarmed_now(&item.key) && !self.works_for(&item.key, item.action) {
                 return Some(format!("{} of {} is in its queue", item.action, item.key));
             }
         }
@@ -163,15 +251,25 @@ impl World {
     fn unrest_of(&self, key: &str) -> Option<String> {
         let known = self.redis.strategy(key)?;
         let flying = known.pending.or(known.working);
-        let action = flying.filter(|_| !self.works(key) && !self.watch.is_alarmed(key, known.cycle))?;
+        let action =
+            flying.filter(|action| !self.works_for(key, *action) && !self.watch.is_alarmed(key, known.cycle))?;
         Some(format!("{action} of {key} is in flight and the broker has no open order of it"))
     }
 
     /// Whether the broker has an open order of the strategy's current cycle.
     fn works(&self, key: &str) -> bool {
-        let Some(known) = self.redis.strategy(key) else { return false };
-        let open = |leg| self.broker.of(key, known.cycle, leg).any(|order| order.is_open());
-        open(Leg::Entry) || open(Leg::Exit)
+        self.works_on(key, Leg::Entry) || self.works_on(key, Leg::Exit)
+    }
+
+    /// Whether an action may wait for the broker. An exit does not wait for an entry.
+    fn works_for(&self, key: &str, action: Action) -> bool {
+        let exit = self.redis.strategy(key).is_some_and(|known| action.leg(known.side) == Leg::Exit);
+        if exit { self.works_on(key, Leg::Exit) } else { self.works(key) }
+    }
+
+    fn works_on(&self, key: &str, leg: Leg) -> bool {
+        let cycle = self.redis.strategy(key).map(|known| known.cycle);
+        cycle.is_some_and(|cycle| self.broker.of(key, cycle, leg).any(|order| order.is_open()))
     }
 
     /// Everything is quiet: nothing was lost.
@@ -210,10 +308,9 @@ impl World {
     }
 
     fn check_strategy(&mut self, key: &str, known: &Strategy) {
-        let cycles: BTreeSet<u64> =
-            self.broker.owners.values().filter(|(whose, ..)| whose == key).map(|(_, cycle, _)| *cycle).collect();
-        for cycle in cycles {
-            if self.watch.is_alarmed(key, cycle) {
+        for cycle in self.cycles_of(key) {
+            let crossed = self.watch.has_met(key, cycle, Limit::RefusalCrossed);
+            if self.watch.is_alarmed(key, cycle) || crossed || self.is_told(key, cycle, &known.symbol) {
                 continue;
             }
             let bought = self.broker.filled(key, cycle, Leg::Entry);

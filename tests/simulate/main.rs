@@ -98,6 +98,7 @@ fn run_all(args: &Args) -> bool {
             sum.outcome.crashes += outcome.crashes;
             sum.outcome.faults += outcome.faults;
             sum.outcome.orders += outcome.orders;
+            sum.outcome.limits += outcome.limits;
             if let Some(what) = outcome.broken.first() {
                 if sum.failed.len() < SHOWN_MAX {
                     println!("seed {seed}: {what}");
@@ -117,9 +118,9 @@ fn run_all(args: &Args) -> bool {
     });
     let sum = sum.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     let rate = args.seeds as f64 / started.elapsed().as_secs_f64().max(0.001);
-    let Outcome { events, crashes, faults, orders, .. } = sum.outcome;
+    let Outcome { events, crashes, faults, orders, limits, .. } = sum.outcome;
     println!(
-        "simulate: seeds {}..{} events {events} crashes {crashes} faults {faults} orders {orders} failures {} seeds/s {rate:.0}",
+        "simulate: seeds {}..{} events {events} crashes {crashes} faults {faults} orders {orders} limits met {limits} failures {} seeds/s {rate:.0}",
         args.from,
         until - 1,
         sum.failed.len()

@@ -7,10 +7,10 @@ use crate::stream::Id;
 use crate::world::World;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use strat_core::{Strategy, StrategyKey};
+use strat_core::{Quantity, Strategy, StrategyKey};
 use strat_engine::config::UnknownPolicy;
 use strat_engine::executor::Job;
-use strat_engine::reconcile::{Verdict, judge, to_load};
+use strat_engine::reconcile::{Verdict, held_by_account, judge, to_load};
 use strat_engine::store::Row;
 
 /// Time between two reconciliations, ms.
@@ -48,6 +48,8 @@ pub(crate) struct Pass {
     started_ms: i64,
     pub(crate) epoch: Arc<str>,
     hashes: BTreeMap<String, Fields>,
+    /// What the strategies hold by account.
+    pub(crate) held: BTreeMap<(String, String), Quantity>,
     target: Id,
     missing: Vec<Row>,
     doubts: Vec<Doubt>,
@@ -65,6 +67,7 @@ impl World {
             started_ms: self.now_ms,
             epoch: "".into(),
             hashes: BTreeMap::new(),
+            held: BTreeMap::new(),
             target: (0, 0),
             missing: Vec::new(),
             doubts: Vec::new(),
@@ -120,6 +123,7 @@ impl World {
             Stage::Begin => {
                 pass.epoch = Arc::clone(&self.redis.epoch);
                 pass.hashes = self.redis.data.hashes.iter().map(|(key, hash)| (key.clone(), filled(hash))).collect();
+                pass.held = held_by_account(&pass.hashes);
                 pass.target = self.redis.data.journal.last();
                 let flying = pass.hashes.iter().filter(|(_, hash)| in_flight(hash)).map(|(key, _)| key.clone());
                 pass.flying = flying.collect();
@@ -194,7 +198,10 @@ impl World {
         let Doubt { key, row, hash, verdict } = doubt;
         self.say(|| format!("reconcile {key}: {verdict:?}"));
         match (verdict, row, hash) {
-            (Verdict::RowWins(_), Some(row), Some(hash)) => self.replace(&key, &row, &hash),
+            (Verdict::RowWins(_), Some(row), Some(hash)) => {
+                self.replace(&key, &row, &hash);
+                self.forget_fired(&key);
+            }
             (Verdict::HashWins(_), Some(row), Some(hash)) => {
                 let judged = row.version();
                 self.postgres.overwrite(&key, hash, Some(judged));

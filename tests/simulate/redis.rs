@@ -229,7 +229,7 @@ impl Redis {
     }
 
     fn apply(&mut self, key: &str, change: Change, version: u64, side: Side, now_ms: i64, replace: bool) {
-        let mut data = change.data();
+        let mut data = change.record();
         data.insert("version".to_owned(), version.to_string().into());
         data.insert("updated_at".to_owned(), now_ms.to_string().into());
         let item = change.enqueue.as_ref().map(|order| {

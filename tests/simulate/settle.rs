@@ -3,11 +3,13 @@
 use crate::effects::Fate;
 use crate::recon::{Pass, user_of};
 use crate::world::World;
+use std::collections::BTreeMap;
 use strat_client::ReportRequest;
 use strat_core::order::OrderIdentity;
 use strat_core::{Action, ExecType, Leg, Quantity, Strategy, StrategyKey};
-use strat_engine::broker::OrderState;
+use strat_engine::broker::{BrokerPosition, OrderSide, OrderState};
 use strat_engine::executor::Job;
+use strat_engine::reconcile::differences;
 
 impl World {
     /// One look at the broker's orders; false where it gives no answer and nothing may be sent before.
@@ -41,7 +43,29 @@ impl World {
                 None => self.tell_order(&state, "an order that is not ours"),
             }
         }
+        self.compare_positions(engine, pass);
         true
+    }
+
+    /// What the accounts hold, compared with what the strategies held when the pass began. What lasts is told.
+    fn compare_positions(&mut self, engine: usize, pass: &Pass) {
+        let mut accounts: BTreeMap<(String, String), Quantity> = BTreeMap::new();
+        for order in &self.broker.orders {
+            let account = (order.request.user.clone(), order.request.symbol.clone());
+            let net = accounts.entry(account).or_insert(Quantity::ZERO);
+            *net = match order.request.side {
+                OrderSide::Buy => net.plus(order.state.cum_qty),
+                OrderSide::Sell => net.minus(order.state.cum_qty),
+            };
+        }
+        let listed = accounts.into_iter().map(|((user, symbol), quantity)| BrokerPosition { user, symbol, quantity });
+        let now = differences(&pass.held, listed.collect());
+        let before = std::mem::replace(&mut self.engines[engine].positions, now.clone());
+        for (account, both) in now {
+            if before.get(&account) == Some(&both) {
+                self.told_position(&account.0, &account.1);
+            }
+        }
     }
 
     fn owner_of(&self, user: &str, id: &str) -> Option<String> {
@@ -104,12 +128,12 @@ impl World {
     /// The broker has a later attempt than the strategy knows of: those before it are dead.
     fn catch_up(&mut self, engine: usize, key: &str, state: &OrderState) {
         loop {
-            let Some(strategy) = self.redis.strategy(key).filter(|strategy| strategy.position.is_open()) else {
+            let Some(strategy) = self.redis.strategy(key) else { return };
+            if later_attempt(key, &strategy, &state.client_order_id).is_none() {
                 return;
-            };
-            if later_attempt(key, &strategy, &state.client_order_id).is_none()
-                || self.fate_at_redis(engine, true) != Fate::Answered
-            {
+            }
+            self.engines[engine].found.insert(state.client_order_id.clone());
+            if !strategy.position.is_open() || self.fate_at_redis(engine, true) != Fate::Answered {
                 return;
             }
             let exit = |action: &Action| action.leg(strategy.side) == Leg::Exit;

@@ -41,8 +41,8 @@ pub(crate) enum Event {
     Engine(usize, u64, Life),
     /// At a server, for an engine.
     Arrive(usize, u64, Box<Work>),
-    /// A request arrives at the broker whose sender does not wait any more.
-    Late(Box<OrderRequest>, i64),
+    /// A request arrives at the broker whose sender does not wait any more: when it was sent, and whether without Redis.
+    Late(Box<OrderRequest>, (i64, bool)),
     /// An order makes progress.
     Progress(usize),
     /// An order is to be cancelled.
@@ -79,6 +79,8 @@ pub(crate) struct Outcome {
     pub(crate) crashes: u64,
     pub(crate) faults: u64,
     pub(crate) orders: u64,
+    /// Cycles that met a limit of docs/guarantees.md.
+    pub(crate) limits: u64,
 }
 
 pub(crate) struct World {
@@ -164,6 +166,7 @@ impl World {
             }
         }
         self.outcome.orders = self.broker.orders.len() as u64;
+        self.outcome.limits = self.watch.limits_met();
         self.outcome.broken = std::mem::take(&mut self.watch.broken);
         (self.outcome, self.trace)
     }
@@ -239,7 +242,7 @@ impl World {
             Event::Start(engine) => self.start(engine),
             Event::Engine(engine, life, what) => self.in_engine(engine, life, what),
             Event::Arrive(engine, life, work) => self.arrive(engine, life, *work),
-            Event::Late(request, sent_ms) => drop(self.place(&request, sent_ms)),
+            Event::Late(request, sent) => drop(self.place(&request, sent)),
             Event::Progress(order) => self.progress(order),
             Event::Cancel(order) => self.cancel_now(order),
             Event::Heal => self.heal(),

@@ -26,6 +26,9 @@ pub struct Enqueue {
 pub struct Change {
     /// Fields to write, without `version` and `updated_at`.
     pub fields: Fields,
+    /// What the journal says besides, though it stays as it is: after a failover some readers have seen changes that
+    /// Redis lost, and must not go on from those.
+    pub restated: Fields,
     /// Type of the journal entry.
     pub journal: EventType,
     /// Events to publish, in order.
@@ -46,6 +49,7 @@ impl Change {
     pub fn new(kind: EventType) -> Self {
         Self {
             fields: Vec::new(),
+            restated: Vec::new(),
             journal: kind,
             publish: vec![kind],
             context: Map::new(),
@@ -90,9 +94,19 @@ impl Change {
         self
     }
 
-    /// The journal's `data`: the changed fields as a JSON object.
+    /// The changed fields as a JSON object: what events carry.
     #[must_use]
     pub fn data(&self) -> Map<String, Value> {
-        self.fields.iter().map(|(name, value)| (name.clone(), Value::String(value.clone()))).collect()
+        object(self.fields.iter())
     }
+
+    /// The journal's `data`: the changed fields, and those that it restates.
+    #[must_use]
+    pub fn record(&self) -> Map<String, Value> {
+        object(self.restated.iter().chain(&self.fields))
+    }
+}
+
+fn object<'a>(fields: impl Iterator<Item = &'a (String, String)>) -> Map<String, Value> {
+    fields.map(|(name, value)| (name.clone(), Value::String(value.clone()))).collect()
 }

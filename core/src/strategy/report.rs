@@ -58,6 +58,7 @@ impl Strategy {
         };
         self.remember_order(&mut change, action, report);
         change.release_lock = report.exec_type.is_terminal();
+        self.restate_fills(&mut change);
         let nothing_new = change.fields.is_empty() && !change.release_lock;
         Ok((!nothing_new).then_some(change))
     }
@@ -239,6 +240,26 @@ impl Strategy {
             .set("error", format!("{action} {}: {}", report.exec_type, report.text))
             .publish
             .push(EventType::StrategyError);
+    }
+
+    /// Says with each report what the cycle's orders have filled so far, and which attempt the next exit is.
+    fn restate_fills(&self, change: &mut Change) {
+        if change.fields.iter().any(|(name, _)| name == "cycle") {
+            return;
+        }
+        let (prior, prior_price) = self.prior_exit;
+        let mut say = |known: bool, name: &str, value: String| {
+            if known {
+                change.restated.push((name.to_owned(), value));
+            }
+        };
+        say(self.position != Position::None, "position", self.position.to_string());
+        say(self.filled > Quantity::ZERO, "filled_quantity", self.filled.to_string());
+        say(self.exited > Quantity::ZERO, "exit_quantity", self.exited.to_string());
+        say(self.exit_price.is_some(), "exit_price", self.exit_price.unwrap_or_default().to_string());
+        say(prior > Quantity::ZERO, "prior_exit_quantity", prior.to_string());
+        say(prior > Quantity::ZERO, "prior_exit_price", prior_price.to_string());
+        say(self.attempt > 0, "attempt", self.attempt.to_string());
     }
 
     fn remember_order(&self, change: &mut Change, action: Action, report: &Report) {

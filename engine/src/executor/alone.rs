@@ -3,12 +3,13 @@
 //! They carry the client order id that they would have had anyway, so whoever sends the same exit later, from the
 //! queue, finds it at the broker. Once Redis is back the strategy is claimed and told what became of it.
 
-use super::machine::OrderMachine;
+use super::machine::{OrderMachine, SentAlone};
 use super::{Executor, Job};
 use crate::broker::Idempotency;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use strat_core::order::OrderIdentity;
+use strat_core::planted::{self, Mistake};
 use strat_core::{Action, Leg, Strategy, StrategyKey};
 use tokio::sync::{Mutex as AsyncMutex, mpsc};
 
@@ -16,6 +17,8 @@ use tokio::sync::{Mutex as AsyncMutex, mpsc};
 const WAITING_MAX: usize = 10_000;
 /// Submissions remembered; more than that within the time that a broker may deny an order are none of one engine's.
 const SENT_MAX: usize = 100_000;
+/// Exits remembered that Redis had lost.
+const FOUND_MAX: usize = 100_000;
 /// Ended orders remembered.
 const ENDED_MAX: usize = 100_000;
 
@@ -36,10 +39,12 @@ pub struct Unclaimed {
 #[derive(Debug)]
 pub(super) struct Alone {
     known: Mutex<HashSet<String>>,
+    /// Exits that the broker has, of later attempts than Redis knew of when it was asked.
+    found: Mutex<HashSet<String>>,
     /// Exits whose end this engine has reported: what it knows of the strategy by the journal may be a moment older.
     ended: Mutex<Ended>,
-    /// When this engine last sent an order, by its id and the monotonic clock.
-    sent: Mutex<HashMap<String, i64>>,
+    /// When this engine last sent an order, by its id and the monotonic clock, and which of its jobs did.
+    sent: Mutex<HashMap<String, (i64, u64)>>,
     sender: mpsc::Sender<Unclaimed>,
     pub(super) receiver: AsyncMutex<mpsc::Receiver<Unclaimed>>,
 }
@@ -49,6 +54,7 @@ impl Default for Alone {
         let (sender, receiver) = mpsc::channel(WAITING_MAX);
         Self {
             known: Mutex::default(),
+            found: Mutex::default(),
             ended: Mutex::default(),
             sent: Mutex::default(),
             sender,
@@ -85,12 +91,31 @@ impl Executor {
         }
     }
 
-    /// Whether this engine sent an exit, or is about to, without Redis having heard of it yet.
+    /// Whether this engine sent an exit, or is about to, or saw it at the broker, without Redis having heard of it yet.
     #[must_use]
     pub fn knows_exit(&self, key: &str, cycle: u64, attempt: u64) -> bool {
         // Asked for every order, and nearly always there is none: no id is made for nothing.
-        let known = self.known_alone();
-        !known.is_empty() && exit_id(key, cycle, attempt).is_some_and(|id| known.contains(&id))
+        let (known, found) = (self.known_alone(), self.found());
+        let none = known.is_empty() && found.is_empty();
+        !none && exit_id(key, cycle, attempt).is_some_and(|id| known.contains(&id) || found.contains(&id))
+    }
+
+    /// Notes an exit that the broker has, of a later attempt than the strategy's: Redis has lost the one before.
+    pub(crate) fn note_found(&self, id: &str) {
+        let mut found = self.found();
+        if found.len() >= FOUND_MAX {
+            found.clear();
+        }
+        found.insert(id.to_owned());
+    }
+
+    fn found(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
+        self.alone.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What this engine knows of the strategy's exit that Redis has not heard of.
+    pub(super) fn sent_alone(&self, key: &str, strategy: &Strategy) -> SentAlone {
+        SentAlone::of(strategy.attempt, |attempt| self.knows_exit(key, strategy.cycle, attempt))
     }
 
     /// Notes the end of an order that Redis has heard of.
@@ -106,22 +131,21 @@ impl Executor {
         }
     }
 
-    /// Notes that an order is being sent now. `false` where the broker would take it twice, and another job of this engine
-    /// sent it so short a time ago that it may not show yet: the job of the queue, and one that works without Redis.
-    pub(super) fn may_send(&self, id: &str) -> bool {
-        let rules = self.rules();
-        if rules.idempotency == Idempotency::Dedupes {
-            return true;
-        }
-        let (now_ms, mut sent) = (self.now().mono_ms, self.alone.sent.lock().unwrap_or_else(PoisonError::into_inner));
-        let fresh = |at: i64| now_ms.saturating_sub(at) < rules.settle_ms;
-        if sent.get(id).is_some_and(|at| fresh(*at)) {
+    /// Notes that a job sends an order now. `false` where another job of this engine sent it so short a time ago that it
+    /// may not show yet: the job of the queue, and one that works without Redis. With brokers that would take it twice not
+    /// even the same job may. Counted to when the broker was last asked for it.
+    pub(super) fn may_send(&self, id: &str, job: u64, asked_ms: i64) -> bool {
+        let (rules, now_ms) = (self.rules(), self.now().mono_ms);
+        let mut sent = self.alone.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        let others = |by: u64| by != job || rules.idempotency != Idempotency::Dedupes;
+        let fresh = |at: i64| asked_ms.saturating_sub(at) < rules.settle_ms;
+        if sent.get(id).is_some_and(|(at, by)| fresh(*at) && others(*by)) && !planted::is(Mistake::BlindResend) {
             return false;
         }
         if sent.len() >= SENT_MAX {
-            sent.retain(|_, at| fresh(*at));
+            sent.retain(|_, (at, _)| fresh(*at));
         }
-        sent.insert(id.to_owned(), now_ms);
+        sent.insert(id.to_owned(), (now_ms, job));
         true
     }
 

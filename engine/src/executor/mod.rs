@@ -30,6 +30,7 @@ use alone::Alone;
 use hands::Hands;
 use machine::{Input, Now, Rules};
 use std::collections::HashSet;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use strat_client::{Connection, QueueEntry};
@@ -147,6 +148,8 @@ pub struct Executor {
     epoch: EpochGate,
     hands: Hands,
     alone: Alone,
+    /// Number of the next job.
+    next_job: AtomicU64,
     /// Keys whose jobs no queue entry speaks for, while those are at work.
     adopted: Mutex<HashSet<String>>,
     /// Where the monotonic clock of the orders begins.
@@ -173,6 +176,7 @@ impl Executor {
             epoch,
             hands: Hands::default(),
             alone: Alone::default(),
+            next_job: AtomicU64::default(),
             adopted: Mutex::default(),
             started: Instant::now(),
             ended: watch::Sender::new(0),

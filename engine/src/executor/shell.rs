@@ -5,6 +5,7 @@ use super::machine::{Claim, Effect, Found, Holder, Input, OrderMachine, ReportFa
 use super::{Executor, Job};
 use crate::broker::{BrokerError, OrderRef};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use strat_client::{Error, LockToken, ReportRequest, StratCommands as _, StrategyUpdate};
 use strat_core::planted::{self, Mistake};
 use strat_core::{Action, Code, Leg, Strategy, StrategyKey};
@@ -20,6 +21,8 @@ pub(super) struct Run {
     executor: Arc<Executor>,
     hand: Arc<Hand>,
     machine: OrderMachine,
+    /// Tells this engine's jobs apart.
+    number: u64,
     /// Orders that had ended when the machine last began.
     pub(super) ended_before: u64,
     /// Epoch when the machine last began.
@@ -39,7 +42,8 @@ impl Drop for Run {
 impl Run {
     pub(super) fn new(executor: Arc<Executor>, machine: OrderMachine) -> Self {
         let hand = executor.hands.take(&machine.job().key);
-        Self { executor, hand, machine, ended_before: 0, epoch: None, extended: None, alarm: String::new() }
+        let number = executor.next_job.fetch_add(1, Ordering::Relaxed);
+        Self { executor, hand, machine, number, ended_before: 0, epoch: None, extended: None, alarm: String::new() }
     }
 
     pub(super) fn job(&self) -> &Job {
@@ -117,7 +121,7 @@ impl Run {
                 if !(if self.machine.is_alone() { lease.may_act() } else { lease.may_trade() }) {
                     return Input::Submitted(Err(BrokerError::Unavailable("another engine trades".to_owned())));
                 }
-                if !executor.may_send(&request.client_order_id) {
+                if !executor.may_send(&request.client_order_id, self.number, self.machine.asked_ms()) {
                     let why = "another job of this engine sent it a moment ago".to_owned();
                     return Input::Submitted(Err(BrokerError::Unknown(why)));
                 }
@@ -218,11 +222,18 @@ impl Executor {
             Ok(strategy) => Found::Strategy(Box::new(Seen {
                 grace_ms: self.settings.missed.map(|missed| missed.of(&hash).grace_ms()),
                 entries_wait: self.entries_wait(job, &strategy).await,
-                sent_alone: self.knows_exit(&job.key, strategy.cycle, strategy.attempt),
+                sent_alone: self.sent_alone(&job.key, &strategy),
+                restored: self.is_restored(&strategy),
                 strategy,
             })),
             Err(error) => Found::Broken(error.to_string()),
         }
+    }
+
+    /// Whether the strategy's cycle began before Redis's memory did: what it lost of the cycle was loaded from elsewhere.
+    fn is_restored(&self, strategy: &Strategy) -> bool {
+        let began = self.epoch.began_ms();
+        strategy.cycle_at.is_none_or(|at| began.is_some_and(|began| at <= began))
     }
 
     /// How long an entry has to wait before it is looked at again. What Postgres has not heard of would be lost with

@@ -7,6 +7,7 @@ use super::Reconciler;
 use super::audit::{accounts_for, row_of};
 use crate::broker::{BrokerError, BrokerOrder};
 use crate::executor::Job;
+use crate::executor::machine::LATER_ATTEMPTS_MAX;
 use crate::failure::sentence;
 use crate::store::{KnownOrder, OrderRow};
 use color_eyre::Result;
@@ -24,8 +25,6 @@ pub(super) const LIST_TIMEOUT: Duration = Duration::from_secs(10);
 const SETTLED_MAX: usize = 1_000;
 /// Dead attempts before the current one among which an order is looked for.
 const ATTEMPTS_MAX: u64 = 32;
-/// Attempts looked at beyond the one that the strategy knows of.
-const LATER_MAX: u64 = 8;
 /// Findings remembered as told; beyond that they are told again.
 const TOLD_MAX: usize = 10_000;
 
@@ -70,7 +69,8 @@ pub(super) fn own_order(key: StrategyKey<'_>, strategy: &Strategy, client_order_
     }
     let oldest = strategy.attempt.saturating_sub(ATTEMPTS_MAX);
     // Later ones too: Redis and Postgres may have lost the death of attempts that the broker has seen.
-    let attempts = (oldest..=strategy.attempt).rev().chain(strategy.attempt + 1..=strategy.attempt + LATER_MAX);
+    let attempts =
+        (oldest..=strategy.attempt).rev().chain(strategy.attempt + 1..=strategy.attempt + LATER_ATTEMPTS_MAX);
     let attempt = attempts.into_iter().find(|attempt| id(Leg::Exit, *attempt) == client_order_id)?;
     Some((Leg::Exit, attempt))
 }

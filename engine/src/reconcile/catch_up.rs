@@ -23,11 +23,12 @@ impl Reconciler {
         loop {
             let Some(hash) = redis.strat_get(&key).await? else { return Ok(()) };
             let Ok(strategy) = hash.state() else { return Ok(()) };
-            let behind = match own_order(id, &strategy, &order.state.client_order_id) {
-                Some((Leg::Exit, attempt)) => attempt > strategy.attempt && strategy.position.is_open(),
-                _ => false,
-            };
-            if !behind {
+            let own = own_order(id, &strategy, &order.state.client_order_id);
+            if !matches!(own, Some((Leg::Exit, attempt)) if attempt > strategy.attempt) {
+                return Ok(());
+            }
+            self.executor.note_found(&order.state.client_order_id);
+            if !strategy.position.is_open() {
                 return Ok(());
             }
             let Some(dead) = self.end_of(id, &strategy).await? else { return Ok(()) };

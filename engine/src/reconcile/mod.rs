@@ -23,12 +23,12 @@ use color_eyre::Result;
 use color_eyre::eyre::{bail, eyre};
 pub use judge::{Verdict, judge, to_load};
 use orphans::in_flight;
-use positions::held_by_account;
+pub use positions::{differences, held_by_account};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use strat_client::{ListQuery, StratCommands as _};
-use strat_core::{Code, Status, StrategyKey};
+use strat_core::{Code, Status, StrategyKey, field};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -323,12 +323,16 @@ fn concerns_one_row(error: &color_eyre::Report) -> bool {
     refusal.is_some_and(|code| code != Code::Loading)
 }
 
-/// A hash as it goes into a row: texts as they are, empty ones left out.
+/// A hash as it goes into a row: texts as they are, empty ones left out. So are fields written by hand that are nobody's
+/// and that no command takes: with them, the row could not be loaded when Redis has lost everything.
 fn fields_of(strategy: &strat_client::Strategy) -> Fields {
     strategy
         .fields()
         .map(|(name, value)| (name.replace('\0', "\u{fffd}"), String::from_utf8_lossy(value).replace('\0', "\u{fffd}")))
-        .filter(|(_, value)| !value.is_empty())
+        .filter(|(name, value)| {
+            let ours = field::lookup(name).is_some();
+            !value.is_empty() && (ours || field::check(name.as_bytes(), value.as_bytes()).is_ok())
+        })
         .collect()
 }
 
@@ -336,6 +340,17 @@ fn fields_of(strategy: &strat_client::Strategy) -> Fields {
 mod tests {
     use super::*;
     use strat_core::Refusal;
+
+    #[test]
+    fn what_no_command_takes_does_not_go_into_a_row() {
+        let texts = [("symbol", "IBM"), ("stop_loss", "x"), ("note", "hi"), ("", "1"), ("pending", "")];
+        let mut fields: Vec<_> = texts.map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec())).into();
+        fields.push(("n".repeat(129), b"1".to_vec()));
+        fields.push(("long".to_owned(), vec![b'x'; 70_000]));
+        let kept = fields_of(&strat_client::Strategy::new("k", fields));
+        // One of ours that is wrong is for a person to mend.
+        assert_eq!(kept.into_keys().collect::<Vec<_>>(), ["note", "stop_loss", "symbol"]);
+    }
 
     #[test]
     fn a_refused_strategy_is_its_own_trouble_and_a_server_that_is_away_is_everybodys() {

@@ -33,7 +33,8 @@ impl Reconciler {
 }
 
 /// Accounts where both sides differ: ours, the broker's.
-fn differences(
+#[must_use]
+pub fn differences(
     held: &BTreeMap<(String, String), Quantity>,
     listed: Vec<BrokerPosition>,
 ) -> BTreeMap<(String, String), (Quantity, Quantity)> {
@@ -47,7 +48,8 @@ fn differences(
 }
 
 /// What the strategies hold, net, by user and symbol.
-pub(super) fn held_by_account(hashes: &BTreeMap<String, Fields>) -> BTreeMap<(String, String), Quantity> {
+#[must_use]
+pub fn held_by_account(hashes: &BTreeMap<String, Fields>) -> BTreeMap<(String, String), Quantity> {
     let mut held: BTreeMap<(String, String), Quantity> = BTreeMap::new();
     for (key, fields) in hashes {
         let (Some(key), Ok(strategy)) = (StrategyKey::parse(key), crate::store::state(fields)) else { continue };

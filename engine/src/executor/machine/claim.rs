@@ -1,8 +1,8 @@
 //! Claiming the strategy, and reading it.
 
-use super::types::{Claim, Found, Holder, Seen};
+use super::types::{Claim, Found, Holder, Seen, SentAlone};
 use super::{BROKEN_WAIT_MS, Effect, HELD_WAIT_MS, OrderMachine, State, TROUBLE_WAIT_MS, Waits};
-use strat_core::Leg;
+use strat_core::{Code, Leg};
 
 impl OrderMachine {
     pub(super) fn claimed(&mut self, claim: Claim) -> Effect {
@@ -30,6 +30,10 @@ impl OrderMachine {
     pub(super) fn inspected(&mut self, unwanted: Option<String>, holder: Option<Holder>) -> Effect {
         let Some(Holder { strategy: Some(strategy), action }) = holder else {
             return match unwanted {
+                // It was there a moment ago: Redis may have lost everything, and then it comes back.
+                Some(why) if self.job.unasked && !why.starts_with(Code::NoStrat.as_str()) => {
+                    self.wait(TROUBLE_WAIT_MS, Waits::Turn, why)
+                }
                 Some(why) => self.to(State::Discarding, Effect::Discard { why }),
                 None => self.held(),
             };
@@ -55,13 +59,16 @@ impl OrderMachine {
     pub(super) fn read(&mut self, found: Found) -> Effect {
         match found {
             Found::Strategy(seen) => {
-                let Seen { strategy, grace_ms, entries_wait, sent_alone } = *seen;
+                let Seen { strategy, grace_ms, entries_wait, sent_alone, restored } = *seen;
                 let leg = self.job.action.leg(strategy.side);
                 // It works at the broker, and it was not this job that sent it: a moment ago perhaps.
                 let others = strategy.working.is_some_and(|working| working.leg(strategy.side) == leg);
-                if (others || (sent_alone && !self.job.unasked)) && self.job.sent_ms.is_none() {
+                let alone = sent_alone != SentAlone::No && !self.job.unasked;
+                if (others || alone) && self.job.sent_ms.is_none() {
                     self.job.doubt(self.now.mono_ms);
                 }
+                self.job.must_query |= restored && leg == Leg::Exit;
+                self.later_alone = sent_alone == SentAlone::Later;
                 (self.strategy, self.grace_ms, self.entries_wait) = (Some(strategy), grace_ms, entries_wait);
                 self.decide()
             }

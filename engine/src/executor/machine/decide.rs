@@ -16,6 +16,7 @@ impl OrderMachine {
             action: self.job.action,
             cycle: self.job.cycle,
             now: self.now,
+            asked_ms: self.asked_ms,
             opened_ms: self.opened_ms,
             unasked: self.job.unasked,
             must_query: self.job.must_query,
@@ -33,6 +34,7 @@ impl OrderMachine {
             before: self.before.clone(),
             after: self.after.clone(),
             alone: self.alone,
+            later_alone: self.later_alone,
         };
         let (step, id) = (facts.next_step(), facts.own_id());
         self.carry_out(step, &strategy, id)

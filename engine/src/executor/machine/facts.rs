@@ -52,6 +52,8 @@ pub struct Facts<'a> {
     pub cycle: u64,
     /// The time.
     pub now: Now,
+    /// No later than the broker was asked what is known of it, by the monotonic clock.
+    pub asked_ms: i64,
     /// When the gate opened, by the monotonic clock: what was sent before may not show yet, and nobody knows of it.
     pub opened_ms: Option<i64>,
     /// The order may have been sent before.
@@ -87,6 +89,8 @@ pub struct Facts<'a> {
     pub after: Known,
     /// Redis is away: the strategy is as this engine last knew it.
     pub alone: bool,
+    /// This engine may have sent a later attempt of the exit without Redis.
+    pub later_alone: bool,
 }
 
 /// The next thing to do.

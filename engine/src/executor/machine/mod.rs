@@ -24,7 +24,9 @@ mod types;
 mod unknown;
 
 pub use facts::{Facts, Known, Step};
-pub use types::{Claim, Effect, Found, Holder, Input, Now, OrderName, Phase, ReportFailure, Rules, Seen, Waits};
+pub use types::{
+    Claim, Effect, Found, Holder, Input, Now, OrderName, Phase, ReportFailure, Rules, Seen, SentAlone, Waits,
+};
 
 use super::Job;
 use crate::broker::{BrokerError, OrderRequest, OrderState};
@@ -42,6 +44,8 @@ const TROUBLE_WAIT_MS: i64 = 500;
 const CANCEL_WAIT_MS: i64 = 50;
 /// Wait before a hash that does not parse is looked at again, ms.
 const BROKEN_WAIT_MS: i64 = 5_000;
+/// Attempts of an exit that are looked for beyond the one that the strategy knows of.
+pub(crate) const LATER_ATTEMPTS_MAX: u64 = 8;
 /// Tries for what may be tried again at once.
 const TRIES: u32 = 3;
 /// First pause between tries, ms; each is twice the one before.
@@ -99,9 +103,14 @@ pub struct OrderMachine {
     order: Option<OrderName>,
     /// Redis is away: the strategy is as it was last known, until the order has been sent.
     alone: bool,
+    /// This engine may have sent a later attempt without Redis.
+    later_alone: bool,
     entries_wait: Option<i64>,
     /// Claims in a row that found the lock held.
     held: u32,
+    /// No later than the broker was asked what is known of it, by the monotonic clock: an answer that takes its time says
+    /// how things were when it was given.
+    asked_ms: i64,
     /// When the gate opened for the epoch that it claims with.
     opened_ms: Option<i64>,
     /// Time of the step.
@@ -127,8 +136,10 @@ impl OrderMachine {
             reported: None,
             order: None,
             alone: false,
+            later_alone: false,
             entries_wait: None,
             held: 0,
+            asked_ms: 0,
             opened_ms: None,
             now: Now::default(),
         }
@@ -159,6 +170,12 @@ impl OrderMachine {
     #[must_use]
     pub fn order(&self) -> Option<&OrderName> {
         self.order.as_ref()
+    }
+
+    /// No later than the broker was last asked for the order, by the monotonic clock.
+    #[must_use]
+    pub const fn asked_ms(&self) -> i64 {
+        self.asked_ms
     }
 
     /// Whether it works without Redis now.
@@ -193,6 +210,10 @@ impl OrderMachine {
     /// Takes the outcome of the last effect, answers with the next one.
     pub fn step(&mut self, now: Now, input: Input) -> Effect {
         self.now = now;
+        if self.alone && matches!(input, Input::Go { redis_away: false, .. }) {
+            // Whatever it was about to do without Redis: others work from what Redis says now.
+            self.state = State::Idle;
+        }
         let state = std::mem::replace(&mut self.state, State::Done);
         match (state, input) {
             (State::Idle, Input::Go { epoch, opened_ms, redis_away }) => {
@@ -308,6 +329,7 @@ impl OrderMachine {
     fn go(&mut self, epoch: Option<Arc<str>>) -> Effect {
         (self.own, self.entry, self.entry_reported) = (Known::NotAsked, Known::NotAsked, false);
         (self.before, self.after) = (Known::NotAsked, Known::NotAsked);
+        self.asked_ms = self.now.mono_ms;
         if std::mem::take(&mut self.job.doubtful) {
             self.job.doubt(self.now.mono_ms);
         }

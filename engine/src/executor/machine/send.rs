@@ -40,8 +40,12 @@ impl OrderMachine {
                 }
                 self.found(&state)
             }
-            // It may have been refused as the repeat of an order that is at the broker.
-            Err(BrokerError::Rejected(reason)) => self.ask(Unknown::refused(request, reason, self.job.sent_ms)),
+            // It may have been refused as the repeat of an order that is at the broker, or will be in a moment: sent by this
+            // job before, or by anybody before the gate opened.
+            Err(BrokerError::Rejected(reason)) => {
+                let sent_ms = self.job.sent_ms.max(self.opened_ms);
+                self.ask(Unknown::refused(request, reason, sent_ms))
+            }
             Err(BrokerError::RateLimited { retry_after }) => {
                 let ms = i64::try_from(retry_after.as_millis()).unwrap_or(i64::MAX);
                 self.release_and_wait(ms, Waits::Turn, "the broker's rate limit")

@@ -96,7 +96,9 @@ impl OrderMachine {
                 self.doubt_report();
                 self.held_because("the lock is lost")
             }
-            Err(ReportFailure::Trouble(why)) if tries < TRIES => {
+            // A refusal leaves no trace at the broker. Until the next try somebody without Redis may have sent the same
+            // order with success, so it is looked up again instead of told late.
+            Err(ReportFailure::Trouble(why)) if tries < TRIES && report.exec_type() != ExecType::Rejected => {
                 tracing::error!(key = self.job.key, tries, why, "cannot report an order");
                 let ms = PAUSE_MS << (tries - 1);
                 self.to(

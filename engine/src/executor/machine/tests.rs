@@ -57,13 +57,15 @@ struct Play {
     machine: OrderMachine,
     strategy: Strategy,
     now_ms: i64,
+    /// Redis was restored after the cycle began.
+    restored: bool,
     /// Effects so far, as words.
     seen: Vec<String>,
 }
 
 impl Play {
     fn of(job: Job, strategy: Strategy, rules: Rules) -> Self {
-        Self { machine: OrderMachine::new(job, rules), strategy, now_ms: 10_000, seen: Vec::new() }
+        Self { machine: OrderMachine::new(job, rules), strategy, now_ms: 10_000, restored: false, seen: Vec::new() }
     }
 
     fn buy(rules: Rules, deliveries: u64) -> Self {
@@ -89,7 +91,13 @@ impl Play {
                 Effect::Claim { .. } => Input::Claimed(Claim::Token(LockToken::new("t"))),
                 Effect::Read => {
                     let strategy = self.strategy.clone();
-                    let seen = Seen { strategy, grace_ms: None, entries_wait: None, sent_alone: false };
+                    let seen = Seen {
+                        strategy,
+                        grace_ms: None,
+                        entries_wait: None,
+                        sent_alone: SentAlone::No,
+                        restored: self.restored,
+                    };
                     Input::Read(Found::Strategy(Box::new(seen)))
                 }
                 Effect::Extend => Input::Extended(Ok(true)),
@@ -211,7 +219,8 @@ fn a_lost_lock_stops_the_submission() {
             strategy: play.strategy.clone(),
             grace_ms: None,
             entries_wait: None,
-            sent_alone: false,
+            sent_alone: SentAlone::No,
+            restored: false,
         }))),
     ] {
         assert!(matches!(effect, Effect::Claim { .. } | Effect::Read));
@@ -259,7 +268,7 @@ fn without_redis_an_exit_is_sent_with_its_own_id_and_claimed_afterwards() {
     assert!(matches!(machine.step(Now::at(3), Input::Submitted(Ok(order(ExecType::New, "0")))), Effect::Wait { .. }));
     assert!(!machine.is_alone());
     // Redis is still away, then back; the strategy has heard nothing and is still armed.
-    let mut play = Play { machine, strategy: held, now_ms: 4, seen: Vec::new() };
+    let mut play = Play { machine, strategy: held, now_ms: 4, restored: false, seen: Vec::new() };
     assert!(matches!(
         play.tell(Input::Go { epoch: Some("1-e".into()), opened_ms: None, redis_away: false }),
         Effect::Claim { .. }
@@ -335,4 +344,112 @@ fn an_exit_that_was_not_sent_yet_is_claimed_when_redis_is_back() {
     let working = Input::Looked(Ok(Some(order(ExecType::PartialFill, "4"))));
     assert!(matches!(machine.step(Now::at(3), working), Effect::Wait { .. }));
     assert!(matches!(machine.step(Now::at(4), go(false)), Effect::Claim { .. }));
+}
+
+#[test]
+fn an_exit_of_unknown_outcome_is_decided_anew_when_redis_is_back() {
+    for idempotency in [Idempotency::Dedupes, Idempotency::Queryable] {
+        let held = strategy(&[("position", "BOUGHT"), ("filled_quantity", "10")]);
+        let rules = Rules { idempotency, ..RULES };
+        let mut machine = OrderMachine::unclaimed(Job::unasked(KEY.into(), Action::StopLoss, 1), held, rules);
+        let go = |redis_away| Input::Go { epoch: Some("1-e".into()), opened_ms: None, redis_away };
+        let mut effect = machine.step(Now::at(1), go(true));
+        while let Effect::Lookup(_) = effect {
+            effect = machine.step(Now::at(2), Input::Looked(Ok(None)));
+        }
+        assert!(matches!(effect, Effect::Submit(_)), "{effect:?}");
+        assert!(matches!(machine.step(Now::at(3), Input::Submitted(unknown())), Effect::Lookup(_)));
+        assert!(matches!(machine.step(Now::at(4), Input::Looked(Ok(None))), Effect::Wait { .. }));
+        // Others may have sent the next attempt meanwhile.
+        assert!(matches!(machine.step(Now::at(5_000), go(false)), Effect::Claim { .. }));
+    }
+}
+
+#[test]
+fn without_redis_an_exit_that_is_not_found_is_not_sent_again_before_later_attempts_were_looked_for() {
+    let held = strategy(&[("position", "BOUGHT"), ("filled_quantity", "10")]);
+    let mut machine = OrderMachine::unclaimed(Job::unasked(KEY.into(), Action::StopLoss, 1), held, RULES);
+    let away = || Input::Go { epoch: None, opened_ms: None, redis_away: true };
+    machine.step(Now::at(1), away());
+    machine.step(Now::at(2), Input::Looked(Ok(None)));
+    assert!(matches!(machine.step(Now::at(2), Input::Looked(Ok(None))), Effect::Submit(_)));
+    machine.step(Now::at(3), Input::Submitted(unknown()));
+    assert!(matches!(machine.step(Now::at(4), Input::Looked(Ok(None))), Effect::Wait { .. }));
+    assert!(matches!(machine.step(Now::at(60), away()), Effect::Lookup(_)), "its own");
+    let effect = machine.step(Now::at(61), Input::Looked(Ok(None)));
+    let later = id_of(Leg::Exit, 1);
+    assert!(matches!(&effect, Effect::Lookup(name) if name.client_order_id == later), "{effect:?}");
+    let effect = machine.step(Now::at(62), Input::Looked(Ok(Some(order(ExecType::New, "0")))));
+    assert!(matches!(effect, Effect::Wait { waits: Waits::Person, .. }), "{effect:?}");
+}
+
+#[test]
+fn a_refusal_that_redis_did_not_hear_of_is_looked_up_before_it_is_told() {
+    let mut play = Play::stop(RULES);
+    play.go();
+    assert!(matches!(play.tell(Input::Submitted(Err(BrokerError::Rejected("no funds".into())))), Effect::Lookup(_)));
+    assert!(matches!(play.tell(Input::Looked(Ok(None))), Effect::Report(_)));
+    let effect = play.tell(Input::Reported(Err(ReportFailure::Trouble("away".into()))));
+    assert!(matches!(effect, Effect::Wait { .. }), "{effect:?}");
+    assert!(matches!(play.go(), Effect::Lookup(_)));
+    // Somebody without Redis had more luck with the same order.
+    assert_eq!(play.answer(Input::Looked(Ok(Some(order(ExecType::Fill, "10"))))), Effect::Done);
+    assert_eq!(play.count("Submit"), 1);
+}
+
+#[test]
+fn an_exit_of_a_restored_cycle_first_looks_for_attempts_that_redis_forgot() {
+    let mut play = Play::stop(RULES);
+    play.restored = true;
+    let effect = play.go();
+    assert!(matches!(&effect, Effect::Lookup(name) if name.client_order_id == id_of(Leg::Exit, 0)), "{effect:?}");
+    let effect = play.answer(Input::Looked(Ok(None)));
+    assert!(matches!(&effect, Effect::Lookup(name) if name.client_order_id == id_of(Leg::Exit, 1)), "{effect:?}");
+    assert!(matches!(play.answer(Input::Looked(Ok(None))), Effect::Submit(_)));
+}
+
+#[test]
+fn an_answer_that_takes_long_proves_absence_only_as_of_when_it_was_asked_for() {
+    let mut play = Play::stop(Rules { idempotency: Idempotency::Queryable, ..RULES });
+    play.strategy.cycle_at = Some(1);
+    let mut effect = play.go();
+    while let Effect::Lookup(_) = effect {
+        effect = play.answer(Input::Looked(Ok(None)));
+    }
+    assert!(matches!(effect, Effect::Submit(_)), "{effect:?}");
+    assert!(matches!(play.tell(Input::Submitted(unknown())), Effect::Lookup(_)));
+    play.now_ms += RULES.settle_ms - 1;
+    let effect = play.tell(Input::Go { epoch: None, opened_ms: None, redis_away: false });
+    assert!(matches!(effect, Effect::Lookup(_)), "{effect:?}");
+    play.now_ms += 500;
+    let effect = play.tell(Input::Looked(Ok(None)));
+    let Effect::Wait { waits: Waits::Pause, .. } = effect else { panic!("{effect:?}") };
+    let effect = play.tell(Input::Go { epoch: None, opened_ms: None, redis_away: false });
+    assert!(matches!(effect, Effect::Lookup(_)), "asked again, not sent: {effect:?}");
+}
+
+#[test]
+fn an_exit_outlives_its_strategys_loss_but_not_its_deletion() {
+    let begin = |refusal: &str| {
+        let mut play = Play::of(Job::unasked(KEY.into(), Action::StopLoss, 1), strategy(&[]), RULES);
+        play.tell(Input::Go { epoch: Some("1-e".into()), opened_ms: None, redis_away: false });
+        assert_eq!(play.tell(Input::Claimed(Claim::NotWanted(refusal.into()))), Effect::Inspect);
+        play.tell(Input::Inspected(Some(Holder { action: None, strategy: None })))
+    };
+    assert!(matches!(begin("BUSY STOPLOSS is not possible: SQUAREOFF is pending"), Effect::Wait { .. }));
+    assert!(matches!(begin("NOSTRAT there is no strategy"), Effect::Discard { .. }));
+}
+
+#[test]
+fn a_refusal_is_not_believed_while_what_was_sent_before_the_gate_opened_may_still_arrive() {
+    let mut play = Play::buy(RULES, 1);
+    let opened_ms = Some(play.now_ms);
+    let effect = play.tell(Input::Go { epoch: Some("1-e".into()), opened_ms, redis_away: false });
+    assert!(matches!(play.until_broker(effect), Effect::Submit(_)));
+    let effect = play.answer(Input::Submitted(Err(BrokerError::Rejected("no funds".into()))));
+    assert!(matches!(effect, Effect::Lookup(_)));
+    assert!(matches!(play.tell(Input::Looked(Ok(None))), Effect::Wait { waits: Waits::Pause, .. }));
+    play.now_ms += RULES.settle_ms;
+    assert!(matches!(play.tell(Input::Go { epoch: None, opened_ms, redis_away: false }), Effect::Lookup(_)));
+    assert!(matches!(play.tell(Input::Looked(Ok(None))), Effect::Report(_)));
 }

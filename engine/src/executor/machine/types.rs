@@ -1,5 +1,6 @@
 //! What the machine is told and what it asks for.
 
+use super::LATER_ATTEMPTS_MAX;
 use crate::broker::{BrokerError, Idempotency, OrderRef, OrderRequest, OrderState};
 use std::fmt;
 use std::sync::Arc;
@@ -209,8 +210,32 @@ pub struct Seen {
     pub grace_ms: Option<i64>,
     /// Entries have to wait this long, ms: what keeps them durable is away, or has not heard of this one yet.
     pub entries_wait: Option<i64>,
-    /// This engine may have sent the same order by another way, without Redis.
-    pub sent_alone: bool,
+    /// This engine may have sent the same exit, or a later attempt of it, by another way: without Redis.
+    pub sent_alone: SentAlone,
+    /// The cycle is older than Redis's memory: later attempts of its exit may have been forgotten.
+    pub restored: bool,
+}
+
+/// What this engine knows of a strategy's exit without having it from Redis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SentAlone {
+    /// Nothing.
+    No,
+    /// It may have sent the attempt that the strategy is at.
+    Same,
+    /// It may have sent a later one.
+    Later,
+}
+
+impl SentAlone {
+    /// From the attempt that the strategy is at, and which attempts the engine knows of.
+    #[must_use]
+    pub fn of(attempt: u64, knows: impl Fn(u64) -> bool) -> Self {
+        if (attempt + 1..=attempt + LATER_ATTEMPTS_MAX).any(&knows) {
+            return Self::Later;
+        }
+        if knows(attempt) { Self::Same } else { Self::No }
+    }
 }
 
 /// Why a report was not taken.

@@ -45,6 +45,7 @@ impl OrderMachine {
             return self.submit(unknown.request, unknown.tries + 1);
         }
         let name = OrderName::of(&unknown.request);
+        self.asked_ms = self.now.mono_ms;
         self.to(State::Unknown(unknown), Effect::Lookup(name))
     }
 
@@ -68,12 +69,16 @@ impl OrderMachine {
     }
 
     fn absent(&mut self, unknown: Unknown) -> Effect {
-        let settled = unknown.sent_ms.is_none_or(|sent| self.now.mono_ms >= sent.saturating_add(self.rules.settle_ms))
+        let settled = unknown.sent_ms.is_none_or(|sent| self.asked_ms >= sent.saturating_add(self.rules.settle_ms))
             || planted::is(Mistake::AbsenceUnproven);
         match self.rules.idempotency {
             _ if unknown.refused.is_some() && settled => {
                 let reason = unknown.refused.unwrap_or_default();
                 self.rejected(&unknown.request, reason)
+            }
+            // Others may have gone on meanwhile, with Redis or without.
+            Idempotency::Dedupes | Idempotency::Queryable if self.alone && (settled || self.dedupes()) => {
+                self.release_and_wait(PAUSE_MS, Waits::Turn, "the broker does not have it")
             }
             Idempotency::Dedupes if unknown.refused.is_none() => {
                 let error = BrokerError::Unknown("the broker does not have it".to_owned());
@@ -87,6 +92,10 @@ impl OrderMachine {
             // The next look says that a person must decide.
             _ => self.give_back("nobody knows whether the order was sent"),
         }
+    }
+
+    fn dedupes(&self) -> bool {
+        self.rules.idempotency == Idempotency::Dedupes
     }
 
     fn ask_later(&mut self, mut unknown: Unknown, why: String) -> Effect {

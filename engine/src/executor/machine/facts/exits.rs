@@ -33,9 +33,10 @@ impl Facts<'_> {
         }
     }
 
-    /// How much longer a look-up may miss what was sent at `since_ms`, in steps of which each asks again.
+    /// How much longer a look-up may miss what was sent at `since_ms`, in steps of which each asks again. Counted from when
+    /// the broker was asked: its answer may have taken its time.
     pub(super) fn unsettled(&self, since_ms: Option<i64>) -> Option<i64> {
-        let left = since_ms?.saturating_add(self.settle_ms).saturating_sub(self.now.mono_ms);
+        let left = since_ms?.saturating_add(self.settle_ms).saturating_sub(self.asked_ms);
         (left > 0 && !planted::is(Mistake::AbsenceUnproven)).then(|| left.min(SETTLE_LOOK_MS))
     }
 
@@ -65,7 +66,11 @@ impl Facts<'_> {
                     );
                 }
                 Known::There(_) => return Some(Step::Superseded),
-                Known::Absent => {}
+                Known::Absent => {
+                    if let Some(ms) = self.unsettled(self.sent_ms.filter(|_| self.later_alone)) {
+                        return Some(Step::Wait { ms, why: "a later attempt may still show at the broker" });
+                    }
+                }
             }
         }
         let before = attempt.checked_sub(1)?;

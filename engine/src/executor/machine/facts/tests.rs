@@ -19,6 +19,7 @@ fn facts(strategy: &Strategy, action: Action) -> Facts<'_> {
         action,
         cycle: 1,
         now: Now::at(1_000),
+        asked_ms: 1_000,
         opened_ms: None,
         must_query: false,
         sent_ms: None,
@@ -36,6 +37,7 @@ fn facts(strategy: &Strategy, action: Action) -> Facts<'_> {
         before: Known::NotAsked,
         after: Known::NotAsked,
         alone: false,
+        later_alone: false,
     }
 }
 
@@ -238,7 +240,7 @@ fn absence_is_proof_only_when_a_request_would_show_by_now() {
         ..facts(&pending, Action::Buy)
     };
     assert!(matches!(sent.next_step(), Step::Wait { ms: 100, .. }));
-    assert!(matches!(Facts { now: Now::at(1_100), ..sent.clone() }.next_step(), Step::Submit(_)));
+    assert!(matches!(Facts { asked_ms: 1_100, ..sent.clone() }.next_step(), Step::Submit(_)));
     // Sending again what is deduped is safe; saying that it expired is not.
     let dedupes = Facts { idempotency: Idempotency::Dedupes, ..sent };
     assert!(matches!(dedupes.next_step(), Step::Submit(_)));
@@ -249,7 +251,7 @@ fn absence_is_proof_only_when_a_request_would_show_by_now() {
     let exit =
         Facts { entry: Known::Absent, entry_asked_ms: Some(900), settle_ms: 300, ..facts(&waiting, Action::Sell) };
     assert!(matches!(exit.next_step(), Step::Wait { ms: 200, .. }));
-    assert_eq!(Facts { now: Now::at(1_200), ..exit }.next_step(), Step::Conclude);
+    assert_eq!(Facts { asked_ms: 1_200, ..exit }.next_step(), Step::Conclude);
 }
 
 #[test]
@@ -290,4 +292,17 @@ fn two_attempts_of_an_exit_never_live_side_by_side() {
     assert_eq!(Facts { after: known.clone(), ..again.clone() }.next_step(), Step::Superseded);
     // Without Redis nothing can be told to the strategy.
     assert!(matches!(Facts { after: known, alone: true, ..again }.next_step(), Step::Alarm { .. }));
+}
+
+#[test]
+fn an_exit_waits_for_a_later_attempt_that_this_engine_may_have_sent() {
+    let held = strategy(&[("position", "BOUGHT"), ("filled_quantity", "10"), ("pending", "STOPLOSS")]);
+    let asked = Facts { must_query: true, own: Known::Absent, ..facts(&held, Action::StopLoss) };
+    assert_eq!(asked.next_step(), Step::QueryAttempt(1));
+    let later = Facts { after: Known::Absent, later_alone: true, sent_ms: Some(900), settle_ms: 500, ..asked };
+    assert!(matches!(later.next_step(), Step::Wait { .. }));
+    let settled = Facts { asked_ms: 1_500, ..later.clone() };
+    assert_eq!(quantity_of(settled.next_step()), "Sell 10");
+    let there = Facts { after: Known::There(order(ExecType::New, "0")), ..later };
+    assert_eq!(there.next_step(), Step::Superseded);
 }
