@@ -1,7 +1,7 @@
 //! Claiming the strategy, and reading it.
 
 use super::types::{Claim, Found, Holder, Seen, SentAlone};
-use super::{BROKEN_WAIT_MS, Effect, HELD_WAIT_MS, OrderMachine, State, TROUBLE_WAIT_MS, Waits};
+use super::{BROKEN_WAIT_MS, Effect, HELD_WAIT_MS, OrderMachine, State, TRIES, TROUBLE_WAIT_MS, Waits};
 use strat_core::{Code, Leg};
 
 impl OrderMachine {
@@ -11,6 +11,11 @@ impl OrderMachine {
                 self.lock = Some(token);
                 // Redis may have lost what it was told before; telling it again changes nothing where it has not.
                 (self.reported, self.held) = (None, 0);
+                if std::mem::take(&mut self.contested) && self.contests < TRIES {
+                    self.contests += 1;
+                    // Whoever held it may have sent the order up to now.
+                    self.job.doubt(self.now.mono_ms);
+                }
                 self.to(State::Reading, Effect::Read)
             }
             Claim::Held => self.to(State::Inspecting(None), Effect::Inspect),
@@ -46,7 +51,9 @@ impl OrderMachine {
                 self.to(State::Discarding, Effect::Discard { why })
             };
         }
-        let exit = self.job.action.leg(strategy.side) == Leg::Exit && current;
+        let leg = self.job.action.leg(strategy.side);
+        self.contested |= current && action.map(|action| action.leg(strategy.side)) == Some(leg);
+        let exit = leg == Leg::Exit && current;
         if !exit || action.map(|action| action.leg(strategy.side)) != Some(Leg::Entry) {
             return self.held();
         }
@@ -67,6 +74,7 @@ impl OrderMachine {
                 if (others || alone) && self.job.sent_ms.is_none() {
                     self.job.doubt(self.now.mono_ms);
                 }
+                self.restored = restored;
                 self.job.must_query |= restored && leg == Leg::Exit;
                 self.later_alone = sent_alone == SentAlone::Later;
                 (self.strategy, self.grace_ms, self.entries_wait) = (Some(strategy), grace_ms, entries_wait);

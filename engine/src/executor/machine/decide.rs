@@ -35,6 +35,7 @@ impl OrderMachine {
             after: self.after.clone(),
             alone: self.alone,
             later_alone: self.later_alone,
+            restored: self.restored,
         };
         let (step, id) = (facts.next_step(), facts.own_id());
         self.carry_out(step, &strategy, id)

@@ -91,6 +91,8 @@ pub struct Facts<'a> {
     pub alone: bool,
     /// This engine may have sent a later attempt of the exit without Redis.
     pub later_alone: bool,
+    /// The cycle is older than Redis's memory.
+    pub restored: bool,
 }
 
 /// The next thing to do.

@@ -19,7 +19,9 @@ mod claim;
 mod decide;
 mod facts;
 mod send;
+mod state;
 mod tell;
+mod turns;
 mod types;
 mod unknown;
 
@@ -29,11 +31,10 @@ pub use types::{
 };
 
 use super::Job;
-use crate::broker::{BrokerError, OrderRequest, OrderState};
-use std::sync::Arc;
-use strat_client::{LockToken, ReportRequest};
+use crate::broker::OrderState;
+use state::{After, State};
+use strat_client::LockToken;
 use strat_core::{ExecType, Quantity, Strategy};
-use unknown::Unknown;
 
 /// First wait of a job whose strategy is locked by somebody else, ms; it grows to eight times that. Cut short when an
 /// order of this engine ends.
@@ -50,39 +51,6 @@ pub(crate) const LATER_ATTEMPTS_MAX: u64 = 8;
 const TRIES: u32 = 3;
 /// First pause between tries, ms; each is twice the one before.
 const PAUSE_MS: i64 = 50;
-
-/// Where the machine is; each state waits for the outcome of the effect that it is named after.
-#[derive(Debug, Clone)]
-enum State {
-    Idle,
-    ReleasingBeforeClaim,
-    Claiming,
-    Inspecting(Option<String>),
-    CancelingForExit,
-    Reading,
-    CancelingEntry(OrderName),
-    LookingForEntry,
-    ReportingEntry,
-    Looking,
-    LookingForAttempt { after: bool },
-    CancelingBefore,
-    Extending(OrderRequest, u32),
-    Submitting(OrderRequest, u32),
-    Unknown(Unknown),
-    Reporting { report: ReportRequest, news: Option<(ExecType, Quantity)>, ends: bool, tries: u32 },
-    Watching,
-    WatchLooking,
-    Releasing(After),
-    Discarding,
-    Done,
-}
-
-/// What follows when the lock was given back.
-#[derive(Debug, Clone)]
-enum After {
-    Wait(Effect),
-    Discard(String),
-}
 
 /// One order from its queue entry to its end.
 #[derive(Debug, Clone)]
@@ -105,6 +73,12 @@ pub struct OrderMachine {
     alone: bool,
     /// This engine may have sent a later attempt without Redis.
     later_alone: bool,
+    /// The cycle is older than Redis's memory.
+    restored: bool,
+    /// Somebody else held the lock for an order of the same leg: the same order.
+    contested: bool,
+    /// How often that was so. Two that hold the lock in turn, both in doubt about the other, must come to an end.
+    contests: u32,
     entries_wait: Option<i64>,
     /// Claims in a row that found the lock held.
     held: u32,
@@ -137,6 +111,9 @@ impl OrderMachine {
             order: None,
             alone: false,
             later_alone: false,
+            restored: false,
+            contested: false,
+            contests: 0,
             entries_wait: None,
             held: 0,
             asked_ms: 0,
@@ -189,22 +166,6 @@ impl OrderMachine {
     #[must_use]
     pub fn attempt_after(&self) -> Option<u64> {
         self.strategy.as_ref().filter(|_| self.alone).map(|strategy| strategy.attempt + 1)
-    }
-
-    /// Where the order is in its life.
-    #[must_use]
-    pub fn phase(&self) -> Phase {
-        match &self.state {
-            State::Idle | State::ReleasingBeforeClaim | State::Claiming | State::Inspecting(_) => Phase::Claiming,
-            State::Submitting(..) | State::Extending(..) => Phase::Submitting,
-            State::Unknown(_) => Phase::Unknown,
-            State::Watching | State::WatchLooking | State::Reporting { .. } => match self.reported {
-                None | Some((ExecType::New, _)) => Phase::Acknowledged,
-                Some(_) => Phase::Partial,
-            },
-            State::Done => Phase::Ended,
-            _ => Phase::Deciding,
-        }
     }
 
     /// Takes the outcome of the last effect, answers with the next one.
@@ -319,70 +280,6 @@ impl OrderMachine {
 
     fn is_own(&self, state: &OrderState) -> bool {
         self.order.as_ref().is_some_and(|order| order.client_order_id == state.client_order_id)
-    }
-
-    fn to(&mut self, state: State, effect: Effect) -> Effect {
-        self.state = state;
-        effect
-    }
-
-    fn go(&mut self, epoch: Option<Arc<str>>) -> Effect {
-        (self.own, self.entry, self.entry_reported) = (Known::NotAsked, Known::NotAsked, false);
-        (self.before, self.after) = (Known::NotAsked, Known::NotAsked);
-        self.asked_ms = self.now.mono_ms;
-        if std::mem::take(&mut self.job.doubtful) {
-            self.job.doubt(self.now.mono_ms);
-        }
-        if self.alone {
-            return self.decide();
-        }
-        if self.lock.is_some() {
-            return self.to(State::ReleasingBeforeClaim, Effect::Release);
-        }
-        match epoch {
-            None => self.to(State::Idle, Effect::AwaitEpoch),
-            Some(epoch) => self.to(State::Claiming, Effect::Claim { epoch }),
-        }
-    }
-
-    /// The strategy may have changed while the broker was asked.
-    fn look_again(&mut self) -> Effect {
-        if self.alone { self.decide() } else { self.to(State::Reading, Effect::Read) }
-    }
-
-    fn broker_trouble(&mut self, error: BrokerError) -> Effect {
-        let ms = match &error {
-            BrokerError::RateLimited { retry_after } => i64::try_from(retry_after.as_millis()).unwrap_or(i64::MAX),
-            _ => TROUBLE_WAIT_MS,
-        };
-        self.release_and_wait(ms, Waits::Turn, error.to_string())
-    }
-
-    fn give_back(&mut self, why: impl Into<String>) -> Effect {
-        self.release_and_wait(TROUBLE_WAIT_MS, Waits::Turn, why)
-    }
-
-    /// Whatever was sent before the wait, the next look begins with a question.
-    fn wait(&mut self, ms: i64, waits: Waits, why: impl Into<String>) -> Effect {
-        self.to(State::Idle, Effect::Wait { ms, waits, why: why.into() })
-    }
-
-    fn release_and_wait(&mut self, ms: i64, waits: Waits, why: impl Into<String>) -> Effect {
-        self.job.must_query = true;
-        self.reported = None;
-        let wait = Effect::Wait { ms, waits, why: why.into() };
-        if self.lock.is_none() {
-            return self.to(State::Idle, wait);
-        }
-        self.to(State::Releasing(After::Wait(wait)), Effect::Release)
-    }
-
-    fn release_and_discard(&mut self, why: impl Into<String>) -> Effect {
-        let why = why.into();
-        if self.lock.is_none() {
-            return self.to(State::Discarding, Effect::Discard { why });
-        }
-        self.to(State::Releasing(After::Discard(why)), Effect::Release)
     }
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::broker::{Idempotency, OrderSide, OrderState};
+use crate::broker::{BrokerError, Idempotency, OrderSide, OrderState};
 use strat_client::QueueEntry;
 use strat_core::{Action, Leg, StrategyKey};
 
@@ -452,4 +452,20 @@ fn a_refusal_is_not_believed_while_what_was_sent_before_the_gate_opened_may_stil
     play.now_ms += RULES.settle_ms;
     assert!(matches!(play.tell(Input::Go { epoch: None, opened_ms, redis_away: false }), Effect::Lookup(_)));
     assert!(matches!(play.tell(Input::Looked(Ok(None))), Effect::Report(_)));
+}
+
+#[test]
+fn after_another_held_the_lock_for_the_same_order_it_may_be_on_its_way() {
+    let mut play = Play::buy(Rules { idempotency: Idempotency::Queryable, ..RULES }, 1);
+    play.tell(Input::Go { epoch: Some("1-e".into()), opened_ms: None, redis_away: false });
+    play.now_ms += 60_000;
+    assert_eq!(play.tell(Input::Claimed(Claim::Held)), Effect::Inspect);
+    let holder = Holder { action: Some(Action::Buy), strategy: Some(play.strategy.clone()) };
+    assert!(matches!(play.tell(Input::Inspected(Some(holder))), Effect::Wait { waits: Waits::AnotherOrder, .. }));
+    let began = play.now_ms;
+    let mut effect = play.go();
+    while let Effect::Lookup(_) = effect {
+        effect = play.answer(Input::Looked(Ok(None)));
+    }
+    assert!(matches!(effect, Effect::Submit(_)) && play.now_ms >= began + RULES.settle_ms, "{effect:?}");
 }

@@ -67,7 +67,10 @@ impl Facts<'_> {
                 }
                 Known::There(_) => return Some(Step::Superseded),
                 Known::Absent => {
-                    if let Some(ms) = self.unsettled(self.sent_ms.filter(|_| self.later_alone)) {
+                    // An exit that is said to work, and the broker does not have it: it died, and Redis has lost that.
+                    let works = self.strategy.working.is_some_and(|action| action.leg(self.strategy.side) == Leg::Exit);
+                    let later = self.later_alone || (self.restored && works);
+                    if let Some(ms) = self.unsettled(self.sent_ms.filter(|_| later)) {
                         return Some(Step::Wait { ms, why: "a later attempt may still show at the broker" });
                     }
                 }

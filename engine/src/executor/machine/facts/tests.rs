@@ -38,6 +38,7 @@ fn facts(strategy: &Strategy, action: Action) -> Facts<'_> {
         after: Known::NotAsked,
         alone: false,
         later_alone: false,
+        restored: false,
     }
 }
 
@@ -305,4 +306,20 @@ fn an_exit_waits_for_a_later_attempt_that_this_engine_may_have_sent() {
     assert_eq!(quantity_of(settled.next_step()), "Sell 10");
     let there = Facts { after: Known::There(order(ExecType::New, "0")), ..later };
     assert_eq!(there.next_step(), Step::Superseded);
+}
+
+#[test]
+fn an_exit_that_works_by_an_old_memory_and_not_at_the_broker_has_perhaps_a_successor() {
+    let held = strategy(&[("position", "BOUGHT"), ("filled_quantity", "10"), ("working", "STOPLOSS")]);
+    let lost = Facts {
+        must_query: true,
+        restored: true,
+        own: Known::Absent,
+        after: Known::Absent,
+        sent_ms: Some(900),
+        settle_ms: 500,
+        ..facts(&held, Action::StopLoss)
+    };
+    assert!(matches!(lost.next_step(), Step::Wait { .. }));
+    assert_eq!(quantity_of(Facts { asked_ms: 1_500, ..lost }.next_step()), "Sell 10");
 }

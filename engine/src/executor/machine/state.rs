@@ -1,0 +1,58 @@
+//! Where an order's machine is.
+
+use super::unknown::Unknown;
+use super::{Effect, OrderMachine, OrderName, Phase};
+use crate::broker::OrderRequest;
+use strat_client::ReportRequest;
+use strat_core::{ExecType, Quantity};
+
+/// Where the machine is; each state waits for the outcome of the effect that it is named after.
+#[derive(Debug, Clone)]
+pub(super) enum State {
+    Idle,
+    ReleasingBeforeClaim,
+    Claiming,
+    Inspecting(Option<String>),
+    CancelingForExit,
+    Reading,
+    CancelingEntry(OrderName),
+    LookingForEntry,
+    ReportingEntry,
+    Looking,
+    LookingForAttempt { after: bool },
+    CancelingBefore,
+    Extending(OrderRequest, u32),
+    Submitting(OrderRequest, u32),
+    Unknown(Unknown),
+    Reporting { report: ReportRequest, news: Option<(ExecType, Quantity)>, ends: bool, tries: u32 },
+    Watching,
+    WatchLooking,
+    Releasing(After),
+    Discarding,
+    Done,
+}
+
+/// What follows when the lock was given back.
+#[derive(Debug, Clone)]
+pub(super) enum After {
+    Wait(Effect),
+    Discard(String),
+}
+
+impl OrderMachine {
+    /// Where the order is in its life.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        match &self.state {
+            State::Idle | State::ReleasingBeforeClaim | State::Claiming | State::Inspecting(_) => Phase::Claiming,
+            State::Submitting(..) | State::Extending(..) => Phase::Submitting,
+            State::Unknown(_) => Phase::Unknown,
+            State::Watching | State::WatchLooking | State::Reporting { .. } => match self.reported {
+                None | Some((ExecType::New, _)) => Phase::Acknowledged,
+                Some(_) => Phase::Partial,
+            },
+            State::Done => Phase::Ended,
+            _ => Phase::Deciding,
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What the stages of an order's machine have in common: going on, waiting, and giving the lock back.
+
+use super::state::{After, State};
+use super::{Effect, Known, OrderMachine, TROUBLE_WAIT_MS, Waits};
+use crate::broker::BrokerError;
+use std::sync::Arc;
+
+impl OrderMachine {
+    pub(super) fn to(&mut self, state: State, effect: Effect) -> Effect {
+        self.state = state;
+        effect
+    }
+
+    pub(super) fn go(&mut self, epoch: Option<Arc<str>>) -> Effect {
+        (self.own, self.entry, self.entry_reported) = (Known::NotAsked, Known::NotAsked, false);
+        (self.before, self.after) = (Known::NotAsked, Known::NotAsked);
+        self.asked_ms = self.now.mono_ms;
+        if std::mem::take(&mut self.job.doubtful) {
+            self.job.doubt(self.now.mono_ms);
+        }
+        if self.alone {
+            return self.decide();
+        }
+        if self.lock.is_some() {
+            return self.to(State::ReleasingBeforeClaim, Effect::Release);
+        }
+        match epoch {
+            None => self.to(State::Idle, Effect::AwaitEpoch),
+            Some(epoch) => self.to(State::Claiming, Effect::Claim { epoch }),
+        }
+    }
+
+    /// The strategy may have changed while the broker was asked.
+    pub(super) fn look_again(&mut self) -> Effect {
+        if self.alone { self.decide() } else { self.to(State::Reading, Effect::Read) }
+    }
+
+    pub(super) fn broker_trouble(&mut self, error: BrokerError) -> Effect {
+        let ms = match &error {
+            BrokerError::RateLimited { retry_after } => i64::try_from(retry_after.as_millis()).unwrap_or(i64::MAX),
+            _ => TROUBLE_WAIT_MS,
+        };
+        self.release_and_wait(ms, Waits::Turn, error.to_string())
+    }
+
+    pub(super) fn give_back(&mut self, why: impl Into<String>) -> Effect {
+        self.release_and_wait(TROUBLE_WAIT_MS, Waits::Turn, why)
+    }
+
+    /// Whatever was sent before the wait, the next look begins with a question.
+    pub(super) fn wait(&mut self, ms: i64, waits: Waits, why: impl Into<String>) -> Effect {
+        self.to(State::Idle, Effect::Wait { ms, waits, why: why.into() })
+    }
+
+    pub(super) fn release_and_wait(&mut self, ms: i64, waits: Waits, why: impl Into<String>) -> Effect {
+        self.job.must_query = true;
+        self.reported = None;
+        let wait = Effect::Wait { ms, waits, why: why.into() };
+        if self.lock.is_none() {
+            return self.to(State::Idle, wait);
+        }
+        self.to(State::Releasing(After::Wait(wait)), Effect::Release)
+    }
+
+    pub(super) fn release_and_discard(&mut self, why: impl Into<String>) -> Effect {
+        let why = why.into();
+        if self.lock.is_none() {
+            return self.to(State::Discarding, Effect::Discard { why });
+        }
+        self.to(State::Releasing(After::Discard(why)), Effect::Release)
+    }
+}
