@@ -103,10 +103,12 @@ fn open_log(path: &Path) -> File {
     OpenOptions::new().create(true).append(true).open(path).unwrap()
 }
 
-/// A TCP port that is free now.
+/// A TCP port that is free now, and that no connection of anybody's is going to be given: below what the system hands out.
 pub(crate) fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    listener.local_addr().unwrap().port()
+    use std::hash::{BuildHasher as _, RandomState};
+    let random = || (RandomState::new().hash_one(std::process::id()) % 20_000) as u16;
+    let free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    (0..1_000).map(|_| 10_000 + random()).find(free).expect("a free port between 10000 and 30000")
 }
 
 /// A private folder with a short name: socket paths end at 107 bytes.

@@ -1,5 +1,6 @@
 //! Claiming the strategy, and reading it.
 
+use super::state::Rival;
 use super::types::{Claim, Found, Holder, Seen, SentAlone};
 use super::{BROKEN_WAIT_MS, Effect, HELD_WAIT_MS, OrderMachine, State, TRIES, TROUBLE_WAIT_MS, Waits};
 use strat_core::{Code, Leg};
@@ -11,11 +12,7 @@ impl OrderMachine {
                 self.lock = Some(token);
                 // Redis may have lost what it was told before; telling it again changes nothing where it has not.
                 (self.reported, self.held) = (None, 0);
-                if std::mem::take(&mut self.contested) && self.contests < TRIES {
-                    self.contests += 1;
-                    // Whoever held it may have sent the order up to now.
-                    self.job.doubt(self.now.mono_ms);
-                }
+                self.doubt_holder();
                 self.to(State::Reading, Effect::Read)
             }
             Claim::Held => self.to(State::Inspecting(None), Effect::Inspect),
@@ -52,7 +49,11 @@ impl OrderMachine {
             };
         }
         let leg = self.job.action.leg(strategy.side);
-        self.contested |= current && action.map(|action| action.leg(strategy.side)) == Some(leg);
+        self.rival = match action.map(|action| action.leg(strategy.side)).filter(|_| current) {
+            Some(holds) if holds == leg => Some(Rival::Same),
+            Some(Leg::Entry) => Some(Rival::Entry),
+            _ => self.rival,
+        };
         let exit = leg == Leg::Exit && current;
         if !exit || action.map(|action| action.leg(strategy.side)) != Some(Leg::Entry) {
             return self.held();
@@ -60,6 +61,16 @@ impl OrderMachine {
         match self.name_of(&strategy, Leg::Entry) {
             Some(name) => self.to(State::CancelingForExit, Effect::Cancel(name)),
             None => self.held(),
+        }
+    }
+
+    /// Whoever held the lock before may have sent his order up to now.
+    fn doubt_holder(&mut self) {
+        let Some(rival) = self.rival.take().filter(|_| self.contests < TRIES) else { return };
+        self.contests += 1;
+        match rival {
+            Rival::Same => self.job.doubt(self.now.mono_ms),
+            Rival::Entry => self.job.entry_asked_ms = None,
         }
     }
 

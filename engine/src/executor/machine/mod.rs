@@ -32,7 +32,7 @@ pub use types::{
 
 use super::Job;
 use crate::broker::OrderState;
-use state::{After, State};
+use state::{After, Rival, State};
 use strat_client::LockToken;
 use strat_core::{ExecType, Quantity, Strategy};
 
@@ -75,8 +75,8 @@ pub struct OrderMachine {
     later_alone: bool,
     /// The cycle is older than Redis's memory.
     restored: bool,
-    /// Somebody else held the lock for an order of the same leg: the same order.
-    contested: bool,
+    /// What somebody else held the lock for since it was last tried.
+    rival: Option<Rival>,
     /// How often that was so. Two that hold the lock in turn, both in doubt about the other, must come to an end.
     contests: u32,
     entries_wait: Option<i64>,
@@ -112,7 +112,7 @@ impl OrderMachine {
             alone: false,
             later_alone: false,
             restored: false,
-            contested: false,
+            rival: None,
             contests: 0,
             entries_wait: None,
             held: 0,

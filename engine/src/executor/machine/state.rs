@@ -32,6 +32,15 @@ pub(super) enum State {
     Done,
 }
 
+/// For what somebody else held the lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rival {
+    /// The same order.
+    Same,
+    /// The entry, which an exit waits for.
+    Entry,
+}
+
 /// What follows when the lock was given back.
 #[derive(Debug, Clone)]
 pub(super) enum After {

@@ -469,3 +469,42 @@ fn after_another_held_the_lock_for_the_same_order_it_may_be_on_its_way() {
     }
     assert!(matches!(effect, Effect::Submit(_)) && play.now_ms >= began + RULES.settle_ms, "{effect:?}");
 }
+
+#[test]
+fn an_exit_that_waited_for_the_entrys_holder_asks_anew_how_the_entry_ended() {
+    let waiting = strategy(&[("pending", "SELL")]);
+    let mut play = Play::of(Job::of_entry(entry("queue:exits", Action::Sell, 1), None), waiting, RULES);
+    let mut effect = play.go();
+    assert!(matches!(effect, Effect::Cancel(_)), "{effect:?}");
+    effect = play.answer(Input::Canceled(Ok(())));
+    assert!(matches!(effect, Effect::Lookup(_)), "{effect:?}");
+    assert!(matches!(play.tell(Input::Looked(Ok(None))), Effect::Read));
+    let seen = Seen {
+        strategy: play.strategy.clone(),
+        grace_ms: None,
+        entries_wait: None,
+        sent_alone: SentAlone::No,
+        restored: false,
+    };
+    assert_eq!(play.tell(Input::Read(Found::Strategy(Box::new(seen)))), Effect::Release);
+    assert!(matches!(play.tell(Input::Released), Effect::Wait { .. }));
+    play.now_ms += 60_000;
+    play.tell(Input::Go { epoch: Some("1-e".into()), opened_ms: None, redis_away: false });
+    assert_eq!(play.tell(Input::Claimed(Claim::Held)), Effect::Inspect);
+    let holder = Holder { action: Some(Action::Buy), strategy: Some(play.strategy.clone()) };
+    assert!(matches!(play.tell(Input::Inspected(Some(holder))), Effect::Cancel(_)));
+    play.tell(Input::Canceled(Ok(())));
+    assert!(matches!(play.go(), Effect::Cancel(_)));
+    play.answer(Input::Canceled(Ok(())));
+    let reports = play.count("Report");
+    play.tell(Input::Looked(Ok(None)));
+    let seen = Seen {
+        strategy: play.strategy.clone(),
+        grace_ms: None,
+        entries_wait: None,
+        sent_alone: SentAlone::No,
+        restored: false,
+    };
+    assert_eq!(play.tell(Input::Read(Found::Strategy(Box::new(seen)))), Effect::Release, "not concluded yet");
+    assert_eq!(play.count("Report"), reports);
+}
