@@ -1,9 +1,9 @@
 //! The book counts itself and checks itself.
 
+use super::Book;
 use super::entry::Wait;
 use super::ranked::Ranked;
 use super::symbol::Partition;
-use super::{Book, Slot};
 
 /// Totals for `INFO`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -80,14 +80,11 @@ impl Book {
         expect("partition members", tags().map(|tag| tag.members.len()).sum(), live);
         let complete = [self.symbols.is_complete(), self.users.is_complete(), self.partitions.is_complete()];
         expect("complete numberings", complete.into_iter().filter(|complete| *complete).count(), complete.len());
-        let rank = |wait: Wait| move |slot: Slot| self.slab.rank(slot, wait);
-        let sides = books().flat_map(|b| [b.falls.is_sorted(rank(Wait::Fall)), b.rises.is_sorted(rank(Wait::Rise))]);
-        let times = tags().flat_map(|t| {
-            [t.entry_times.is_sorted(rank(Wait::EntryTime)), t.exit_times.is_sorted(rank(Wait::ExitTime))]
-        });
+        let sides = books().flat_map(|book| [book.falls.is_sound(), book.rises.is_sound()]);
+        let times = tags().flat_map(|tag| [tag.entry_times.is_sound(), tag.exit_times.is_sound()]);
         let members = books().map(|book| &book.members).chain(tags().map(|tag| &tag.members));
-        let members = members.chain(users().map(|user| &user.members)).map(|members: &Ranked| members.is_sorted(|_| 0));
-        expect("orders out of order", sides.chain(times).chain(members).filter(|sorted| !sorted).count(), 0);
+        let members = members.chain(users().map(|user| &user.members)).map(Ranked::is_sound);
+        expect("orders out of order", sides.chain(times).chain(members).filter(|sound| !sound).count(), 0);
         wrong
     }
 }

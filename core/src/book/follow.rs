@@ -9,8 +9,8 @@ use crate::key::StrategyKey;
 use crate::strategy::{Arming, Status};
 
 /// Members stand in the order of their slots.
-const fn member(slot: Slot) -> Place {
-    (0, slot)
+const fn member(slot: Slot) -> Place<()> {
+    ((), slot)
 }
 
 impl Book {
@@ -22,14 +22,14 @@ impl Book {
         let slot = self.slab.insert(Entry::new(key.strategy, user, symbol));
         let rehash = |slot: &Slot| self.slab.get(*slot).map_or(0, |entry| hash(entry.user, entry.id()));
         self.by_key.insert_unique(hash(user, key.strategy), slot, rehash);
-        self.symbols.at_mut(symbol).members.insert(member(slot), |_| 0);
+        self.symbols.at_mut(symbol).members.insert(member(slot));
         let user = self.users.at_mut(user);
         self.user_bytes -= user.members.heap_bytes();
         user.partition = partition;
-        user.members.insert(member(slot), |_| 0);
+        user.members.insert(member(slot));
         self.user_bytes += user.members.heap_bytes();
         let partition = self.partitions.at_mut(partition);
-        partition.members.insert(member(slot), |_| 0);
+        partition.members.insert(member(slot));
         partition.symbols.insert(symbol);
         slot
     }
@@ -67,19 +67,19 @@ impl Book {
         }
         self.slab.remove(slot);
         let members = &mut self.symbols.at_mut(symbol).members;
-        members.remove(member(slot), |_| 0);
+        members.remove(member(slot));
         let last_of_symbol = members.is_empty();
         let owner = self.users.at_mut(user);
         let partition = owner.partition;
         self.user_bytes -= owner.members.heap_bytes();
-        owner.members.remove(member(slot), |_| 0);
+        owner.members.remove(member(slot));
         if owner.members.is_empty() {
             self.users.remove(user);
         } else {
             self.user_bytes += owner.members.heap_bytes();
         }
         let home = self.partitions.at_mut(partition);
-        home.members.remove(member(slot), |_| 0);
+        home.members.remove(member(slot));
         if last_of_symbol {
             home.symbols.remove(&symbol);
             self.symbols.remove(symbol);
@@ -95,12 +95,11 @@ impl Book {
         let place =
             self.slab.get(slot).and_then(|entry| Some(((entry.waits.rank(wait)?, slot), self.owner(entry, wait))));
         let Some((place, owner)) = place.filter(|_| !self.deferred) else { return };
-        let Self { slab, symbols, partitions, .. } = self;
-        let order = order_of(symbols, partitions, wait, owner);
+        let order = order_of(&mut self.symbols, &mut self.partitions, wait, owner);
         if waits {
-            order.insert(place, |slot| slab.rank(slot, wait));
+            order.insert(place);
         } else {
-            order.remove(place, |slot| slab.rank(slot, wait));
+            order.remove(place);
         }
     }
 
@@ -143,7 +142,7 @@ fn order_of<'a>(
     partitions: &'a mut Interned<Partition>,
     wait: Wait,
     owner: u32,
-) -> &'a mut Ranked {
+) -> &'a mut Ranked<i64> {
     match wait {
         Wait::Fall => &mut symbols.at_mut(owner).falls,
         Wait::Rise => &mut symbols.at_mut(owner).rises,

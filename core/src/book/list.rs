@@ -43,13 +43,13 @@ impl Book {
         let of_symbol = symbol.map(|symbol| &self.symbols.at(symbol).members);
         let of_user = user.map(|user| &self.users.at(user).members);
         let narrowest = of_symbol.into_iter().chain(of_user).min_by_key(|members| members.len());
-        let members: &Ranked = narrowest.unwrap_or(&self.partitions.at(partition).members);
+        let members: &Ranked<()> = narrowest.unwrap_or(&self.partitions.at(partition).members);
         let matches = |entry: &&Entry| {
             entry.status() == filter.status
                 && symbol.is_none_or(|symbol| entry.symbol == symbol)
                 && user.is_none_or(|user| entry.user == user)
         };
-        let mut slots = members.from((0, from), |_| 0);
+        let mut slots = members.from(((), from)).map(|((), slot)| slot);
         let entries = slots.by_ref().take(count).filter_map(|slot| self.slab.get(slot));
         let keys = entries.filter(matches).map(|entry| self.key_of(entry).hash()).collect();
         ListPage { keys, next: slots.next() }

@@ -1,8 +1,8 @@
 //! The derived books of one Redis database: every strategy by key, its armed levels by price, its times
 //! by time. Hashes are the truth; [`Book::put`] and [`Book::remove`] follow them, whatever changed them.
 //!
-//! A strategy is one [`Entry`] in a slab. Everything else holds its slot, four bytes: the sides of a symbol, the
-//! times of a tag, and the members of a user, a symbol and a tag.
+//! A strategy is one [`Entry`] in a slab. Everything else holds its slot, four bytes: the sides of a symbol and the
+//! times of a tag, with the level or time beside it, and the members of a user, a symbol and a tag.
 
 mod audit;
 mod entry;
@@ -137,7 +137,7 @@ impl Book {
     /// As [`Book::crossed`], passing over what was armed after the book's sequence number was `seq`.
     pub fn crossed_until(&self, symbol: &str, price: Price, seq: u64, limit: usize, fired: &mut Vec<Box<str>>) {
         let Some(book) = self.symbols.get(symbol) else { return };
-        let crossed = book.crossed(price, &self.slab).filter_map(|slot| self.slab.get(slot));
+        let crossed = book.crossed(price).filter_map(|slot| self.slab.get(slot));
         let in_time = crossed.filter(|entry| entry.seq() <= seq);
         fired.extend(in_time.take(limit).map(|entry| self.key_of(entry).hash().into()));
     }
@@ -145,7 +145,7 @@ impl Book {
     /// Keys of the strategies of a partition whose time has come, earliest first, at most `limit`.
     #[must_use]
     pub fn due(&self, prefix: &str, now_ms: i64, limit: usize) -> Vec<Box<str>> {
-        let come = self.partitions.get(prefix).map(|partition| partition.come(now_ms, limit, &self.slab));
+        let come = self.partitions.get(prefix).map(|partition| partition.come(now_ms, limit));
         let entries = come.into_iter().flatten().filter_map(|slot| self.slab.get(slot));
         entries.map(|entry| self.key_of(entry).hash().into()).collect()
     }

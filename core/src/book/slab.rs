@@ -1,7 +1,7 @@
 //! The entries by slot, in chunks: a book that grows moves none of them, and stays on time.
 
 use super::Slot;
-use super::entry::{Entry, Wait};
+use super::entry::Entry;
 
 /// Entries per chunk.
 const CHUNK: usize = 256;
@@ -24,11 +24,6 @@ impl Slab {
 
     pub(super) fn get_mut(&mut self, slot: Slot) -> Option<&mut Entry> {
         self.chunks.get_mut(slot as usize / CHUNK)?.get_mut(slot as usize % CHUNK)?.as_mut()
-    }
-
-    /// See `Waits::rank`; behind all others where the slot does not wait.
-    pub(super) fn rank(&self, slot: Slot, wait: Wait) -> i64 {
-        self.get(slot).and_then(|entry| entry.waits.rank(wait)).unwrap_or(i64::MAX)
     }
 
     pub(super) fn insert(&mut self, entry: Entry) -> Slot {

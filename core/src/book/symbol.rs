@@ -1,9 +1,8 @@
 //! What the book keeps per symbol, and per tag.
 
 use super::Slot;
-use super::entry::{Wait, fall_rank};
+use super::entry::fall_rank;
 use super::ranked::Ranked;
-use super::slab::Slab;
 use crate::decimal::Price;
 use std::collections::BTreeSet;
 
@@ -11,11 +10,11 @@ use std::collections::BTreeSet;
 #[derive(Debug, Default)]
 pub(super) struct SymbolBook {
     /// Armed levels that fire at prices at or below.
-    pub(super) falls: Ranked,
+    pub(super) falls: Ranked<i64>,
     /// Armed levels that fire at prices at or above.
-    pub(super) rises: Ranked,
+    pub(super) rises: Ranked<i64>,
     /// Every strategy of the symbol, whatever its status.
-    pub(super) members: Ranked,
+    pub(super) members: Ranked<()>,
     pub(super) running: usize,
 }
 
@@ -28,19 +27,14 @@ impl SymbolBook {
 
     /// Whether `price` crosses a level: it is enough to look at the best one of each side.
     pub(super) fn is_crossed(&self, price: Price) -> bool {
-        let by = |side: &Ranked, rank: i64| side.first().is_some_and(|(best, _)| best <= rank);
+        let by = |side: &Ranked<i64>, rank: i64| side.first().is_some_and(|(best, _)| best <= rank);
         by(&self.falls, fall_rank(price.units())) || by(&self.rises, price.units())
     }
 
     /// Slots whose level `price` crosses: falls first, each side in firing order.
-    pub(super) fn crossed<'a>(&'a self, price: Price, slab: &'a Slab) -> impl Iterator<Item = Slot> + 'a {
-        let up_to = |side: &'a Ranked, wait: Wait, rank: i64| {
-            let any = side.first().is_some_and(|(best, _)| best <= rank);
-            let crossed = any.then(|| side.iter().take_while(move |slot| slab.rank(*slot, wait) <= rank));
-            crossed.into_iter().flatten()
-        };
-        let falls = up_to(&self.falls, Wait::Fall, fall_rank(price.units()));
-        falls.chain(up_to(&self.rises, Wait::Rise, price.units()))
+    pub(super) fn crossed(&self, price: Price) -> impl Iterator<Item = Slot> + '_ {
+        let falls = self.falls.up_to(fall_rank(price.units()));
+        falls.chain(self.rises.up_to(price.units()))
     }
 
     pub(super) const fn heap_bytes(&self) -> usize {
@@ -51,10 +45,10 @@ impl SymbolBook {
 /// What is kept per tag.
 #[derive(Debug, Default)]
 pub(super) struct Partition {
-    pub(super) entry_times: Ranked,
-    pub(super) exit_times: Ranked,
+    pub(super) entry_times: Ranked<i64>,
+    pub(super) exit_times: Ranked<i64>,
     /// Every strategy of the tag.
-    pub(super) members: Ranked,
+    pub(super) members: Ranked<()>,
     /// Every symbol with a strategy.
     pub(super) symbols: BTreeSet<u32>,
 }
@@ -68,21 +62,20 @@ impl Partition {
 
     /// The earliest time.
     pub(super) fn next(&self) -> Option<i64> {
-        let first = |times: &Ranked| times.first().map(|(at, _)| at);
+        let first = |times: &Ranked<i64>| times.first().map(|(at, _)| at);
         first(&self.entry_times).into_iter().chain(first(&self.exit_times)).min()
     }
 
     /// What has come by `now_ms`, earliest first, at most `limit`.
-    pub(super) fn come(&self, now_ms: i64, limit: usize, slab: &Slab) -> Vec<Slot> {
-        let come = |times: &Ranked, wait: Wait, found: &mut Vec<(i64, Slot)>| {
-            let times = times.iter().map(|slot| (slab.rank(slot, wait), slot));
-            found.extend(times.take_while(|(at, _)| *at <= now_ms).take(limit));
+    pub(super) fn come(&self, now_ms: i64, limit: usize) -> impl Iterator<Item = Slot> {
+        let come = |times: &Ranked<i64>, found: &mut Vec<(i64, Slot)>| {
+            found.extend(times.iter().take_while(|(at, _)| *at <= now_ms).take(limit));
         };
         let mut found = Vec::new();
-        come(&self.entry_times, Wait::EntryTime, &mut found);
-        come(&self.exit_times, Wait::ExitTime, &mut found);
+        come(&self.entry_times, &mut found);
+        come(&self.exit_times, &mut found);
         found.sort_unstable();
-        found.into_iter().take(limit).map(|(_, slot)| slot).collect()
+        found.into_iter().take(limit).map(|(_, slot)| slot)
     }
 
     /// Armed times.
@@ -102,5 +95,5 @@ impl Partition {
 pub(super) struct User {
     /// Index of the tag.
     pub(super) partition: u32,
-    pub(super) members: Ranked,
+    pub(super) members: Ranked<()>,
 }

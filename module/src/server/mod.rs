@@ -22,7 +22,7 @@ pub(crate) use api::{
     selected_db, store_price, wall_clock_ms, without_implicit_signals, writes_are_paused,
 };
 pub(crate) use argv::{Argv, register_slcheck};
-pub(crate) use call::{Reply, read, write};
+pub(crate) use call::{Reply, read, string, write, write_strings};
 pub(crate) use docs::describe_commands;
 pub(crate) use events::subscribe;
 pub(crate) use guard::{attempt, check_ready, command, note_panics, shielded, survive};
