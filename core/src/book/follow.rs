@@ -3,6 +3,7 @@
 use super::entry::{Entry, Wait, Waits};
 use super::interned::Interned;
 use super::ranked::{Place, Ranked};
+use super::slab::Slab;
 use super::symbol::{Partition, SymbolBook};
 use super::{Book, Membership, Slot, hash, tagged};
 use crate::key::StrategyKey;
@@ -22,15 +23,16 @@ impl Book {
         let slot = self.slab.insert(Entry::new(key.strategy, user, symbol));
         let rehash = |slot: &Slot| self.slab.get(*slot).map_or(0, |entry| hash(entry.user, entry.id()));
         self.by_key.insert_unique(hash(user, key.strategy), slot, rehash);
-        self.symbols.at_mut(symbol).members.insert(member(slot));
-        let user = self.users.at_mut(user);
-        self.user_bytes -= user.members.heap_bytes();
-        user.partition = partition;
-        user.members.insert(member(slot));
-        self.user_bytes += user.members.heap_bytes();
-        let partition = self.partitions.at_mut(partition);
-        partition.members.insert(member(slot));
-        partition.symbols.insert(symbol);
+        self.users.at_mut(user).partition = partition;
+        if !self.deferred {
+            self.symbols.at_mut(symbol).members.insert(member(slot));
+            self.partitions.at_mut(partition).members.insert(member(slot));
+            self.partitions.at_mut(partition).symbols.insert(symbol);
+            let user = self.users.at_mut(user);
+            self.user_bytes -= user.members.heap_bytes();
+            user.members.insert(member(slot));
+            self.user_bytes += user.members.heap_bytes();
+        }
         slot
     }
 
@@ -66,6 +68,9 @@ impl Book {
             found.remove();
         }
         self.slab.remove(slot);
+        if self.deferred {
+            return before;
+        }
         let members = &mut self.symbols.at_mut(symbol).members;
         members.remove(member(slot));
         let last_of_symbol = members.is_empty();
@@ -111,16 +116,18 @@ impl Book {
         }
     }
 
-    /// From here on levels and times are not kept, until [`Book::settle`]: to sort them once is much faster than to find
-    /// each one's place while a million strategies are loaded. Nothing is crossed or due meanwhile, and that a strategy
-    /// came is not told.
+    /// From here on levels, times and members are not kept, until [`Book::settle`]: to sort them once is much faster than
+    /// to find each one's place while a million strategies are loaded. Nothing is crossed, due or listed meanwhile, and
+    /// that a strategy came is not told.
     pub fn defer(&mut self) {
         self.deferred = true;
-        self.symbols.iter_mut().for_each(SymbolBook::disarm);
-        self.partitions.iter_mut().for_each(Partition::disarm);
+        self.user_bytes = 0;
+        self.symbols.iter_mut().for_each(SymbolBook::forget);
+        self.partitions.iter_mut().for_each(Partition::forget);
+        self.users.iter_mut().for_each(|user| user.members = Ranked::default());
     }
 
-    /// Keeps levels and times again, see [`Book::defer`].
+    /// Keeps levels, times and members again, see [`Book::defer`].
     pub fn settle(&mut self) {
         if !std::mem::take(&mut self.deferred) {
             return;
@@ -133,6 +140,48 @@ impl Book {
                 let sorted = Ranked::from_sorted(group.iter().map(|(_, rank, slot)| (*rank, *slot)));
                 *order_of(&mut self.symbols, &mut self.partitions, wait, group[0].0) = sorted;
             }
+        }
+        self.settle_members();
+    }
+
+    fn settle_members(&mut self) {
+        let Self { slab, symbols, users, partitions, user_bytes, .. } = self;
+        members_of(
+            slab,
+            |entry| entry.symbol,
+            |symbol, first, members| {
+                symbols.at_mut(symbol).members = members;
+                partitions.at_mut(users.at(first.user).partition).symbols.insert(symbol);
+            },
+        );
+        members_of(
+            slab,
+            |entry| users.at(entry.user).partition,
+            |tag, _, members| partitions.at_mut(tag).members = members,
+        );
+        members_of(
+            slab,
+            |entry| entry.user,
+            |user, _, members| {
+                *user_bytes += members.heap_bytes();
+                users.at_mut(user).members = members;
+            },
+        );
+        // What lost its last strategy meanwhile.
+        symbols.retain(|book| !book.members.is_empty());
+        users.retain(|user| !user.members.is_empty());
+        partitions.retain(|partition| !partition.members.is_empty());
+    }
+}
+
+/// Hands out the members of each owner, with one of them.
+fn members_of(slab: &Slab, owner: impl Fn(&Entry) -> u32, mut give: impl FnMut(u32, &Entry, Ranked<()>)) {
+    let mut slots: Vec<(u32, Slot)> = slab.iter().map(|(slot, entry)| (owner(entry), slot)).collect();
+    slots.sort_unstable();
+    for group in slots.chunk_by(|a, b| a.0 == b.0) {
+        let (owner, first) = group[0];
+        if let Some(first) = slab.get(first) {
+            give(owner, first, Ranked::from_sorted(group.iter().map(|(_, slot)| member(*slot))));
         }
     }
 }

@@ -77,6 +77,12 @@ impl<T: Default> Interned<T> {
         }
     }
 
+    /// Forgets what is not wanted any more.
+    pub(super) fn retain(&mut self, wanted: impl Fn(&T) -> bool) {
+        let gone: Vec<u32> = self.by_name.iter().copied().filter(|index| !wanted(self.at(*index))).collect();
+        gone.into_iter().for_each(|index| self.remove(index));
+    }
+
     pub(super) fn len(&self) -> usize {
         self.by_name.len()
     }

@@ -19,10 +19,11 @@ pub(super) struct SymbolBook {
 }
 
 impl SymbolBook {
-    /// Forgets the levels.
-    pub(super) fn disarm(&mut self) {
+    /// Forgets levels and members.
+    pub(super) fn forget(&mut self) {
         self.falls = Ranked::default();
         self.rises = Ranked::default();
+        self.members = Ranked::default();
     }
 
     /// Whether `price` crosses a level: it is enough to look at the best one of each side.
@@ -54,10 +55,12 @@ pub(super) struct Partition {
 }
 
 impl Partition {
-    /// Forgets the times.
-    pub(super) fn disarm(&mut self) {
+    /// Forgets times and members.
+    pub(super) fn forget(&mut self) {
         self.entry_times = Ranked::default();
         self.exit_times = Ranked::default();
+        self.members = Ranked::default();
+        self.symbols.clear();
     }
 
     /// The earliest time.

@@ -180,8 +180,12 @@ mod tests {
             id in "[A-Za-z0-9_.@-]{1,20}",
         ) {
             let mut change = Change::new(EventType::SlTriggered);
-            fields.iter().for_each(|(name, value)| drop(change.set(name, value)));
-            context.iter().for_each(|(name, value)| drop(change.with(name, value)));
+            for (name, value) in &fields {
+                change.set(name, value);
+            }
+            for (name, value) in &context {
+                change.with(name, value);
+            }
             let mut data = change.data();
             prop_assert_eq!(change.data_json(), Value::Object(data.clone()).to_string());
             data.extend(change.context.clone());
