@@ -1,7 +1,7 @@
 //! Reading command arguments: one reader, one style of error.
 
 use redis_module::RedisString;
-use strat_core::key::{is_symbol, is_tag, prefix_of_tag, split_tag};
+use strat_core::key::{is_tag, prefix_of_tag};
 use strat_core::refusal::shown;
 use strat_core::{Code, Refusal, StrategyKey, field};
 
@@ -33,10 +33,6 @@ impl<'a> Args<'a> {
         self.rest.is_empty()
     }
 
-    pub(crate) const fn len(&self) -> usize {
-        self.rest.len()
-    }
-
     /// The next argument as it is.
     pub(crate) fn next(&mut self) -> Result<&'a RedisString, Refusal> {
         let (first, rest) = self.rest.split_first().ok_or_else(|| self.missing())?;
@@ -62,23 +58,6 @@ impl<'a> Args<'a> {
         field::parse_count(argument).filter(|count| (min..=max).contains(count)).ok_or_else(|| {
             Refusal::new(Code::Err, format!("{what} {} must be a whole number from {min} to {max}", shown(argument)))
         })
-    }
-
-    /// The next argument as `[{tag}]symbol`: prefix and symbol.
-    pub(crate) fn tagged_symbol(&mut self) -> Result<(&'a str, &'a str, &'a str), Refusal> {
-        let argument = self.next()?.as_slice();
-        let name = std::str::from_utf8(argument).ok();
-        name.and_then(|name| split_tag(name).map(|(prefix, symbol)| (name, prefix, symbol)))
-            .filter(|(_, _, symbol)| is_symbol(symbol))
-            .ok_or_else(|| {
-                Refusal::new(
-                    Code::BadField,
-                    format!(
-                        "symbol {} must be 1 to 64 printable ASCII bytes without space, colon or braces",
-                        shown(argument)
-                    ),
-                )
-            })
     }
 
     /// The next argument as a tag, as the prefix of the partition's keys.

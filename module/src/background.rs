@@ -1,12 +1,13 @@
 //! What happens between commands: mending the sets, draining storms, rebuilding after an internal error.
-//! Each turn is bounded to about a millisecond, so that clients are served in between.
+//! Each turn is bounded to a few milliseconds, and clients are served in between.
 
 use crate::{keyspace, repair, server, state, trigger};
 use redis_module::Context;
 use std::time::{Duration, Instant};
 
-/// Longest turn.
-const TURN: Duration = Duration::from_millis(1);
+/// Longest turn. What it wrote is synced to disk before the next one where `appendfsync` is `always`: shorter turns would
+/// spend a storm on waiting for the disk, longer ones would have other clients wait.
+const TURN: Duration = Duration::from_millis(3);
 /// Wait before a storm is tried again of which nothing could be fired, ms.
 const REFUSED_RETRY_MS: i64 = 100;
 /// Wait before the next look while a data set is loaded, ms.
@@ -49,7 +50,8 @@ pub(crate) fn run(ctx: &Context) {
         more = mended || repaired || drained;
     }
     if more {
-        server::start_timer(ctx, 1);
+        // Not at once: the event loop serves every client that is waiting before it looks at the timers again.
+        server::start_timer(ctx, 0);
     } else if state::with(|state| !state.storms.is_empty()) {
         server::start_timer(ctx, REFUSED_RETRY_MS);
     }

@@ -4,9 +4,8 @@
 use crate::server::{self, KeyKind, Point, reach};
 use crate::state::Storm;
 use crate::{repair, settings, state};
-use redis_module::Context;
-use serde_json::Value;
-use strat_core::event::{Event, EventType, journal_field};
+use redis_module::{Context, RedisString};
+use strat_core::event::{EventType, journal_field};
 use strat_core::key;
 use strat_core::order::queue_field;
 use strat_core::strategy::{Change, Enqueue};
@@ -62,11 +61,11 @@ pub(crate) fn check_partition(ctx: &Context, prefix: &str) -> Result<(), Refusal
     ))
 }
 
-/// A command and its arguments.
-type Step = (&'static str, Vec<Vec<u8>>);
+/// A command and its arguments, as the server takes them.
+type Step = (&'static str, Vec<RedisString>);
 
 fn step<'a>(command: &'static str, args: impl IntoIterator<Item = &'a [u8]>) -> Step {
-    (command, args.into_iter().map(<[u8]>::to_vec).collect())
+    (command, args.into_iter().map(server::string).collect())
 }
 
 /// Writes a change. Answers its version.
@@ -129,7 +128,7 @@ fn journal(key: &StrategyKey<'_>, change: &Change, version: u64, now_ms: i64, re
     let stream = key::journal(key.prefix);
     let maxlen = settings::JOURNAL_MAXLEN.get().to_string();
     let (hash, version, ts) = (key.hash(), version.to_string(), now_ms.to_string());
-    let data = Value::Object(change.record()).to_string();
+    let data = change.record_json();
     let order = change.order.as_ref().and_then(|order| serde_json::to_string(order).ok());
     let mut args: Vec<&[u8]> = vec![stream.as_bytes(), b"MAXLEN", b"~", maxlen.as_bytes(), b"*"];
     let fields = [
@@ -169,9 +168,7 @@ fn enqueue(key: &StrategyKey<'_>, order: &Enqueue, side: Side, version: u64) -> 
 
 fn publish(key: &StrategyKey<'_>, change: &Change, now_ms: i64) -> Vec<Step> {
     let channel = key::events_channel(key.user);
-    let mut data = change.data();
-    data.extend(change.context.clone());
-    let event = |kind: &EventType| Event::new(*kind, now_ms, key.strategy, data.clone()).to_json();
+    let event = |kind: &EventType| change.event_json(*kind, now_ms, key.strategy);
     change.publish.iter().map(|kind| step("PUBLISH", [channel.as_bytes(), event(kind).as_bytes()])).collect()
 }
 
@@ -187,19 +184,25 @@ pub(crate) fn write_storms(ctx: &Context, prefix: &str, symbol: &str, storms: &[
 }
 
 fn take(ctx: &Context, (command, args): &Step) -> Result<(), Refusal> {
-    call(ctx, command, &args.iter().map(Vec::as_slice).collect::<Vec<_>>())
+    let args: Vec<&RedisString> = args.iter().collect();
+    written(ctx, command, &args)
 }
 
 /// One write. It was validated, so a refusal by the server is an internal error: counted and logged.
 pub(crate) fn call(ctx: &Context, command: &str, args: &[&[u8]]) -> Result<(), Refusal> {
+    let args: Vec<RedisString> = args.iter().map(|arg| server::string(arg)).collect();
+    written(ctx, command, &args.iter().collect::<Vec<_>>())
+}
+
+fn written(ctx: &Context, command: &str, args: &[&RedisString]) -> Result<(), Refusal> {
     let write = || {
         reach(Point::Write);
-        server::write(ctx, command, args)
+        server::write_strings(ctx, command, args)
     };
     let written = server::attempt(ctx, command, write).unwrap_or_else(|| Err("internal error, see the log".to_owned()));
     written.map(drop).map_err(|error| {
         state::with(|state| state.counters.write_errors += 1);
-        let key = args.first().map_or_else(String::new, |key| String::from_utf8_lossy(key).into_owned());
+        let key = args.first().map_or_else(String::new, |key| String::from_utf8_lossy(key.as_slice()).into_owned());
         server::log_warning(ctx, &format!("{command} {key} failed: {error}"));
         Refusal::new(Code::Err, format!("{command} {key} failed: {error}"))
     })

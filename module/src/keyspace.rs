@@ -19,45 +19,44 @@ pub(crate) enum Loading {
 }
 
 /// A key changed in some way; `by_itself` where the server took it away, perhaps under a write of ours.
-pub(crate) fn on_key(ctx: &Context, key: &str, by_itself: bool) {
+pub(crate) fn on_key(ctx: &Context, name: &str, by_itself: bool) {
     if state::with(|state| state.poisoned) {
         // The books are rebuilt from all keys.
         return;
     }
-    if !is_ours(key) {
-        return;
+    if let Some(key) = StrategyKey::parse(name) {
+        let (db, found) = server::find_strategy_and_db(ctx, name.as_bytes());
+        state::with(|state| !state.strikes.is_empty() && state.strikes.remove(&(db, name.to_owned())).is_some());
+        follow_found(ctx, db, &key, found);
+    } else if key::parse_derived(name).is_some() {
+        follow_derived(ctx, server::selected_db(ctx), name, by_itself);
     }
-    let db = server::selected_db(ctx);
-    state::with(|state| !state.strikes.is_empty() && state.strikes.remove(&(db, key.to_owned())).is_some());
-    follow_key(ctx, db, key, by_itself);
 }
 
-fn is_ours(key: &str) -> bool {
-    StrategyKey::parse(key).is_some() || key::parse_derived(key).is_some()
-}
-
-fn follow_key(ctx: &Context, db: i32, key: &str, by_itself: bool) {
-    if let Some(strategy) = StrategyKey::parse(key) {
-        follow_strategy(ctx, db, &strategy);
-    } else if let Some((prefix, derived)) = key::parse_derived(key) {
-        match derived {
-            DerivedKey::Active => set_changed(ctx, db, prefix, None, by_itself),
-            DerivedKey::SymbolSet(symbol) => set_changed(ctx, db, prefix, Some(symbol), by_itself),
-            DerivedKey::Drain(symbol) => follow_drain(ctx, db, prefix, symbol),
-        }
+fn follow_derived(ctx: &Context, db: i32, name: &str, by_itself: bool) {
+    match key::parse_derived(name) {
+        Some((prefix, DerivedKey::Active)) => set_changed(ctx, db, prefix, None, by_itself),
+        Some((prefix, DerivedKey::SymbolSet(symbol))) => set_changed(ctx, db, prefix, Some(symbol), by_itself),
+        Some((prefix, DerivedKey::Drain(symbol))) => follow_drain(ctx, db, prefix, symbol),
+        None => {}
     }
 }
 
 /// Derives a strategy's place in the books from its hash.
 pub(crate) fn follow_strategy(ctx: &Context, db: i32, key: &StrategyKey<'_>) {
-    let name = key.hash();
-    let mut found = server::find_strategy(ctx, name.as_bytes());
-    if state::with(|state| state.is_struck_out(db, &name)) {
-        found =
-            Found::Invalid("it panics whenever it fires, see the log; tried again when the hash changes".to_owned());
-    }
+    let found = server::find_strategy(ctx, key.hash().as_bytes());
+    follow_found(ctx, db, key, found);
+}
+
+fn follow_found(ctx: &Context, db: i32, key: &StrategyKey<'_>, found: Found) {
     let mut complaint = None;
     let moved = state::with(|state| {
+        let found = match state.is_struck_out(db, key) {
+            true => {
+                Found::Invalid("it panics whenever it fires, see the log; tried again when the hash changes".to_owned())
+            }
+            false => found,
+        };
         let book = state.book(db);
         match found {
             Found::Strategy(strategy) => book.put(key, &strategy),
@@ -69,9 +68,9 @@ pub(crate) fn follow_strategy(ctx: &Context, db: i32, key: &StrategyKey<'_>) {
         }
     });
     if let Some(reason) = complaint {
-        server::log_warning(ctx, &format!("{name} (db {db}) is not guarded: {reason}"));
+        server::log_warning(ctx, &format!("{} (db {db}) is not guarded: {reason}", key.hash()));
     }
-    if moved.differs() {
+    if let Some(moved) = moved {
         queue_mend(ctx, db, key, moved);
     }
 }
@@ -186,6 +185,7 @@ pub(crate) fn on_loading(ctx: &Context, phase: Loading) {
     match phase {
         Loading::Started => state::with(|state| {
             state.loading = true;
+            state.books.values_mut().for_each(Book::defer);
             state.loading_since_ms = server::wall_clock_ms();
             // Whatever was queued belongs to the data that is being replaced.
             state.mends.clear();
@@ -195,6 +195,7 @@ pub(crate) fn on_loading(ctx: &Context, phase: Loading) {
         Loading::Ended | Loading::Failed => {
             state::with(|state| {
                 state.loading = false;
+                state.books.values_mut().for_each(Book::settle);
                 state.date_storms();
                 if phase == Loading::Failed {
                     state.books.clear();
@@ -258,6 +259,7 @@ pub(crate) fn rebuild(ctx: &Context) {
     for db in server::databases(ctx).collect::<Vec<i32>>() {
         survived &= server::in_database(ctx, db, || rebuild_database(ctx, db)).unwrap_or(true);
     }
+    state::with(|state| state.books.values_mut().for_each(Book::settle));
     // A key that panicked may have left a book half changed.
     let wrong = match survived {
         true => Vec::new(),
@@ -278,14 +280,17 @@ pub(crate) fn rebuild(ctx: &Context) {
 
 /// Follows every key of the selected database. Answers whether none panicked: one that does stops no other.
 fn rebuild_database(ctx: &Context, db: i32) -> bool {
-    let mut survived = true;
-    for name in server::keys_of_database(ctx, is_ours) {
-        if server::survive(ctx, &name, || follow_key(ctx, db, &name, false)).is_none() {
+    let (mut survived, mut derived) = (true, Vec::new());
+    let follow = |key: &StrategyKey<'_>, found: Found| {
+        if server::survive(ctx, "building the books", || follow_found(ctx, db, key, found)).is_none() {
             survived = false;
-            if let Some(key) = StrategyKey::parse(&name) {
-                state::with(|state| state.book(db).put_invalid(&key, "internal error, see the log".to_owned()));
-            }
+            state::with(|state| state.book(db).put_invalid(key, "internal error, see the log".to_owned()));
         }
+    };
+    let other = |name: &str| derived.extend(key::parse_derived(name).map(|_| name.to_owned()));
+    server::each_strategy(ctx, follow, other);
+    for name in derived {
+        survived &= server::survive(ctx, &name, || follow_derived(ctx, db, &name, false)).is_some();
     }
     survived
 }

@@ -30,7 +30,6 @@ handlers! {
     del => commands::del::run,
     list => commands::list::run,
     symbols => commands::symbols::run,
-    slcheck => commands::slcheck::run,
     due => commands::due::run,
     lock => commands::lock::lock,
     extend => commands::lock::extend,
@@ -48,6 +47,10 @@ fn init(ctx: &Context, _args: &[RedisString]) -> Status {
 fn set_up(ctx: &Context) -> Status {
     state::reset();
     server::without_implicit_signals(ctx);
+    // Not in the list below: a tick has no time for the copies that are made of the arguments there.
+    if server::register_slcheck(ctx) != Status::Ok {
+        return Status::Err;
+    }
     server::register_info(ctx);
     server::describe_commands(ctx);
     let subscribed = server::subscribe(ctx);
@@ -78,7 +81,6 @@ redis_module! {
         ["strat.del", del, "write", 1, 1, 1, "", "write"],
         ["strat.list", list, "readonly", 0, 0, 0, "", "read"],
         ["strat.symbols", symbols, "readonly", 0, 0, 0, "", "read"],
-        ["strat.slcheck", slcheck, "write fast", 1, 1, 1, "", "write"],
         ["strat.due", due, "write", 0, 0, 0, "", "write"],
         ["strat.lock", lock, "write fast", 1, 1, 1, "", "write"],
         ["strat.extend", extend, "write fast", 1, 1, 1, "", "write"],

@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Instant;
+use strat_core::StrategyKey;
 use strat_core::book::{Book, Membership, Slot};
 use strat_core::lock::Token;
 
@@ -129,7 +130,14 @@ pub(crate) fn reset() {
 impl State {
     /// The book of a database.
     pub(crate) fn book(&mut self, db: i32) -> &mut Book {
-        self.books.entry(db).or_default()
+        let loading = self.loading;
+        self.books.entry(db).or_insert_with(|| {
+            let mut book = Book::default();
+            if loading {
+                book.defer();
+            }
+            book
+        })
     }
 
     /// Memory may have lost writes: whoever works with the old epoch must reconcile first.
@@ -169,8 +177,8 @@ impl State {
     }
 
     /// Whether the strategy at a key panics whenever it is fired: it must not take all others with it.
-    pub(crate) fn is_struck_out(&self, db: i32, key: &str) -> bool {
-        !self.strikes.is_empty() && self.strikes.get(&(db, key.to_owned())).is_some_and(|n| *n >= STRIKES_MAX)
+    pub(crate) fn is_struck_out(&self, db: i32, key: &StrategyKey<'_>) -> bool {
+        !self.strikes.is_empty() && self.strikes.get(&(db, key.hash())).is_some_and(|n| *n >= STRIKES_MAX)
     }
 
     /// Forgets what follows the keys of any database.

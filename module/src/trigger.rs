@@ -28,7 +28,6 @@ pub(crate) struct Tick<'a> {
 pub(crate) fn fire(ctx: &Context, db: i32, tick: &Tick<'_>, budget: usize) -> usize {
     let mut keys = Vec::new();
     let seq = state::with(|state| {
-        state.counters.ticks += 1;
         let book = state.book(db);
         book.crossed(tick.name, tick.price, budget.saturating_add(1), &mut keys);
         book.seq()

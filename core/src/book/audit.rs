@@ -1,8 +1,9 @@
 //! The book counts itself and checks itself.
 
-use super::{Book, Entry, Slot, SymbolBook, levels, times};
-use crate::strategy::Status;
-use std::collections::BTreeSet;
+use super::Book;
+use super::entry::Wait;
+use super::ranked::Ranked;
+use super::symbol::Partition;
 
 /// Totals for `INFO`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -26,62 +27,64 @@ impl Book {
     #[must_use]
     pub fn stats(&self) -> Stats {
         Stats {
-            strategies: self.by_key.len(),
+            strategies: self.slab.len(),
             running: self.running,
             triggers: self.triggers,
-            times: self.partitions.values().map(|partition| partition.due.len()).sum(),
+            times: self.partitions.iter().map(|(_, partition)| partition.armed()).sum(),
             invalid: self.invalid.len(),
-            symbols: self.by_symbol.len(),
+            symbols: self.symbols.len(),
         }
     }
 
-    /// Bytes that the books hold on the heap, estimated from their lengths.
+    /// Bytes that the books hold on the heap, without what the allocator adds. Costs a look at each symbol and tag.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
-        // A B-tree node of 11 places is about two thirds full.
-        let tree = |entries: usize, size: usize| entries * size * 3 / 2;
-        let stats = self.stats();
-        self.key_bytes
-            + self.entries.capacity() * size_of::<Option<Entry>>()
-            + self.by_key.capacity() * (size_of::<Slot>() + 1)
-            + tree(stats.triggers, levels::LEVEL_BYTES)
-            + tree(stats.times, size_of::<(i64, Slot)>())
-            + tree(3 * stats.strategies, size_of::<Slot>())
-            + self.symbols.capacity() * size_of::<SymbolBook>()
+        let invalid: usize = self.invalid.iter().map(|(name, why)| name.len() + why.len()).sum();
+        self.slab.heap_bytes()
+            + self.by_key.allocation_size()
+            + self.symbols.heap_bytes()
+            + self.symbols.iter().map(|(_, book)| book.heap_bytes()).sum::<usize>()
+            + self.users.heap_bytes()
+            + self.user_bytes
+            + self.partitions.heap_bytes()
+            + self.partitions.iter().map(|(_, partition)| partition.heap_bytes()).sum::<usize>()
+            + invalid
     }
 
     /// Checks the books against themselves; answers what is wrong. For tests and `DEBUG VERIFY`.
     #[must_use]
     pub fn inconsistencies(&self) -> Vec<String> {
         let mut wrong = Vec::new();
-        let live = self.entries.iter().flatten().count();
         let mut expect = |what: &str, found: usize, expected: usize| {
             if found != expected {
                 wrong.push(format!("book: {what} is {found}, expected {expected}"));
             }
         };
-        let entries = || self.entries.iter().flatten();
+        let entries = || self.slab.iter().map(|(_, entry)| entry);
+        let waiting = |wait: Wait| entries().filter(move |entry| entry.waits.rank(wait).is_some()).count();
+        let books = || self.symbols.iter().map(|(_, book)| book);
+        let tags = || self.partitions.iter().map(|(_, partition)| partition);
+        let users = || self.users.iter().map(|(_, user)| user);
+        let live = entries().count();
+        expect("slots", self.slab.len(), live);
         expect("keys", self.by_key.len(), live);
-        expect("slots", live + self.free.len(), self.entries.len());
-        expect("symbol places", self.by_symbol.len() + self.free_symbols.len(), self.symbols.len());
-        expect("partition members", self.partitions.values().map(|partition| partition.slots.len()).sum(), live);
-        expect("key bytes", self.key_bytes, entries().map(|entry| entry.key.len()).sum());
-        expect("running", self.running, entries().filter(|entry| entry.status == Status::Running).count());
-        expect("triggers", self.triggers, entries().map(|entry| entry.arming.triggers()).sum());
-        expect(
-            "falls",
-            self.symbols.iter().map(|book| book.falls.len()).sum(),
-            entries().filter(|entry| entry.arming.fall.is_some()).count(),
-        );
-        expect(
-            "rises",
-            self.symbols.iter().map(|book| book.rises.len()).sum(),
-            entries().filter(|entry| entry.arming.rise.is_some()).count(),
-        );
-        let times = entries().map(|entry| times(entry).count()).sum();
-        expect("times", self.partitions.values().map(|partition| partition.due.len()).sum(), times);
-        expect("users", self.by_user.values().map(BTreeSet::len).sum(), live);
-        expect("symbol members", self.symbols.iter().map(|book| book.slots.len()).sum(), live);
+        expect("running", self.running, entries().filter(|entry| entry.running()).count());
+        expect("running of symbols", books().map(|book| book.running).sum(), self.running);
+        expect("triggers", self.triggers, entries().map(|entry| entry.arming().triggers()).sum());
+        expect("falls", books().map(|book| book.falls.len()).sum(), waiting(Wait::Fall));
+        expect("rises", books().map(|book| book.rises.len()).sum(), waiting(Wait::Rise));
+        expect("times", tags().map(Partition::armed).sum(), waiting(Wait::EntryTime) + waiting(Wait::ExitTime));
+        expect("users", users().map(|user| user.members.len()).sum(), live);
+        expect("bytes of users", self.user_bytes, users().map(|user| user.members.heap_bytes()).sum());
+        expect("symbol members", books().map(|book| book.members.len()).sum(), live);
+        expect("partition members", tags().map(|tag| tag.members.len()).sum(), live);
+        let complete = [self.symbols.is_complete(), self.users.is_complete(), self.partitions.is_complete()];
+        expect("complete numberings", complete.into_iter().filter(|complete| *complete).count(), complete.len());
+        let sides = books().flat_map(|book| [book.falls.is_sound(), book.rises.is_sound()]);
+        let times = tags().flat_map(|tag| [tag.entry_times.is_sound(), tag.exit_times.is_sound()]);
+        let members = books().map(|book| &book.members).chain(tags().map(|tag| &tag.members));
+        let members = members.chain(users().map(|user| &user.members)).map(Ranked::is_sound);
+        expect("orders out of order", sides.chain(times).chain(members).filter(|sound| !sound).count(), 0);
         wrong
     }
 }

@@ -1,8 +1,9 @@
 //! Paging through the book without touching the keyspace.
 
-use super::{Book, Slot, strip};
+use super::entry::Entry;
+use super::ranked::Ranked;
+use super::{Book, Slot, tagged};
 use crate::strategy::Status;
-use std::ops::Bound;
 
 /// Which strategies a page holds.
 #[derive(Debug, Clone, Copy)]
@@ -19,9 +20,9 @@ pub struct ListFilter<'a> {
 
 /// One page.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListPage<'a> {
+pub struct ListPage {
     /// Keys of the hashes.
-    pub keys: Vec<&'a str>,
+    pub keys: Vec<String>,
     /// Slot to go on from; `None` at the end.
     pub next: Option<Slot>,
 }
@@ -30,39 +31,41 @@ impl Book {
     /// A page from slot `from` on, at most `count` strategies looked at. As with `SCAN`, a strategy that
     /// exists during the whole walk is returned exactly once, and a page may be short or empty before the end.
     #[must_use]
-    pub fn list(&self, filter: &ListFilter<'_>, from: Slot, count: usize) -> ListPage<'_> {
-        let slots = self.candidates(filter, from, count.saturating_add(1));
-        let next = slots.get(count).copied();
-        let keys = slots.iter().take(count).filter_map(|slot| self.matching(*slot, filter)).collect();
-        ListPage { keys, next }
-    }
-
-    /// The next slots of the narrowest index.
-    fn candidates(&self, filter: &ListFilter<'_>, from: Slot, count: usize) -> Vec<Slot> {
-        let by_user = filter.user.map(|user| self.by_user.get(format!("{}{user}", filter.prefix).as_str()));
-        let by_symbol = filter.symbol.map(|symbol| {
-            let index = self.by_symbol.get(format!("{}{symbol}", filter.prefix).as_str());
-            index.map(|index| &self.symbols[*index as usize].slots)
-        });
-        let index = match (by_user, by_symbol) {
-            (Some(None), _) | (_, Some(None)) => return Vec::new(),
-            (Some(Some(users)), Some(Some(symbols))) if symbols.len() < users.len() => Some(symbols),
-            (Some(index), _) | (None, Some(index)) => index,
-            (None, None) => self.partitions.get(filter.prefix).map(|partition| &partition.slots),
+    pub fn list(&self, filter: &ListFilter<'_>, from: Slot, count: usize) -> ListPage {
+        // The narrowest index of those that hold all that is wanted; none where one of them holds nothing.
+        let symbol = filter.symbol.map(|symbol| self.symbols.find(&tagged(filter.prefix, symbol)));
+        let user = filter.user.map(|user| self.users.find(&tagged(filter.prefix, user)));
+        let partition = self.partitions.find(filter.prefix);
+        let (Some(partition), false) = (partition, symbol == Some(None) || user == Some(None)) else {
+            return ListPage { keys: Vec::new(), next: None };
         };
-        let from = (Bound::Included(from), Bound::Unbounded);
-        index.into_iter().flat_map(|slots| slots.range(from)).take(count).copied().collect()
+        let (symbol, user) = (symbol.flatten(), user.flatten());
+        let of_symbol = symbol.map(|symbol| &self.symbols.at(symbol).members);
+        let of_user = user.map(|user| &self.users.at(user).members);
+        let narrowest = of_symbol.into_iter().chain(of_user).min_by_key(|members| members.len());
+        let members: &Ranked<()> = narrowest.unwrap_or(&self.partitions.at(partition).members);
+        let matches = |entry: &&Entry| {
+            entry.status() == filter.status
+                && symbol.is_none_or(|symbol| entry.symbol == symbol)
+                && user.is_none_or(|user| entry.user == user)
+        };
+        let mut slots = members.from(((), from)).map(|((), slot)| slot);
+        let entries = slots.by_ref().take(count).filter_map(|slot| self.slab.get(slot));
+        let keys = entries.filter(matches).map(|entry| self.key_of(entry).hash()).collect();
+        ListPage { keys, next: slots.next() }
     }
 
-    fn matching(&self, slot: Slot, filter: &ListFilter<'_>) -> Option<&str> {
-        let entry = self.entries.get(slot as usize)?.as_ref()?;
-        let name = strip(&entry.key, filter.prefix)?;
-        let user_matches = filter.user.is_none_or(|user| {
-            name.strip_prefix("user:")
-                .and_then(|rest| rest.strip_prefix(user))
-                .is_some_and(|rest| rest.starts_with(':'))
-        });
-        let symbol_matches = filter.symbol.is_none_or(|symbol| self.symbol_of(entry) == symbol);
-        (entry.status == filter.status && user_matches && symbol_matches).then_some(&*entry.key)
+    /// RUNNING strategies of a partition from a slot on, at most `limit` slots looked at; of one symbol if given.
+    /// Answers the keys and where to go on.
+    #[must_use]
+    pub fn running_from(
+        &self,
+        prefix: &str,
+        symbol: Option<&str>,
+        from: Slot,
+        limit: usize,
+    ) -> (Vec<String>, Option<Slot>) {
+        let page = self.list(&ListFilter { prefix, symbol, user: None, status: Status::Running }, from, limit);
+        (page.keys, page.next)
     }
 }

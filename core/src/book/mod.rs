@@ -1,9 +1,17 @@
 //! The derived books of one Redis database: every strategy by key, its armed levels by price, its times
 //! by time. Hashes are the truth; [`Book::put`] and [`Book::remove`] follow them, whatever changed them.
+//!
+//! A strategy is one [`Entry`] in a slab. Everything else holds its slot, four bytes: the sides of a symbol and the
+//! times of a tag, with the level or time beside it, and the members of a user, a symbol and a tag.
 
 mod audit;
-mod levels;
+mod entry;
+mod follow;
+mod interned;
 mod list;
+mod ranked;
+mod slab;
+mod symbol;
 
 pub use audit::Stats;
 pub use list::{ListFilter, ListPage};
@@ -11,11 +19,15 @@ pub use list::{ListFilter, ListPage};
 use crate::decimal::Price;
 use crate::key::StrategyKey;
 use crate::strategy::{Arming, Status, Strategy};
+use entry::Entry;
 use hashbrown::HashTable;
-use levels::{Levels, Rise};
-use rustc_hash::{FxBuildHasher, FxHashMap};
-use std::collections::{BTreeMap, BTreeSet};
+use interned::Interned;
+use rustc_hash::FxBuildHasher;
+use slab::Slab;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::hash::BuildHasher;
+use symbol::{Partition, SymbolBook, User};
 
 /// Index of a strategy in the book's slab. Stable while the strategy exists, so it serves as a cursor.
 pub type Slot = u32;
@@ -24,7 +36,7 @@ pub type Slot = u32;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Membership(pub Option<String>);
 
-/// The membership before and after a change of the hash.
+/// The membership before and after a change of the hash: they differ, and the sets must change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Moved {
     /// Before.
@@ -34,100 +46,60 @@ pub struct Moved {
 }
 
 impl Moved {
-    /// Whether the sets must change.
-    #[must_use]
-    pub fn differs(&self) -> bool {
-        self.before != self.after
+    fn between(before: Membership, after: Membership) -> Option<Self> {
+        (before != after).then_some(Self { before, after })
     }
-}
-
-#[derive(Debug)]
-struct Entry {
-    key: Box<str>,
-    symbol: u32,
-    status: Status,
-    arming: Arming,
-    /// The book's sequence number when the levels were armed as they are.
-    armed_seq: u64,
-}
-
-/// What is kept per `{tag}symbol`.
-#[derive(Debug, Default)]
-struct SymbolBook {
-    /// Name with the tag's prefix: the argument of `SLCHECK`.
-    name: Box<str>,
-    falls: Levels<levels::Fall>,
-    rises: Levels<Rise>,
-    /// Every strategy of the symbol, whatever its status.
-    slots: BTreeSet<Slot>,
-    running: usize,
-}
-
-/// What is kept per tag.
-#[derive(Debug, Default)]
-struct Partition {
-    due: BTreeSet<(i64, Slot)>,
-    /// Every strategy of the tag.
-    slots: BTreeSet<Slot>,
-    /// Every symbol with a strategy.
-    symbols: BTreeSet<u32>,
 }
 
 /// The books of one database.
 #[derive(Debug, Default)]
 pub struct Book {
-    entries: Vec<Option<Entry>>,
-    free: Vec<Slot>,
+    slab: Slab,
     by_key: HashTable<Slot>,
-    symbols: Vec<SymbolBook>,
-    /// Places in `symbols` without a strategy.
-    free_symbols: Vec<u32>,
-    by_symbol: FxHashMap<Box<str>, u32>,
-    by_user: FxHashMap<Box<str>, BTreeSet<Slot>>,
-    partitions: FxHashMap<Box<str>, Partition>,
+    /// By name with the tag's prefix.
+    symbols: Interned<SymbolBook>,
+    /// By name with the tag's prefix.
+    users: Interned<User>,
+    /// By prefix.
+    partitions: Interned<Partition>,
     /// Hashes that do not parse, with the reason.
     invalid: BTreeMap<Box<str>, String>,
     running: usize,
     triggers: usize,
-    key_bytes: usize,
+    /// Bytes that the members of the users hold: there may be as many users as strategies.
+    user_bytes: usize,
     /// Rises whenever a level is armed.
     seq: u64,
+    /// Levels and times are not kept, see [`Book::defer`].
+    deferred: bool,
 }
 
-fn hash(key: &str) -> u64 {
-    FxBuildHasher.hash_one(key)
+/// A user's strategies hash apart from each other, and from another user's of the same name.
+fn hash(user: u32, id: &str) -> u64 {
+    FxBuildHasher.hash_one((user, id))
+}
+
+/// A name within a tag.
+fn tagged<'a>(prefix: &str, name: &'a str) -> Cow<'a, str> {
+    if prefix.is_empty() { Cow::Borrowed(name) } else { Cow::Owned(format!("{prefix}{name}")) }
 }
 
 impl Book {
     /// Takes the hash at `key` into the books, or takes its change over.
-    pub fn put(&mut self, key: &StrategyKey<'_>, strategy: &Strategy) -> Moved {
-        let name = key.hash();
-        self.invalid.remove(name.as_str());
-        let old = self.take(&name);
-        let before = old.as_ref().map_or_else(Membership::default, |(_, membership)| membership.clone());
-        let symbol = self.symbol_index(key.prefix, &strategy.symbol);
+    pub fn put(&mut self, key: &StrategyKey<'_>, strategy: &Strategy) -> Option<Moved> {
+        self.forget_invalid(key);
         let arming = strategy.arming();
-        let armed_seq = self.armed_seq(old.map(|(entry, _)| entry), symbol, &arming);
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.entries.push(None);
-            Slot::try_from(self.entries.len() - 1).unwrap_or(Slot::MAX)
-        });
-        let entry = Entry { key: name.into(), symbol, status: strategy.status, arming, armed_seq };
-        self.link(slot, key, &entry);
-        let after = self.membership(&entry);
-        self.by_key.insert_unique(hash(&entry.key), slot, |slot| hash(key_at(&self.entries, *slot)));
-        self.entries[slot as usize] = Some(entry);
-        Moved { before, after }
-    }
-
-    /// Levels that stay as they are were armed when they were; others are armed now.
-    fn armed_seq(&mut self, old: Option<Entry>, symbol: u32, arming: &Arming) -> u64 {
-        let levels = |arming: &Arming| (arming.fall, arming.rise);
-        if let Some(old) = old.filter(|old| old.symbol == symbol && levels(&old.arming) == levels(arming)) {
-            return old.armed_seq;
+        let known = self.slot_of(key);
+        let stays = known.and_then(|slot| self.slab.get(slot)).filter(|entry| self.symbol_of(entry) == strategy.symbol);
+        if let (Some(slot), Some(entry)) = (known, stays) {
+            let before = (entry.status() != strategy.status).then(|| self.membership(entry));
+            self.change(slot, strategy.status, &arming);
+            return before.and_then(|before| Moved::between(before, self.membership_at(slot)));
         }
-        self.seq += u64::from(arming.triggers() > 0);
-        self.seq
+        let before = known.map_or_else(Membership::default, |slot| self.take(slot));
+        let slot = self.create(key, &strategy.symbol);
+        self.change(slot, strategy.status, &arming);
+        if self.deferred { None } else { Moved::between(before, self.membership_at(slot)) }
     }
 
     /// Rises whenever a level is armed: what was armed later than a moment has a higher number than the book had then.
@@ -137,18 +109,23 @@ impl Book {
     }
 
     /// Forgets the hash at `key`: it is gone or is no strategy any more.
-    pub fn remove(&mut self, key: &StrategyKey<'_>) -> Moved {
-        let name = key.hash();
-        self.invalid.remove(name.as_str());
-        let before = self.take(&name).map_or_else(Membership::default, |(_, membership)| membership);
-        Moved { before, after: Membership::default() }
+    pub fn remove(&mut self, key: &StrategyKey<'_>) -> Option<Moved> {
+        self.forget_invalid(key);
+        let before = self.slot_of(key).map_or_else(Membership::default, |slot| self.take(slot));
+        Moved::between(before, Membership::default())
     }
 
     /// Forgets the hash at `key` because it does not parse, and remembers why.
-    pub fn put_invalid(&mut self, key: &StrategyKey<'_>, reason: String) -> Moved {
+    pub fn put_invalid(&mut self, key: &StrategyKey<'_>, reason: String) -> Option<Moved> {
         let moved = self.remove(key);
         self.invalid.insert(key.hash().into(), reason);
         moved
+    }
+
+    /// Whether `price` crosses an armed level of a symbol, named with the tag's prefix: one look-up, two comparisons.
+    #[must_use]
+    pub fn is_crossed(&self, symbol: &str, price: Price) -> bool {
+        self.symbols.get(symbol).is_some_and(|book| book.is_crossed(price))
     }
 
     /// Keys of the strategies that `price` may fire, closest level first, at most `limit`, appended to `fired`.
@@ -159,192 +136,90 @@ impl Book {
 
     /// As [`Book::crossed`], passing over what was armed after the book's sequence number was `seq`.
     pub fn crossed_until(&self, symbol: &str, price: Price, seq: u64, limit: usize, fired: &mut Vec<Box<str>>) {
-        let Some(book) = self.by_symbol.get(symbol).map(|index| &self.symbols[*index as usize]) else {
-            return;
-        };
-        let entry = |slot: Slot| self.entries.get(slot as usize).and_then(Option::as_ref);
-        let crossed = book.falls.crossed(price).chain(book.rises.crossed(price)).filter_map(entry);
-        let in_time = crossed.filter(|entry| entry.armed_seq <= seq);
-        fired.extend(in_time.take(limit).map(|entry| entry.key.clone()));
+        let Some(book) = self.symbols.get(symbol) else { return };
+        let crossed = book.crossed(price).filter_map(|slot| self.slab.get(slot));
+        let in_time = crossed.filter(|entry| entry.seq() <= seq);
+        fired.extend(in_time.take(limit).map(|entry| self.key_of(entry).hash().into()));
     }
 
     /// Keys of the strategies of a partition whose time has come, earliest first, at most `limit`.
     #[must_use]
     pub fn due(&self, prefix: &str, now_ms: i64, limit: usize) -> Vec<Box<str>> {
-        let Some(partition) = self.partitions.get(prefix) else {
-            return Vec::new();
-        };
-        let come = partition.due.range(..=(now_ms, Slot::MAX)).take(limit);
-        come.map(|(_, slot)| key_at(&self.entries, *slot).into()).collect()
+        let come = self.partitions.get(prefix).map(|partition| partition.come(now_ms, limit));
+        let entries = come.into_iter().flatten().filter_map(|slot| self.slab.get(slot));
+        entries.map(|entry| self.key_of(entry).hash().into()).collect()
     }
 
     /// The earliest time that a partition waits for, epoch ms.
     #[must_use]
     pub fn next_due(&self, prefix: &str) -> Option<i64> {
-        self.partitions.get(prefix)?.due.first().map(|(at, _)| *at)
+        self.partitions.get(prefix)?.next()
     }
 
     /// The symbols of a partition with RUNNING strategies, and how many, in name order.
     #[must_use]
     pub fn symbols(&self, prefix: &str) -> BTreeMap<&str, usize> {
         let indices = self.partitions.get(prefix).into_iter().flat_map(|partition| &partition.symbols);
-        let running = indices.map(|index| &self.symbols[*index as usize]).filter(|book| book.running > 0);
-        running.filter_map(|book| strip(&book.name, prefix).map(|symbol| (symbol, book.running))).collect()
+        let running = indices.map(|index| (self.symbols.name(*index), self.symbols.at(*index).running));
+        running.filter(|(_, count)| *count > 0).map(|(name, count)| (&name[prefix.len()..], count)).collect()
     }
 
     /// Every partition that has been seen, as prefixes.
     pub fn prefixes(&self) -> impl Iterator<Item = &str> {
-        self.partitions.keys().map(AsRef::as_ref)
+        self.partitions.iter().map(|(prefix, _)| prefix)
     }
 
     /// What the sets must say of `key`.
     #[must_use]
     pub fn membership_of(&self, key: &str) -> Membership {
-        self.slot_of(key)
-            .and_then(|slot| self.entries[slot as usize].as_ref())
-            .map_or_else(Membership::default, |entry| self.membership(entry))
-    }
-
-    /// RUNNING strategies of a partition from a slot on, at most `limit` slots looked at; of one symbol if given.
-    /// Answers the keys and where to go on.
-    #[must_use]
-    pub fn running_from(
-        &self,
-        prefix: &str,
-        symbol: Option<&str>,
-        from: Slot,
-        limit: usize,
-    ) -> (Vec<Box<str>>, Option<Slot>) {
-        let filter = ListFilter { prefix, symbol, user: None, status: Status::Running };
-        let page = self.list(&filter, from, limit);
-        (page.keys.into_iter().map(Into::into).collect(), page.next)
+        self.slot_of_name(key).map_or_else(Membership::default, |slot| self.membership_at(slot))
     }
 
     /// The arming that the book holds for `key`, to compare with the hash.
     #[must_use]
     pub fn arming_of(&self, key: &str) -> Option<(Arming, Status, &str)> {
-        let entry = self.entries[self.slot_of(key)? as usize].as_ref()?;
-        Some((entry.arming, entry.status, self.symbol_of(entry)))
+        let entry = self.slab.get(self.slot_of_name(key)?)?;
+        Some((entry.arming(), entry.status(), self.symbol_of(entry)))
     }
 
     /// Every key in the book.
-    pub fn keys(&self) -> impl Iterator<Item = &str> {
-        self.entries.iter().flatten().map(|entry| entry.key.as_ref())
+    pub fn keys(&self) -> impl Iterator<Item = String> {
+        self.slab.iter().map(|(_, entry)| self.key_of(entry).hash())
     }
 
-    fn slot_of(&self, key: &str) -> Option<Slot> {
-        self.by_key.find(hash(key), |slot| key_at(&self.entries, *slot) == key).copied()
-    }
-
-    /// Unlinks the entry of `key`, if there is one; answers it with its membership.
-    fn take(&mut self, key: &str) -> Option<(Entry, Membership)> {
-        let found = self.by_key.find_entry(hash(key), |slot| key_at(&self.entries, *slot) == key);
-        let slot = found.ok()?.remove().0;
-        let entry = self.entries[slot as usize].take()?;
-        let before = self.membership(&entry);
-        if let Some(key) = StrategyKey::parse(&entry.key) {
-            self.unlink(slot, &key, &entry);
-        }
-        self.free.push(slot);
-        Some((entry, before))
-    }
-
-    fn link(&mut self, slot: Slot, key: &StrategyKey<'_>, entry: &Entry) {
-        let running = usize::from(entry.status == Status::Running);
-        let book = &mut self.symbols[entry.symbol as usize];
-        book.slots.insert(slot);
-        book.running += running;
-        book.falls.insert(entry.arming.fall, slot);
-        book.rises.insert(entry.arming.rise, slot);
-        self.running += running;
-        self.triggers += entry.arming.triggers();
-        self.by_user.entry(user_index(key).into()).or_default().insert(slot);
-        let partition = self.partitions.entry(key.prefix.into()).or_default();
-        partition.due.extend(times(entry).map(|at| (at, slot)));
-        partition.slots.insert(slot);
-        partition.symbols.insert(entry.symbol);
-        self.key_bytes += entry.key.len();
-    }
-
-    fn unlink(&mut self, slot: Slot, key: &StrategyKey<'_>, entry: &Entry) {
-        let running = usize::from(entry.status == Status::Running);
-        let book = &mut self.symbols[entry.symbol as usize];
-        book.slots.remove(&slot);
-        book.running -= running;
-        book.falls.remove(entry.arming.fall, slot);
-        book.rises.remove(entry.arming.rise, slot);
-        let last_of_symbol = book.slots.is_empty();
-        if last_of_symbol {
-            // Dated symbols of options come and go for ever: their places are used again.
-            self.by_symbol.remove(&book.name);
-            *book = SymbolBook::default();
-            self.free_symbols.push(entry.symbol);
-        }
-        self.running -= running;
-        self.triggers -= entry.arming.triggers();
-        self.key_bytes -= entry.key.len();
-        let user = user_index(key);
-        if let Some(slots) = self.by_user.get_mut(user.as_str()) {
-            slots.remove(&slot);
-            if slots.is_empty() {
-                self.by_user.remove(user.as_str());
-            }
-        }
-        if let Some(partition) = self.partitions.get_mut(key.prefix) {
-            for at in times(entry) {
-                partition.due.remove(&(at, slot));
-            }
-            partition.slots.remove(&slot);
-            if last_of_symbol {
-                partition.symbols.remove(&entry.symbol);
-            }
-            if partition.slots.is_empty() {
-                self.partitions.remove(key.prefix);
-            }
-        }
-    }
-
-    fn symbol_index(&mut self, prefix: &str, symbol: &str) -> u32 {
-        let name: Box<str> = format!("{prefix}{symbol}").into();
-        if let Some(index) = self.by_symbol.get(&name) {
-            return *index;
-        }
-        let index = self.free_symbols.pop().unwrap_or_else(|| {
-            self.symbols.push(SymbolBook::default());
-            u32::try_from(self.symbols.len() - 1).unwrap_or(u32::MAX)
-        });
-        self.symbols[index as usize].name.clone_from(&name);
-        self.by_symbol.insert(name, index);
-        index
+    fn key_of<'a>(&'a self, entry: &'a Entry) -> StrategyKey<'a> {
+        let prefix = self.partitions.name(self.users.at(entry.user).partition);
+        StrategyKey { prefix, user: &self.users.name(entry.user)[prefix.len()..], strategy: entry.id() }
     }
 
     fn symbol_of(&self, entry: &Entry) -> &str {
-        let name = &self.symbols[entry.symbol as usize].name;
-        name.rsplit_once('}').map_or(name, |(_, symbol)| symbol)
+        let prefix = self.partitions.name(self.users.at(entry.user).partition);
+        &self.symbols.name(entry.symbol)[prefix.len()..]
     }
 
     fn membership(&self, entry: &Entry) -> Membership {
-        Membership((entry.status == Status::Running).then(|| self.symbol_of(entry).to_owned()))
+        Membership(entry.running().then(|| self.symbol_of(entry).to_owned()))
     }
-}
 
-fn key_at(entries: &[Option<Entry>], slot: Slot) -> &str {
-    entries.get(slot as usize).and_then(Option::as_ref).map_or("", |entry| &entry.key)
-}
+    fn membership_at(&self, slot: Slot) -> Membership {
+        self.slab.get(slot).map_or_else(Membership::default, |entry| self.membership(entry))
+    }
 
-fn times(entry: &Entry) -> impl Iterator<Item = i64> {
-    // Two equal times of one strategy are one place in the time book.
-    let exit = entry.arming.exit_due.filter(|at| Some(*at) != entry.arming.entry_due);
-    entry.arming.entry_due.into_iter().chain(exit)
-}
+    fn slot_of(&self, key: &StrategyKey<'_>) -> Option<Slot> {
+        let user = self.users.find(&tagged(key.prefix, key.user))?;
+        let is_it = |slot: &Slot| self.slab.get(*slot).is_some_and(|e| e.user == user && e.id() == key.strategy);
+        self.by_key.find(hash(user, key.strategy), is_it).copied()
+    }
 
-fn user_index(key: &StrategyKey<'_>) -> String {
-    format!("{}{}", key.prefix, key.user)
-}
+    fn slot_of_name(&self, key: &str) -> Option<Slot> {
+        self.slot_of(&StrategyKey::parse(key)?)
+    }
 
-/// The rest of `name` where its tag is exactly `prefix`.
-fn strip<'a>(name: &'a str, prefix: &str) -> Option<&'a str> {
-    name.strip_prefix(prefix).filter(|rest| !rest.starts_with('{'))
+    fn forget_invalid(&mut self, key: &StrategyKey<'_>) {
+        if !self.invalid.is_empty() {
+            self.invalid.remove(key.hash().as_str());
+        }
+    }
 }
 
 #[cfg(test)]

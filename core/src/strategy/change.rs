@@ -3,6 +3,8 @@
 use super::{Status, Strategy};
 use crate::event::{EventType, OrderReport};
 use crate::order::Action;
+use crate::time::rfc3339;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 /// Field writes, in order. An empty value clears the field.
@@ -105,8 +107,99 @@ impl Change {
     pub fn record(&self) -> Map<String, Value> {
         object(self.restated.iter().chain(&self.fields))
     }
+
+    /// [`Change::record`] as text, without the object between: a storm writes a hundred thousand of them.
+    #[must_use]
+    pub fn record_json(&self) -> String {
+        json(&Members::of(texts(&self.restated).chain(texts(&self.fields))))
+    }
+
+    /// The line that subscribers get for an event of the change: its data and the context.
+    #[must_use]
+    pub fn event_json(&self, kind: EventType, epoch_ms: i64, strategy_id: &str) -> String {
+        let context = self.context.iter().map(|(name, value)| (name.as_str(), Member::Value(value)));
+        let data = Members::of(texts(&self.fields).chain(context));
+        json(&Line { kind: kind.as_str(), timestamp: rfc3339(epoch_ms), strategy_id, data })
+    }
+}
+
+/// [`crate::event::Event`], borrowed.
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    timestamp: String,
+    strategy_id: &'a str,
+    data: Members<'a>,
+}
+
+/// What stands behind a name.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Member<'a> {
+    Text(&'a str),
+    Value(&'a Value),
+}
+
+/// An object's members in the order of their names, each name once.
+struct Members<'a>(Vec<(&'a str, Member<'a>)>);
+
+impl<'a> Members<'a> {
+    /// Of two with one name the later counts.
+    fn of(members: impl Iterator<Item = (&'a str, Member<'a>)>) -> Self {
+        let mut members: Vec<_> = members.collect();
+        members.reverse();
+        members.sort_by_key(|(name, _)| *name);
+        members.dedup_by_key(|(name, _)| *name);
+        Self(members)
+    }
+}
+
+impl Serialize for Members<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, member)| (name, member)))
+    }
+}
+
+fn texts(fields: &Fields) -> impl Iterator<Item = (&str, Member<'_>)> {
+    fields.iter().map(|(name, value)| (name.as_str(), Member::Text(value)))
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_default()
 }
 
 fn object<'a>(fields: impl Iterator<Item = &'a (String, String)>) -> Map<String, Value> {
     fields.map(|(name, value)| (name.clone(), Value::String(value.clone()))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Event;
+    use proptest::collection::vec;
+    use proptest::prelude::{prop_assert_eq, proptest};
+
+    proptest! {
+        #[test]
+        fn what_is_written_at_once_is_what_the_objects_say(
+            fields in vec(("[a-d\"é]{0,2}", "[ -~\\x00-\\x{ff}]{0,6}"), 0..6),
+            context in vec(("[a-d\"é]{0,2}", "[ -~\\x00-\\x{ff}]{0,6}"), 0..4),
+            id in "[A-Za-z0-9_.@-]{1,20}",
+        ) {
+            let mut change = Change::new(EventType::SlTriggered);
+            for (name, value) in &fields {
+                change.set(name, value);
+            }
+            for (name, value) in &context {
+                change.with(name, value);
+            }
+            let mut data = change.data();
+            change.restated = vec![("a".to_owned(), "0".to_owned()), ("zz".to_owned(), "1".to_owned())];
+            prop_assert_eq!(change.record_json(), Value::Object(change.record()).to_string());
+            data.extend(change.context.clone());
+            let event = Event::new(EventType::SlTriggered, 1_700_000_000_123, &id, data);
+            prop_assert_eq!(change.event_json(EventType::SlTriggered, 1_700_000_000_123, &id), event.to_json());
+        }
+    }
 }

@@ -174,6 +174,33 @@ pub const FIELDS_READ: [&str; 24] = [
     "updated_at",
 ];
 
+/// Place of each field in [`FIELDS_READ`] by a number that none of them shares with another; 0xff for none.
+const FIELD_PLACES: [u8; 256] = {
+    let mut places = [u8::MAX; 256];
+    let mut index = 0;
+    while index < FIELDS_READ.len() {
+        let number = field_number(FIELDS_READ[index].as_bytes());
+        assert!(places[number] == u8::MAX, "two fields share a number: choose other factors");
+        places[number] = index as u8;
+        index += 1;
+    }
+    places
+};
+
+const fn field_number(name: &[u8]) -> usize {
+    match name {
+        [first, .., last] => (name.len() + *first as usize * 2 + *last as usize * 6) % 256,
+        _ => 0,
+    }
+}
+
+/// Place of a field in [`FIELDS_READ`]; `None` where [`Strategy::read`] does not ask for it.
+#[must_use]
+pub fn field_place(name: &[u8]) -> Option<usize> {
+    let place = usize::from(FIELD_PLACES[field_number(name)]);
+    FIELDS_READ.get(place).filter(|known| known.as_bytes() == name).map(|_| place)
+}
+
 impl Strategy {
     /// Parses a hash, given a way to look fields up. Absent and empty fields take their defaults.
     ///

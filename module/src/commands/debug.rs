@@ -60,7 +60,7 @@ fn verify_database(ctx: &Context, db: i32) -> Vec<String> {
         let orphans = state
             .book(db)
             .keys()
-            .filter(|name| !hashes.contains(name))
+            .filter(|name| !hashes.contains(name.as_str()))
             .map(|name| format!("{name}: in the book, but there is no hash"));
         differences.extend(orphans.collect::<Vec<_>>());
     });

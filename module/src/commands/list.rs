@@ -24,7 +24,7 @@ pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Ref
         let filter =
             ListFilter { prefix: &request.prefix, user: request.user, symbol: request.symbol, status: request.status };
         let page = state.book(db).list(&filter, request.cursor, request.count);
-        (page.keys.into_iter().map(ToOwned::to_owned).collect::<Vec<String>>(), page.next)
+        (page.keys, page.next)
     });
     let visible: Vec<String> = keys.into_iter().filter(|key| may_read(ctx, key)).collect();
     let cursor = next.unwrap_or(0).to_string();

@@ -1,77 +1,139 @@
 //! `STRAT.SLCHECK symbol price [symbol price ...] [TS ms]`
 
-use crate::args::Args;
-use crate::effects;
-use crate::server::{self, selected_db, store_price, wall_clock_ms};
+use crate::server::{self, Argv, command_db, store_price, wall_clock_ms};
 use crate::settings::{MAX_FIRED_PER_CALL, PRICE_TTL_MS};
 use crate::trigger::{self, Tick};
-use redis_module::{Context, RedisString, RedisValue};
+use crate::{effects, state};
+use redis_module::Context;
+use std::cell::Cell;
+use strat_core::key::{is_symbol, price_into, split_tag};
 use strat_core::refusal::shown;
-use strat_core::{Code, Price, Refusal, key};
+use strat_core::{Code, Price, Refusal, field};
 
 /// Most ticks in one call.
 const TICKS_MAX: usize = 10_000;
+const FORM: &str = "symbol price [symbol price ...] [TS ms]";
 
-/// Stores each price and fires every armed trigger that it crosses. Replies the number fired in this call.
-pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Refusal> {
-    let mut args = Args::new("STRAT.SLCHECK", args);
-    let (ticks, ts_ms) = parse(&mut args)?;
-    let db = selected_db(ctx);
+thread_local! {
+    /// The prices of the last call, for the room that they took.
+    static PRICES: Cell<Vec<Price>> = const { Cell::new(Vec::new()) };
+}
+
+/// Stores each price and fires every armed trigger that it crosses. Answers the number fired in this call.
+///
+/// What fires nothing takes the short way: one look-up in the book, no allocation, no look at the keys that only a
+/// trigger writes.
+pub(crate) fn run(ctx: &Context, args: Argv<'_>) -> Result<i64, Refusal> {
+    let mut prices = PRICES.take();
+    let call = Call::parse(args, &mut prices)?;
+    effects::check_partition(ctx, call.prefix)?;
+    let db = command_db(ctx);
+    let crossed = state::with(|state| {
+        state.counters.ticks += prices.len() as u64;
+        let book = state.book(db);
+        prices.iter().enumerate().any(|(index, price)| book.is_crossed(call.name(index), *price))
+    });
+    let fired = if crossed { fire(ctx, db, &call, &prices)? } else { call.store_all(ctx, prices.len()) };
+    PRICES.set(prices);
+    Ok(i64::try_from(fired).unwrap_or(i64::MAX))
+}
+
+/// Stores each price and fires what it crosses, tick by tick.
+fn fire(ctx: &Context, db: i32, call: &Call<'_>, prices: &[Price]) -> Result<usize, Refusal> {
     // One tag for all symbols of a call, so one look at its keys is enough.
-    effects::preflight(ctx, ticks[0].prefix)?;
-    let ttl_ms = PRICE_TTL_MS.get();
+    effects::preflight(ctx, call.prefix)?;
     let limit = usize::try_from(MAX_FIRED_PER_CALL.get()).unwrap_or(usize::MAX);
+    let ts_ms = call.ts_ms.unwrap_or_else(wall_clock_ms);
     let mut fired = 0;
-    for tick in ticks {
-        store_price(ctx, &key::price(tick.prefix, tick.symbol), tick.argument, ttl_ms);
-        let tick = Tick {
-            name: tick.name,
-            prefix: tick.prefix,
-            symbol: tick.symbol,
-            price: tick.price,
-            text: tick.text,
-            ts_ms,
-        };
+    for (index, price) in prices.iter().enumerate() {
+        call.store(ctx, index);
+        let name = call.name(index);
+        let symbol = &name[call.prefix.len()..];
+        let text = std::str::from_utf8(call.price(index)).unwrap_or_default();
+        let tick = Tick { name, prefix: call.prefix, symbol, price: *price, text, ts_ms };
         fired += trigger::fire(ctx, db, &tick, limit - fired);
     }
     // After an internal error the rest may not have been fired: the caller shall send the ticks again.
     server::check_ready()?;
-    Ok(RedisValue::Integer(i64::try_from(fired).unwrap_or(i64::MAX)))
+    Ok(fired)
 }
 
-struct Parsed<'a> {
-    name: &'a str,
+/// A call that was judged.
+struct Call<'a> {
+    args: Argv<'a>,
+    /// Tag of all symbols.
     prefix: &'a str,
-    symbol: &'a str,
-    price: Price,
-    text: &'a str,
-    argument: &'a RedisString,
+    ts_ms: Option<i64>,
+    ttl_ms: i64,
 }
 
-fn parse<'a>(args: &mut Args<'a>) -> Result<(Vec<Parsed<'a>>, i64), Refusal> {
-    const FORM: &str = "symbol price [symbol price ...] [TS ms]";
-    if args.is_empty() || args.len() % 2 == 1 || args.len() > 2 * TICKS_MAX {
-        return Err(args.syntax(FORM));
-    }
-    let mut ticks: Vec<Parsed<'a>> = Vec::with_capacity(args.len() / 2);
-    while !args.is_empty() {
+impl<'a> Call<'a> {
+    fn parse(args: Argv<'a>, prices: &mut Vec<Price>) -> Result<Self, Refusal> {
+        let count = args.len().saturating_sub(1);
+        if count == 0 || count % 2 == 1 || count > 2 * TICKS_MAX {
+            return Err(Refusal::new(Code::Err, format!("syntax: STRAT.SLCHECK {FORM}")));
+        }
         // A symbol may be called TS: the option is only looked for in the last pair, behind at least one tick.
-        if args.len() == 2 && !ticks.is_empty() && args.option("TS") {
-            return Ok((ticks, args.count("TS", 0, i64::MAX)?));
+        let dated = count > 2 && args.get(count - 1).eq_ignore_ascii_case(b"TS");
+        let ticks = count / 2 - usize::from(dated);
+        let (prefix, _) = tagged_symbol(args.get(1))?;
+        let ttl_ms = PRICE_TTL_MS.get();
+        let mut call = Self { args, prefix, ts_ms: None, ttl_ms };
+        prices.clear();
+        for index in 0..ticks {
+            prices.push(call.tick(index)?);
         }
-        let (name, prefix, symbol) = args.tagged_symbol()?;
-        if ticks.first().is_some_and(|first| first.prefix != prefix) {
-            return Err(Refusal::new(
-                Code::Err,
-                format!("symbol {} has another tag than the first", shown(name.as_bytes())),
-            ));
+        if dated {
+            call.ts_ms = Some(time(args.get(count))?);
         }
-        let argument = args.next()?;
-        let text = std::str::from_utf8(argument.as_slice()).unwrap_or_default();
-        let price = Price::parse(argument.as_slice()).map_err(|why| {
-            Refusal::new(Code::BadPrice, format!("price {} of {symbol} {why}", shown(argument.as_slice())))
-        })?;
-        ticks.push(Parsed { name, prefix, symbol, price, text, argument });
+        Ok(call)
     }
-    Ok((ticks, wall_clock_ms()))
+
+    fn tick(&self, index: usize) -> Result<Price, Refusal> {
+        let (name, text) = (self.args.get(1 + 2 * index), self.price(index));
+        let (prefix, symbol) = tagged_symbol(name)?;
+        if prefix != self.prefix {
+            return Err(Refusal::new(Code::Err, format!("symbol {} has another tag than the first", shown(name))));
+        }
+        Price::parse(text)
+            .map_err(|why| Refusal::new(Code::BadPrice, format!("price {} of {symbol} {why}", shown(text))))
+    }
+
+    /// A symbol with its tag.
+    fn name(&self, index: usize) -> &'a str {
+        // It was found to be ASCII.
+        std::str::from_utf8(self.args.get(1 + 2 * index)).unwrap_or_default()
+    }
+
+    fn price(&self, index: usize) -> &'a [u8] {
+        self.args.get(2 + 2 * index)
+    }
+
+    fn store(&self, ctx: &Context, index: usize) {
+        let symbol = &self.name(index)[self.prefix.len()..];
+        price_into(self.prefix, symbol, |key| store_price(ctx, key, self.price(index), self.ttl_ms));
+    }
+
+    /// Stores the prices of ticks that fire nothing. Answers how many fired.
+    fn store_all(&self, ctx: &Context, ticks: usize) -> usize {
+        (0..ticks).for_each(|index| self.store(ctx, index));
+        0
+    }
+}
+
+fn time(text: &[u8]) -> Result<i64, Refusal> {
+    field::parse_count(text).ok_or_else(|| {
+        Refusal::new(Code::Err, format!("TS {} must be a whole number from 0 to {}", shown(text), i64::MAX))
+    })
+}
+
+/// `[{tag}]symbol`: prefix and symbol.
+fn tagged_symbol(name: &[u8]) -> Result<(&str, &str), Refusal> {
+    let parts = std::str::from_utf8(name).ok().and_then(split_tag).filter(|(_, symbol)| is_symbol(symbol));
+    parts.ok_or_else(|| {
+        Refusal::new(
+            Code::BadField,
+            format!("symbol {} must be 1 to 64 printable ASCII bytes without space, colon or braces", shown(name)),
+        )
+    })
 }

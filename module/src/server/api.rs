@@ -1,9 +1,12 @@
 //! Small wrappers: databases, key types, flags, the price of a symbol.
 
 use super::rehearsal::{Point, reach};
-use redis_module::{Context, ContextFlags, KeyMode, KeysCursor, ModuleOptions, RedisString, raw};
-use std::cell::RefCell;
+use redis_module::{Context, ContextFlags, KeyMode, ModuleOptions, RedisString, raw};
+use std::any::Any;
+use std::ffi::c_void;
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What a key holds, as far as the module cares.
@@ -27,6 +30,26 @@ impl OpenKey {
         let mode = (raw::REDISMODULE_READ | raw::REDISMODULE_OPEN_KEY_NOTOUCH) as i32;
         // SAFETY: the context is live for the whole call and the name outlives the open.
         Self(unsafe { raw::RedisModule_OpenKey.map_or(std::ptr::null_mut(), |open| open(ctx.ctx, name.inner, mode)) })
+    }
+
+    /// The database that it is in; `None` where there is no such key.
+    pub(super) fn db(&self) -> Option<i32> {
+        // SAFETY: the key is open where the pointer is not null.
+        unsafe {
+            raw::RedisModule_GetDbIdFromModuleKey.filter(|_| !self.0.is_null()).map(|db_of_key| db_of_key(self.0))
+        }
+    }
+
+    /// Elements of a list, a set or a hash.
+    pub(super) fn length(&self) -> usize {
+        // SAFETY: the key is open; a null key has no elements.
+        unsafe { raw::RedisModule_ValueLength.map_or(0, |length| length(self.0)) }
+    }
+
+    /// Whether its time is over, although the server has not taken it away yet.
+    fn is_expired(&self) -> bool {
+        // SAFETY: the key is open.
+        unsafe { raw::RedisModule_GetExpire.is_some_and(|expires_in| expires_in(self.0) == 0) }
     }
 
     fn write(ctx: &Context, key: &[u8]) -> Self {
@@ -69,17 +92,44 @@ pub(crate) fn key_kind(ctx: &Context, key: &str) -> KeyKind {
 }
 
 /// Stores a price with its time to live. Not replicated and without a keyspace event: ticks cost no AOF bytes.
-pub(crate) fn store_price(ctx: &Context, key: &str, text: &RedisString, ttl_ms: i64) {
-    let open = OpenKey::write(ctx, key.as_bytes());
-    raw::string_set(open.raw(), text.inner);
+///
+/// A price that is there already is written over in place: that saves the server two look-ups and three allocations.
+pub(crate) fn store_price(ctx: &Context, key: &[u8], price: &[u8], ttl_ms: i64) {
+    let name = RedisString::create_from_slice(ctx.ctx, key);
+    let open = OpenKey(raw::open_key(ctx.ctx, name.inner, KeyMode::READ | KeyMode::WRITE));
+    if !write_in_place(&open, price) {
+        // Another type stands there: it goes.
+        let price = RedisString::create_from_slice(ctx.ctx, price);
+        raw::string_set(open.raw(), price.inner);
+    }
     raw::set_expire(open.raw(), ttl_ms);
-    let name = RedisString::create_from_slice(ctx.ctx, key.as_bytes());
     // SAFETY: context and name are live. Implicit signals are off for the module, see `without_implicit_signals`.
     unsafe {
         if let Some(signal) = raw::RedisModule_SignalModifiedKey {
             signal(ctx.ctx, name.inner);
         }
     }
+}
+
+/// Makes a string key, or an empty one, hold `text`. Answers whether it could.
+fn write_in_place(open: &OpenKey, text: &[u8]) -> bool {
+    let mut len = 0;
+    // SAFETY: the key is open for writing. The place that the server hands out holds `len` bytes and is written before
+    // anything else is asked of the server.
+    unsafe {
+        let (Some(truncate), Some(place)) = (raw::RedisModule_StringTruncate, raw::RedisModule_StringDMA) else {
+            return false;
+        };
+        if truncate(open.raw(), text.len()) != raw::REDISMODULE_OK as i32 {
+            return false;
+        }
+        let place = place(open.raw(), &raw mut len, raw::REDISMODULE_WRITE as i32);
+        if place.is_null() || len != text.len() {
+            return false;
+        }
+        std::ptr::copy_nonoverlapping(text.as_ptr(), place.cast(), len);
+    }
+    true
 }
 
 /// Opening a key for writing does not by itself tell those who watch it that it changed.
@@ -94,12 +144,19 @@ pub(crate) fn writes_are_paused() -> bool {
     unsafe { raw::RedisModule_AvoidReplicaTraffic.is_some_and(|avoid| avoid() != 0) }
 }
 
-/// Whether the server is part of a cluster.
+/// Whether the server is part of a cluster. It cannot become one while it runs.
 pub(crate) fn is_cluster(ctx: &Context) -> bool {
-    ctx.get_flags().contains(ContextFlags::CLUSTER)
+    static CLUSTER: OnceLock<bool> = OnceLock::new();
+    *CLUSTER.get_or_init(|| ctx.get_flags().contains(ContextFlags::CLUSTER))
 }
 
-/// The database that the context works on.
+/// The database that a command works on.
+pub(crate) fn command_db(ctx: &Context) -> i32 {
+    // SAFETY: the context is live.
+    unsafe { raw::RedisModule_GetSelectedDb.map_or(0, |get| get(ctx.ctx)) }
+}
+
+/// The database that the context works on, in a key event too.
 ///
 /// Asked of a key opened there, not of the context: inside MULTI, Valkey 9 answers `GetSelectedDb` with the
 /// transaction's database even in key events of another one (`move_to`, `copy_to`). The name is empty, so that no real
@@ -134,35 +191,67 @@ pub(crate) fn databases(ctx: &Context) -> impl Iterator<Item = i32> + '_ {
     (0..).take_while(|db| in_database(ctx, *db, || ()).is_some())
 }
 
-/// All keys of the selected database that `wanted` names.
+/// Shows every key of the selected database to `look`, already open for reading: some perhaps twice, while the server's
+/// table grows. Keys whose time is over are passed over.
 ///
 /// # Panics
-/// Where `wanted` does, behind the scan: the server's own code must not be unwound.
-pub(crate) fn keys_of_database(ctx: &Context, wanted: impl Fn(&str) -> bool) -> Vec<String> {
-    let found = RefCell::new(Vec::new());
-    let panicked = RefCell::new(None);
-    let cursor = KeysCursor::new();
-    let collect = |_: &Context, name: &RedisString, _: Option<&redis_module::key::RedisKey>| {
-        // One call may bring several keys.
-        if panicked.borrow().is_some() {
+/// Where `look` does, behind the scan: the server's own code must not be unwound.
+pub(super) fn scan(ctx: &Context, mut look: impl FnMut(&str, &OpenKey)) {
+    let mut scan = Scan { look: &mut look, panic: None };
+    // SAFETY: the functions are set once, before anything of the module runs; the context is live, the cursor is ours
+    // until it is destroyed, and the callback gets the address of `scan`, which outlives the calls.
+    unsafe {
+        let (Some(create), Some(step), Some(destroy)) =
+            (raw::RedisModule_ScanCursorCreate, raw::RedisModule_Scan, raw::RedisModule_ScanCursorDestroy)
+        else {
             return;
-        }
-        let look = || {
-            reach(Point::Scan);
-            if let Some(name) = std::str::from_utf8(name.as_slice()).ok().filter(|name| wanted(name)) {
-                found.borrow_mut().push(name.to_owned());
-            }
         };
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(look)) {
-            panicked.replace(Some(panic));
-        }
-    };
-    while cursor.scan(ctx, &collect) && panicked.borrow().is_none() {}
-    if let Some(panic) = panicked.into_inner() {
+        let cursor = create();
+        while step(ctx.ctx, cursor, Some(on_scanned), (&raw mut scan).cast()) != 0 && scan.panic.is_none() {}
+        destroy(cursor);
+    }
+    if let Some(panic) = scan.panic {
         resume_unwind(panic);
     }
-    let mut keys = found.into_inner();
-    // A scan may return a key twice while the table is rehashed.
+}
+
+struct Scan<'a> {
+    look: &'a mut dyn FnMut(&str, &OpenKey),
+    panic: Option<Box<dyn Any + Send>>,
+}
+
+extern "C" fn on_scanned(
+    _ctx: *mut raw::RedisModuleCtx,
+    name: *mut raw::RedisModuleString,
+    key: *mut raw::RedisModuleKey,
+    scan: *mut c_void,
+) {
+    // SAFETY: `scan` above passes its own address.
+    let Some(scan) = (unsafe { scan.cast::<Scan<'_>>().as_mut() }) else { return };
+    // One step may bring several keys.
+    if scan.panic.is_some() {
+        return;
+    }
+    let look = || {
+        reach(Point::Scan);
+        // The server closes the key itself.
+        let open = ManuallyDrop::new(OpenKey(key));
+        if let Some(name) = std::str::from_utf8(RedisString::string_as_slice(name)).ok().filter(|_| !open.is_expired())
+        {
+            (scan.look)(name, &open);
+        }
+    };
+    scan.panic = catch_unwind(AssertUnwindSafe(look)).err();
+}
+
+/// All keys of the selected database that `wanted` names.
+pub(crate) fn keys_of_database(ctx: &Context, wanted: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut keys = Vec::new();
+    scan(ctx, |name, _| {
+        if wanted(name) {
+            keys.push(name.to_owned());
+        }
+    });
     keys.sort_unstable();
     keys.dedup();
     keys

@@ -1,6 +1,6 @@
 //! Calling Redis commands from the module.
 
-use redis_module::{CallOptions, CallOptionsBuilder, CallReply, CallResult, Context};
+use redis_module::{CallOptions, CallOptionsBuilder, CallReply, CallResult, Context, RedisString};
 
 thread_local! {
     static READ: CallOptions = CallOptionsBuilder::new().errors_as_replies().build();
@@ -50,6 +50,19 @@ pub(crate) fn read(ctx: &Context, command: &str, args: &[&[u8]]) -> Result<Reply
 /// Calls a command that writes, and sends it to the AOF and the replicas. All writes of one command form one MULTI/EXEC.
 pub(crate) fn write(ctx: &Context, command: &str, args: &[&[u8]]) -> Result<Reply, String> {
     WRITE.with(|options| owned(ctx.call_ext::<_, CallResult<'static>>(command, options, args)))
+}
+
+/// As [`write`], with arguments that are strings of the server already, and no look at the reply.
+pub(crate) fn write_strings(ctx: &Context, command: &str, args: &[&RedisString]) -> Result<(), String> {
+    WRITE.with(|options| match ctx.call_ext::<_, CallResult<'static>>(command, options, args) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(String::from_utf8_lossy(error.as_bytes()).into_owned()),
+    })
+}
+
+/// A string of the server.
+pub(crate) fn string(bytes: &[u8]) -> RedisString {
+    RedisString::create_from_slice(std::ptr::null_mut(), bytes)
 }
 
 fn owned(result: CallResult<'_>) -> Result<Reply, String> {

@@ -3,7 +3,7 @@
 //!
 //! | the server calls | here | after a panic |
 //! |---|---|---|
-//! | a command | [`command`] | error reply, rebuild |
+//! | a command | [`guarded`] | error reply, rebuild |
 //! | a key event | `events::on_key` | rebuild |
 //! | flush, swap of databases, loading, change of role | `events::on_*` | rebuild |
 //! | the timer: mends, storms, rebuild | `timer::wake` | rebuild |
@@ -68,14 +68,19 @@ pub(crate) fn command(
     args: Vec<RedisString>,
     body: fn(&Context, &[RedisString]) -> Result<RedisValue, Refusal>,
 ) -> RedisResult {
+    guarded(ctx, || body(ctx, &args)).map_err(RedisError::String)
+}
+
+/// Runs the body of a command. Answers what it does, or the words of the error reply.
+pub(super) fn guarded<T>(ctx: &Context, body: impl FnOnce() -> Result<T, Refusal>) -> Result<T, String> {
     let run = || {
         check_ready()?;
         reach(Point::Command);
-        body(ctx, &args)
+        body()
     };
     match catch_unwind(AssertUnwindSafe(run)) {
-        Ok(answer) => answer.map_err(|refusal| RedisError::String(refusal.to_string())),
-        Err(panic) => Err(RedisError::String(poison(ctx, "a command", &*panic))),
+        Ok(answer) => answer.map_err(|refusal| refusal.to_string()),
+        Err(panic) => Err(poison(ctx, "a command", &*panic)),
     }
 }
 

@@ -1,11 +1,13 @@
 //! Reading a strategy's hash without a command call: this runs for every key event and every trigger.
 
-use super::api::{KeyKind, OpenKey};
+use super::api::{KeyKind, OpenKey, scan, selected_db};
 use redis_module::{Context, RedisString, raw};
-use std::ffi::CString;
-use std::ptr::null;
-use strat_core::Strategy;
-use strat_core::strategy::FIELDS_READ;
+use std::cell::RefCell;
+use std::ffi::{CString, c_void};
+use std::ops::Range;
+use std::ptr::{null, null_mut};
+use strat_core::strategy::{FIELDS_READ, field_place};
+use strat_core::{Strategy, StrategyKey};
 
 /// What stands at a strategy's key.
 #[derive(Debug)]
@@ -20,10 +22,45 @@ pub(crate) enum Found {
     Strategy(Box<Strategy>),
 }
 
+/// Largest hash that is read whole: one pass then costs less than to look every field up. A larger one has fields that
+/// are none of ours, perhaps a great many.
+const WHOLE_FIELDS_MAX: usize = 64;
 /// Fields fetched by one call of the variadic `HashGet`.
 const BATCH: usize = 6;
 
+/// Values of [`FIELDS_READ`] in one buffer, which is used again and again.
+#[derive(Default)]
+struct Values {
+    bytes: Vec<u8>,
+    places: [Option<Range<usize>>; FIELDS_READ.len()],
+}
+
+impl Values {
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.places.fill(None);
+    }
+
+    fn put(&mut self, place: usize, value: &[u8]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(value);
+        if let Some(place) = self.places.get_mut(place) {
+            *place = Some(start..self.bytes.len());
+        }
+    }
+
+    fn get(&self, name: &str) -> Option<&[u8]> {
+        let range = self.places[field_place(name.as_bytes())?].clone()?;
+        self.bytes.get(range)
+    }
+}
+
 thread_local! {
+    static VALUES: RefCell<Values> = RefCell::default();
+    /// The cursor of a scan through one hash; null where the server has none.
+    static CURSOR: *mut raw::RedisModuleScanCursor =
+        // SAFETY: the function takes no arguments; the cursor is never destroyed.
+        unsafe { raw::RedisModule_ScanCursorCreate.map_or(null_mut(), |create| create()) };
     /// Field names as C strings, padded to whole batches by repeating the first.
     static NAMES: Vec<CString> = {
         let padding = FIELDS_READ.len().next_multiple_of(BATCH) - FIELDS_READ.len();
@@ -34,20 +71,82 @@ thread_local! {
 
 /// Reads and parses the strategy at `key` in the selected database.
 pub(crate) fn find_strategy(ctx: &Context, key: &[u8]) -> Found {
+    strategy_in(ctx, &OpenKey::read(ctx, key))
+}
+
+/// As [`find_strategy`], and tells the selected database, which inside a key event only the key itself knows.
+pub(crate) fn find_strategy_and_db(ctx: &Context, key: &[u8]) -> (i32, Found) {
     let open = OpenKey::read(ctx, key);
+    (open.db().unwrap_or_else(|| selected_db(ctx)), strategy_in(ctx, &open))
+}
+
+/// Reads every strategy of the selected database, and names every other key. `follow` must not write.
+pub(crate) fn each_strategy(
+    ctx: &Context,
+    mut follow: impl FnMut(&StrategyKey<'_>, Found),
+    mut other: impl FnMut(&str),
+) {
+    scan(ctx, |name, open| match StrategyKey::parse(name) {
+        Some(key) => follow(&key, strategy_in(ctx, open)),
+        None => other(name),
+    });
+}
+
+fn strategy_in(ctx: &Context, open: &OpenKey) -> Found {
     match open.kind() {
         KeyKind::Empty => return Found::Nothing,
         KeyKind::Hash => {}
         _ => return Found::WrongType,
     }
-    let values = NAMES.with(|names| read_fields(ctx, &open, names));
-    let read = Strategy::read(|name| {
-        let index = FIELDS_READ.iter().position(|field| *field == name)?;
-        values[index].as_ref().map(RedisString::as_slice)
-    });
-    match read {
-        Ok(strategy) => Found::Strategy(Box::new(strategy)),
-        Err(refusal) => Found::Invalid(refusal.to_string()),
+    VALUES.with_borrow_mut(|values| {
+        values.clear();
+        if open.length() > WHOLE_FIELDS_MAX || !read_whole(open, values) {
+            look_up(ctx, open, values);
+        }
+        match Strategy::read(|name| values.get(name)) {
+            Ok(strategy) => Found::Strategy(Box::new(strategy)),
+            Err(refusal) => Found::Invalid(refusal.to_string()),
+        }
+    })
+}
+
+/// Goes through a hash once. Answers whether the server can do that.
+fn read_whole(open: &OpenKey, values: &mut Values) -> bool {
+    let cursor = CURSOR.with(|cursor| *cursor);
+    // SAFETY: the key is open and a hash, the cursor lives for ever, and the callback gets the address of `values`, which
+    // outlives the calls.
+    unsafe {
+        match (raw::RedisModule_ScanKey, raw::RedisModule_ScanCursorRestart) {
+            (Some(step), Some(restart)) if !cursor.is_null() => {
+                restart(cursor);
+                while step(open.raw(), cursor, Some(on_field), std::ptr::from_mut(values).cast()) != 0 {}
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+extern "C" fn on_field(
+    _key: *mut raw::RedisModuleKey,
+    name: *mut raw::RedisModuleString,
+    value: *mut raw::RedisModuleString,
+    values: *mut c_void,
+) {
+    // SAFETY: `read_whole` passes the address of its values. Nothing here can panic.
+    let values = unsafe { values.cast::<Values>().as_mut() };
+    if let (Some(values), Some(place)) = (values, field_place(RedisString::string_as_slice(name))) {
+        values.put(place, RedisString::string_as_slice(value));
+    }
+}
+
+/// Looks the fields of a hash up, one by one.
+fn look_up(ctx: &Context, open: &OpenKey, values: &mut Values) {
+    let found = NAMES.with(|names| read_fields(ctx, open, names));
+    for (place, value) in found.iter().enumerate() {
+        if let Some(value) = value {
+            values.put(place, value.as_slice());
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod acl;
 mod api;
+mod argv;
 mod call;
 mod docs;
 mod events;
@@ -17,14 +18,15 @@ mod timer;
 
 pub(crate) use acl::may_read;
 pub(crate) use api::{
-    KeyKind, databases, in_database, is_cluster, is_loading, is_primary, key_kind, keys_of_database, selected_db,
-    store_price, wall_clock_ms, without_implicit_signals, writes_are_paused,
+    KeyKind, command_db, databases, in_database, is_cluster, is_loading, is_primary, key_kind, keys_of_database,
+    selected_db, store_price, wall_clock_ms, without_implicit_signals, writes_are_paused,
 };
-pub(crate) use call::{Reply, read, write};
+pub(crate) use argv::{Argv, register_slcheck};
+pub(crate) use call::{Reply, read, string, write, write_strings};
 pub(crate) use docs::describe_commands;
 pub(crate) use events::subscribe;
 pub(crate) use guard::{attempt, check_ready, command, note_panics, shielded, survive};
-pub(crate) use hash::{Found, all_fields, find_strategy};
+pub(crate) use hash::{Found, all_fields, each_strategy, find_strategy, find_strategy_and_db};
 pub(crate) use info::register as register_info;
 pub(crate) use log::{log_notice, log_warning};
 pub(crate) use rehearsal::{Point, Rehearsal, arm as arm_panic, check_allowed as check_panic_allowed, reach};

@@ -21,6 +21,7 @@ pub(super) fn check_prices(book: &Book, model: &Model) {
                 let price = price.parse().unwrap();
                 // Where one strategy has both levels crossed, its two places are both there.
                 let expected = model.crossed(&symbol, price);
+                assert_eq!(book.is_crossed(&symbol, price), !expected.is_empty());
                 for limit in [0, 1, 3, usize::MAX] {
                     let mut found = Vec::new();
                     book.crossed(&symbol, price, limit, &mut found);
@@ -74,7 +75,7 @@ pub(super) fn check_totals(book: &Book, model: &Model) {
     };
     assert_eq!(book.stats(), expected);
     assert_eq!(book.inconsistencies(), Vec::<String>::new());
-    let mut keys: Vec<&str> = book.keys().collect();
+    let mut keys: Vec<String> = book.keys().collect();
     let mut expected: Vec<String> = model.live.iter().map(|(index, _)| key(*index).hash()).collect();
     keys.sort_unstable();
     expected.sort();
@@ -107,7 +108,7 @@ pub(super) fn walk(book: &Book, filter: &ListFilter<'_>, count: usize) -> Vec<St
     while let Some(slot) = from {
         let page = book.list(filter, slot, count);
         assert!(page.next.is_none_or(|next| next > slot), "a walk must get on");
-        keys.extend(page.keys.iter().map(|key| (*key).to_owned()));
+        keys.extend(page.keys);
         from = page.next;
     }
     keys.sort();

@@ -94,3 +94,12 @@ fn every_field_is_read_under_its_listed_name() {
     assert_eq!(asked, listed);
     assert!(FIELDS_READ.iter().all(|name| crate::field::lookup(name).is_some()));
 }
+
+#[test]
+fn every_field_that_is_read_has_its_place_and_no_other_text_has_one() {
+    for (place, name) in crate::strategy::FIELDS_READ.iter().enumerate() {
+        assert_eq!(crate::strategy::field_place(name.as_bytes()), Some(place));
+        assert_eq!(crate::strategy::field_place(&name.as_bytes()[1..]), None);
+    }
+    assert_eq!(crate::strategy::field_place(b""), None);
+}

@@ -1,0 +1,102 @@
+//! What the book keeps per symbol, and per tag.
+
+use super::Slot;
+use super::entry::fall_rank;
+use super::ranked::Ranked;
+use crate::decimal::Price;
+use std::collections::BTreeSet;
+
+/// What is kept per `{tag}symbol`, the argument of `SLCHECK`.
+#[derive(Debug, Default)]
+pub(super) struct SymbolBook {
+    /// Armed levels that fire at prices at or below.
+    pub(super) falls: Ranked<i64>,
+    /// Armed levels that fire at prices at or above.
+    pub(super) rises: Ranked<i64>,
+    /// Every strategy of the symbol, whatever its status.
+    pub(super) members: Ranked<()>,
+    pub(super) running: usize,
+}
+
+impl SymbolBook {
+    /// Forgets levels and members.
+    pub(super) fn forget(&mut self) {
+        self.falls = Ranked::default();
+        self.rises = Ranked::default();
+        self.members = Ranked::default();
+    }
+
+    /// Whether `price` crosses a level: it is enough to look at the best one of each side.
+    pub(super) fn is_crossed(&self, price: Price) -> bool {
+        let by = |side: &Ranked<i64>, rank: i64| side.first().is_some_and(|(best, _)| best <= rank);
+        by(&self.falls, fall_rank(price.units())) || by(&self.rises, price.units())
+    }
+
+    /// Slots whose level `price` crosses: falls first, each side in firing order.
+    pub(super) fn crossed(&self, price: Price) -> impl Iterator<Item = Slot> + '_ {
+        let falls = self.falls.up_to(fall_rank(price.units()));
+        falls.chain(self.rises.up_to(price.units()))
+    }
+
+    pub(super) const fn heap_bytes(&self) -> usize {
+        self.falls.heap_bytes() + self.rises.heap_bytes() + self.members.heap_bytes()
+    }
+}
+
+/// What is kept per tag.
+#[derive(Debug, Default)]
+pub(super) struct Partition {
+    pub(super) entry_times: Ranked<i64>,
+    pub(super) exit_times: Ranked<i64>,
+    /// Every strategy of the tag.
+    pub(super) members: Ranked<()>,
+    /// Every symbol with a strategy.
+    pub(super) symbols: BTreeSet<u32>,
+}
+
+impl Partition {
+    /// Forgets times and members.
+    pub(super) fn forget(&mut self) {
+        self.entry_times = Ranked::default();
+        self.exit_times = Ranked::default();
+        self.members = Ranked::default();
+        self.symbols.clear();
+    }
+
+    /// The earliest time.
+    pub(super) fn next(&self) -> Option<i64> {
+        let first = |times: &Ranked<i64>| times.first().map(|(at, _)| at);
+        first(&self.entry_times).into_iter().chain(first(&self.exit_times)).min()
+    }
+
+    /// What has come by `now_ms`, earliest first, at most `limit`.
+    pub(super) fn come(&self, now_ms: i64, limit: usize) -> impl Iterator<Item = Slot> {
+        let come = |times: &Ranked<i64>, found: &mut Vec<(i64, Slot)>| {
+            found.extend(times.iter().take_while(|(at, _)| *at <= now_ms).take(limit));
+        };
+        let mut found = Vec::new();
+        come(&self.entry_times, &mut found);
+        come(&self.exit_times, &mut found);
+        found.sort_unstable();
+        found.into_iter().take(limit).map(|(_, slot)| slot)
+    }
+
+    /// Armed times.
+    pub(super) const fn armed(&self) -> usize {
+        self.entry_times.len() + self.exit_times.len()
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        // A B-tree's node is about two thirds full.
+        let symbols = self.symbols.len() * size_of::<u32>() * 3 / 2;
+        self.entry_times.heap_bytes() + self.exit_times.heap_bytes() + self.members.heap_bytes() + symbols
+    }
+}
+
+/// What is kept per user of a tag.
+#[derive(Debug, Default)]
+pub(super) struct User {
+    /// Index of the tag.
+    pub(super) partition: u32,
+    pub(super) members: Ranked<()>,
+}
