@@ -7,15 +7,10 @@
 -- Most hits taken off a set at a time: unpack() has a limit.
 local CHUNK = 5000
 
-local function field(flat, names)
-  return redis.call('HMGET', flat, unpack(names))
-end
-
-local FIRED = { 'version', 'cycle', 'quantity', 'id', 'user_id', 'symbol' }
-
 -- What the module does for a stop: mark the hash, enqueue, journal, publish.
 local function fire(key, action, kind, price, ts)
-  local version, cycle, quantity, id, user, symbol = unpack(field(key, FIRED))
+  local version, cycle, quantity, id, user, symbol = unpack(redis.call('HMGET', key, 'version', 'cycle',
+    'quantity', 'id', 'user_id', 'symbol'))
   local next_version = string.format('%d', version + 1)
   redis.call('XADD', 'queue:exits', '*', 'key', key, 'action', action, 'cycle', cycle, 'version', next_version,
     'price', price, 'ts', ts)
@@ -53,16 +48,6 @@ local function tick(keys, args)
     + fire_all(rose, keys[2], keys[3], 'TAKEPROFIT', 'TP_TRIGGERED', price, args[3])
 end
 
--- Many symbols in one call. keys: price, falls, rises of each; args: epoch ms, then price and units of each.
-local function ticks(keys, args)
-  local fired = 0
-  for n = 0, #keys / 3 - 1 do
-    local names = { keys[3 * n + 1], keys[3 * n + 2], keys[3 * n + 3] }
-    fired = fired + tick(names, { args[2 * n + 2], args[2 * n + 3], args[1] })
-  end
-  return fired
-end
-
 -- A new stop-loss. keys: hash, falls; args: level, units, epoch ms, channel, strategy id. Answers the version.
 local function update(keys, args)
   local key, level, ts = keys[1], args[1], args[3]
@@ -78,5 +63,4 @@ local function update(keys, args)
 end
 
 redis.register_function('tick', tick)
-redis.register_function('ticks', ticks)
 redis.register_function('update', update)

@@ -111,7 +111,7 @@ fn measure(only: &[Part], scale: &Scale) -> Report {
     let mut report = Report { scale: scale.name.to_owned(), machine: machine(), ..Report::default() };
     eprintln!("measuring ({}) on {}", scale.name, report.machine);
     if wanted(Part::Instructions) {
-        report.instructions = counts::measure(scale.armed);
+        report.instructions = counts::measure(scale.counted);
     }
     let shared = [Part::Ticks, Part::Update, Part::Storm, Part::Memory];
     if shared.into_iter().any(wanted) {

@@ -6,10 +6,14 @@ pub(crate) struct Scale {
     pub(crate) name: &'static str,
     /// Strategies armed on one symbol.
     pub(crate) armed: usize,
+    /// Strategies in the book while instructions are counted.
+    pub(crate) counted: usize,
     /// Ticks in a run.
     pub(crate) ticks: usize,
-    /// Paired runs.
+    /// Paired runs: an even number, or what comes first would win once more often.
     pub(crate) pairs: usize,
+    /// The same for ticks, which take little.
+    pub(crate) tick_pairs: usize,
     /// Stops that one tick fires.
     pub(crate) storm: usize,
     /// Updates in a run.
@@ -35,8 +39,10 @@ impl Scale {
     pub(crate) const QUICK: Self = Self {
         name: "quick",
         armed: 100_000,
+        counted: 10_000,
         ticks: 65_536,
-        pairs: 5,
+        pairs: 6,
+        tick_pairs: 12,
         storm: 10_000,
         updates: 20_000,
         seed: 10_000,
@@ -52,8 +58,10 @@ impl Scale {
     pub(crate) const FULL: Self = Self {
         name: "full",
         armed: 1_000_000,
-        ticks: 262_144,
-        pairs: 7,
+        counted: 1_000_000,
+        ticks: 196_608,
+        pairs: 8,
+        tick_pairs: 16,
         storm: 100_000,
         updates: 50_000,
         seed: 10_000,
@@ -62,15 +70,17 @@ impl Scale {
         latencies: 300,
         burst: 100_000,
         replayed: 10_000,
-        loads: 5,
+        loads: 3,
     };
 
     /// A few seconds, to see that the harness itself works.
     pub(crate) const SMOKE: Self = Self {
         name: "smoke",
         armed: 1_000,
+        counted: 1_000,
         ticks: 8_192,
-        pairs: 1,
+        pairs: 2,
+        tick_pairs: 2,
         storm: 100,
         updates: 500,
         seed: 100,

@@ -21,10 +21,10 @@ pub(crate) fn run(report: &mut Report, scale: &Scale) {
             assert_eq!(server.strat("strat_symbols"), *symbols as u64);
             let name = |what: &str| format!("{strategies} strategies, {symbols} symbols: {what}");
             let ours = |_| quiet(&server, &ticks.slcheck);
-            let compared = paired(scale.pairs, ours, |_| quiet(&one, &base.slcheck));
+            let compared = paired(scale.tick_pairs, ours, |_| quiet(&one, &base.slcheck));
             let id = format!("growth_{strategies}_{symbols}");
             report.add(Row::ratio(&id, &name("against 1 strategy, 1 symbol"), None, compared));
-            let compared = paired(scale.pairs, ours, |_| load::run(&plain, &ticks.set));
+            let compared = paired(scale.tick_pairs, ours, |_| load::run(&plain, &ticks.set));
             report.add(Row::ratio(&format!("{id}_set"), &name("against SET … PX"), None, compared));
         }
     }

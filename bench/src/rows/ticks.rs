@@ -66,21 +66,23 @@ pub(crate) fn run(report: &mut Report, scale: &Scale, peers: &Peers) {
     let (module, plain) = (&peers.module, &peers.plain);
     let before = module.strat("strat_ticks");
     let ours = |_| quiet(module, &ticks.slcheck);
-    let with_set = paired(scale.pairs, ours, |_| load::run(plain, &ticks.set));
+    let with_set = paired(scale.tick_pairs, ours, |_| load::run(plain, &ticks.set));
     let counted = module.strat("strat_ticks") - before;
-    assert_eq!(counted, (scale.pairs as u64 + 1) * scale.ticks as u64, "every tick was looked at");
+    assert_eq!(counted, (scale.tick_pairs as u64 + 1) * scale.ticks as u64, "every tick was looked at");
     assert!(module.conn().run("PTTL price:RELIANCE").int() > 0, "the price is stored, for its time");
     report.add(Row::ratio("silent_set", "quiet SLCHECK, against SET … PX", Some(1.1), with_set));
-    let with_lua = paired(scale.pairs, ours, |_| quiet(&peers.lua, &ticks.lua));
+    let with_lua = paired(scale.tick_pairs, ours, |_| quiet(&peers.lua, &ticks.lua));
     report.add(Row::ratio("silent_lua", "quiet SLCHECK, against the Lua function", Some(3.0), with_lua));
     against_few(report, scale, module, &ticks);
+    let noise = paired(scale.tick_pairs, ours, ours);
+    report.add(Row::ratio("noise", "quiet SLCHECK, against itself: this machine's noise", None, noise));
     limits(report, scale, peers, &ticks);
 }
 
 fn against_few(report: &mut Report, scale: &Scale, many: &Server, ticks: &Ticks) {
     let few = Server::start(Kind::Module, Some(&Stored::new(&Dataset::full(1, 1))));
     assert_eq!(few.strat("strat_armed"), 2);
-    let compared = paired(scale.pairs, |_| quiet(many, &ticks.slcheck), |_| quiet(&few, &ticks.slcheck));
+    let compared = paired(scale.tick_pairs, |_| quiet(many, &ticks.slcheck), |_| quiet(&few, &ticks.slcheck));
     report.add(Row::ratio("silent_armed", "quiet SLCHECK, all armed against 1 armed", Some(0.95), compared));
 }
 
@@ -90,7 +92,7 @@ fn limits(report: &mut Report, scale: &Scale, peers: &Peers, ticks: &Ticks) {
     for (id, line) in [("limit_ping", "PING"), ("limit_set", "SET price:RELIANCE 2550.05")] {
         let work = plain(line);
         let compared =
-            paired(scale.pairs, |_| quiet(&peers.module, &ticks.slcheck), |_| load::run(&peers.plain, &work));
+            paired(scale.tick_pairs, |_| quiet(&peers.module, &ticks.slcheck), |_| load::run(&peers.plain, &work));
         let what = format!("quiet SLCHECK, against {}", line.split(' ').next().unwrap_or_default());
         report.add(Row::ratio(id, &what, None, compared));
     }
@@ -102,10 +104,10 @@ pub(crate) fn run_durable(report: &mut Report, scale: &Scale, peers: &Peers) {
     let size = |server: &Server| server.info("persistence", "aof_current_size").parse::<u64>().unwrap();
     let before = size(&peers.module);
     let ours = |_| quiet(&peers.module, &ticks.slcheck);
-    let compared = paired(scale.pairs, ours, |_| load::run(&peers.plain, &ticks.set));
+    let compared = paired(scale.tick_pairs, ours, |_| load::run(&peers.plain, &ticks.set));
     assert_eq!(size(&peers.module), before, "quiet ticks write nothing to the append-only file");
     report.add(Row::ratio("silent_set_aof", "the same with appendfsync always", Some(1.8), compared));
-    let compared = paired(scale.pairs, ours, |_| quiet(&peers.lua, &ticks.lua));
+    let compared = paired(scale.tick_pairs, ours, |_| quiet(&peers.lua, &ticks.lua));
     report.add(Row::ratio("silent_lua_aof", "the same against the Lua function", None, compared));
 }
 
@@ -125,6 +127,6 @@ pub(crate) fn run_batches(report: &mut Report, scale: &Scale) {
         Work::new(&commands, repeat).of_units(SYMBOLS as u64)
     };
     let (ours, theirs) = (batch("STRAT.SLCHECK", ""), batch("MSET", "price:"));
-    let compared = paired(scale.pairs, |_| quiet(&module, &ours), |_| load::run(&plain, &theirs));
+    let compared = paired(scale.tick_pairs, |_| quiet(&module, &ours), |_| load::run(&plain, &theirs));
     report.add(Row::ratio("batch_mset", "50 symbols in a call, against MSET", Some(0.8), compared));
 }
