@@ -143,7 +143,7 @@ pub(crate) struct Compared {
 /// Runs A and B in turn, the first of a pair changing each time, and compares within each pair. One pair before warms
 /// both up and is not counted. `pairs` is even: on a busy machine what has rested longer runs faster.
 pub(crate) fn paired(pairs: usize, mut a: impl FnMut(usize) -> Run, mut b: impl FnMut(usize) -> Run) -> Compared {
-    assert!(pairs % 2 == 0, "as many pairs with A first as with B first");
+    assert!(pairs.is_multiple_of(2), "as many pairs with A first as with B first");
     let (mut wall, mut cpu) = (Vec::new(), Vec::new());
     for pair in 0..=pairs {
         let (of_a, of_b) = if pair % 2 == 0 {
