@@ -46,7 +46,9 @@ impl Baseline {
         let rounded = |value: f64| (value * 10_000.0).round() / 10_000.0;
         let figures = report.rows.iter().filter_map(|row| Some((row.id.clone(), rounded(row.value?.median))));
         self.figures.entry(report.scale.clone()).or_default().extend(figures);
-        self.instructions.entry(report.scale.clone()).or_default().extend(report.instructions.clone());
+        if !report.instructions.is_empty() {
+            self.instructions.entry(report.scale.clone()).or_default().extend(report.instructions.clone());
+        }
         self
     }
 

@@ -85,7 +85,10 @@ fn worst_ping(server: &Server, over: &AtomicBool) -> f64 {
     let mut worst = Duration::ZERO;
     while !over.load(Ordering::Relaxed) {
         let sent = Instant::now();
-        assert_eq!(conn.run("PING").text(), "PONG");
+        // After 5 s of a script Redis answers BUSY, which serves nobody: the client still waits.
+        while conn.raw("PING").is_error() && sent.elapsed() < LIMIT {
+            std::thread::sleep(PING_EVERY);
+        }
         worst = worst.max(sent.elapsed());
         std::thread::sleep(PING_EVERY);
     }
