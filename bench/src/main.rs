@@ -157,7 +157,7 @@ fn measure_armed(wanted: &dyn Fn(Part) -> bool, scale: &Scale, report: &mut Repo
         rows::ticks::run_durable(report, scale, &peers);
     }
     if wanted(Part::Update) {
-        let figure = update("update_lua_aof", "the same with appendfsync always", None);
+        let figure = update("update_lua_aof", "UPDATE of a stop, AOF on, against the Lua function", None);
         rows::update::run(report, scale, &peers, &figure);
     }
     if wanted(Part::Storm) {

@@ -106,9 +106,9 @@ pub(crate) fn run_durable(report: &mut Report, scale: &Scale, peers: &Peers) {
     let ours = |_| quiet(&peers.module, &ticks.slcheck);
     let compared = paired(scale.tick_pairs, ours, |_| load::run(&peers.plain, &ticks.set));
     assert_eq!(size(&peers.module), before, "quiet ticks write nothing to the append-only file");
-    report.add(Row::ratio("silent_set_aof", "the same with appendfsync always", Some(1.8), compared));
+    report.add(Row::ratio("silent_set_aof", "quiet SLCHECK, AOF on, against SET … PX", Some(1.8), compared));
     let compared = paired(scale.tick_pairs, ours, |_| quiet(&peers.lua, &ticks.lua));
-    report.add(Row::ratio("silent_lua_aof", "the same against the Lua function", None, compared));
+    report.add(Row::ratio("silent_lua_aof", "quiet SLCHECK, AOF on, against the Lua function", None, compared));
 }
 
 /// Many symbols in one call, against one MSET of their prices.
