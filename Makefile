@@ -13,10 +13,11 @@ BUILD := cargo build --release --locked -p strat-module -p strat-engine
 # The simulator, with the known mistakes that `make planted` plants in it.
 SIMULATE := cargo run --release --locked -q -p strat-tests --features planted --bin simulate --
 
-.PHONY: help setup setup-test build run replay demo test chaos simulate planted fuzz fmt lint clean clean-data
+.PHONY: help setup setup-test build run replay demo test bench bench-full bench-accept chaos simulate planted fuzz \
+	fmt lint clean clean-data
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 setup: ## Install what is missing to build and run (Debian, Ubuntu; root or sudo)
 	@scripts/setup.sh
@@ -41,6 +42,15 @@ test: setup-test lint ## Everything: formatting, clippy, all tests, and a short 
 	cargo test --workspace --locked --no-fail-fast
 	$(SIMULATE) --seeds 20000
 	$(SIMULATE) --planted
+
+bench: build ## Measure against plain Redis, Lua and the usual loop, two minutes: [ARGS='--only ticks,storm']
+	@scripts/bench.sh quick
+
+bench-full: build ## The same with a million strategies, about an hour; docs/benchmarks.md says what it means
+	@scripts/bench.sh full
+
+bench-accept: build ## Measure briefly, and keep the figures in bench/baseline.json as accepted: [ARGS='--only …']
+	@scripts/bench.sh quick --accept
 
 chaos: setup ## Kill, pause and cut off real processes while they trade: [KILLS=n] [SEED=s] [CLASS=…]
 	@scripts/chaos.sh

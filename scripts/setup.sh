@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Installs what strat needs and is not there yet. Run it as often as you like.
 #   scripts/setup.sh        to build and run
+#   scripts/setup.sh bench  also valgrind, which counts the instructions of `make bench`
 #   scripts/setup.sh test   also what only the tests use: redis-py, a Redis 8 and a Valkey server
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 mode=${1:-run}
-[[ $mode == run || $mode == test ]] || die "usage: setup.sh [test]"
+[[ $mode == run || $mode == test || $mode == bench ]] || die "usage: setup.sh [test|bench]"
 [[ $(uname -s) == Linux ]] || die "strat runs on Linux; this is $(uname -s)"
 
 # ---- what is there ----
@@ -24,7 +25,8 @@ missing_packages() {
     command -v "${REDIS_SERVER:-redis-server}" >/dev/null || echo redis-server
     command -v redis-cli >/dev/null || echo redis-tools
     has_postgres || echo postgresql
-    [[ $mode == run ]] || has_venv || printf '%s\n' python3 python3-venv
+    [[ $mode != test ]] || has_venv || printf '%s\n' python3 python3-venv
+    [[ $mode != bench ]] || command -v valgrind >/dev/null || echo valgrind
 }
 
 check_rust() {
@@ -169,4 +171,4 @@ if ((${#packages[@]} > 0)); then
     ((${#packages[@]} == 0)) || die "still missing after the installation: ${packages[*]}"
 fi
 check_redis_version
-[[ $mode == run ]] || setup_tests
+[[ $mode != test ]] || setup_tests

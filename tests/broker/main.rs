@@ -14,9 +14,6 @@ mod ledger;
 mod lies;
 mod order;
 mod restore;
-#[path = "../src/rng.rs"]
-#[allow(dead_code, reason = "shared with the integration tests, which use more of it")]
-mod rng;
 mod routes;
 mod wire;
 
@@ -26,6 +23,7 @@ use broker::Broker;
 use clap::Parser as _;
 use std::io::Write as _;
 use std::process::ExitCode;
+use strat_tests::rng;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> ExitCode {

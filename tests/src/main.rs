@@ -1,6 +1,6 @@
 //! Integration tests: real `redis-server` with the module, real Postgres, the real engine.
 //!
-//! `servers/` holds the guards that start and stop them; every other folder or file is a topic.
+//! `../harness/servers/` holds the guards that start and stop them; every other folder or file is a topic.
 //! The module and the engine under test are the built ones (see [`servers::paths`]), so run
 //! `cargo build --release` first; `make test` does.
 //!
@@ -16,10 +16,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
 
 mod dump;
-mod resp;
-mod rng;
 mod servers;
-mod support;
+use strat_tests::{resp, rng, support};
 
 mod acl;
 mod bad_files;

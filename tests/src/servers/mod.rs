@@ -1,15 +1,6 @@
-//! Guards: each starts one program for one test and takes it down with the test, however that ends.
+//! The guards that the benchmarks use too, and one for a program of this package.
 
-pub(crate) mod engine;
-pub(crate) mod paths;
-pub(crate) mod postgres;
-pub(crate) mod process;
-pub(crate) mod redis;
-pub(crate) mod sentinel;
 pub(crate) mod simbroker;
 
-pub(crate) use engine::Engine;
-pub(crate) use postgres::Postgres;
-pub(crate) use redis::{Options, Redis};
-pub(crate) use sentinel::Watched;
 pub(crate) use simbroker::SimBroker;
+pub(crate) use strat_tests::servers::*;

@@ -14,7 +14,7 @@ const READY_LIMIT: Duration = Duration::from_secs(60);
 static TEMPLATE: Mutex<Weak<TempDir>> = Mutex::new(Weak::new());
 
 /// A running Postgres with a database `strat`.
-pub(crate) struct Postgres {
+pub struct Postgres {
     synchronous_commit: &'static str,
     // Dropped in this order: first the process, then its folder.
     process: Process,
@@ -24,12 +24,12 @@ pub(crate) struct Postgres {
 
 impl Postgres {
     /// Starts one with an empty database, fast rather than durable.
-    pub(crate) fn start() -> Self {
+    pub fn start() -> Self {
         Self::with("off")
     }
 
     /// Starts one that keeps what it has committed when it is killed (a power cut is not tested).
-    pub(crate) fn durable() -> Self {
+    pub fn durable() -> Self {
         Self::with("on")
     }
 
@@ -44,32 +44,32 @@ impl Postgres {
     }
 
     /// URL of the database.
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("postgres://strat@localhost/strat?host={}&port=5432", self.dir.path().display())
     }
 
     /// Its Unix socket.
-    pub(crate) fn socket(&self) -> PathBuf {
+    pub fn socket(&self) -> PathBuf {
         self.dir.path().join(".s.PGSQL.5432")
     }
 
     /// What it has logged.
-    pub(crate) fn log(&self) -> String {
+    pub fn log(&self) -> String {
         self.process.output()
     }
 
     /// kill -9 of the postmaster; its children notice and end.
-    pub(crate) fn kill_9(&mut self) {
+    pub fn kill_9(&mut self) {
         self.process.kill_9();
     }
 
     /// Starts it again after a kill, with its data.
-    pub(crate) fn start_again(&mut self) {
+    pub fn start_again(&mut self) {
         self.process = launch(self.dir.path(), self.synchronous_commit);
     }
 
     /// Runs a statement; lines of the result, columns separated by `|`.
-    pub(crate) fn sql(&self, statement: &str) -> Vec<String> {
+    pub fn sql(&self, statement: &str) -> Vec<String> {
         self.sql_in("strat", statement)
     }
 

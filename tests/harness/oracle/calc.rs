@@ -8,49 +8,49 @@ use super::decimal::{MONEY_PLACES, PRICE_PLACES, text, units};
 
 /// One trade of the file.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Tick {
-    pub(super) ts_ms: i64,
+pub struct Tick {
+    pub ts_ms: i64,
     /// Index into the symbols of [`Day`].
-    pub(super) symbol: usize,
+    pub symbol: usize,
     /// In 10⁻⁸.
-    pub(super) price: i128,
+    pub price: i128,
 }
 
 /// The file.
 #[derive(Debug, Default)]
-pub(super) struct Day {
-    pub(super) symbols: Vec<String>,
-    pub(super) ticks: Vec<Tick>,
+pub struct Day {
+    pub symbols: Vec<String>,
+    pub ticks: Vec<Tick>,
 }
 
 /// A strategy with its times worked out.
 #[derive(Debug, Clone)]
-pub(super) struct Plan {
-    pub(super) user: String,
-    pub(super) id: String,
-    pub(super) symbol: String,
-    pub(super) long: bool,
+pub struct Plan {
+    pub user: String,
+    pub id: String,
+    pub symbol: String,
+    pub long: bool,
     /// As given.
-    pub(super) quantity: String,
-    pub(super) entry_at: i64,
-    pub(super) exit_at: i64,
+    pub quantity: String,
+    pub entry_at: i64,
+    pub exit_at: i64,
     /// As given; empty for none.
-    pub(super) stop_loss: String,
-    pub(super) take_profit: String,
+    pub stop_loss: String,
+    pub take_profit: String,
 }
 
 /// What the report must say of a strategy; decimals in their shortest form, `null` as an empty text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Outcome {
-    pub(super) position: &'static str,
-    pub(super) status: &'static str,
-    pub(super) entry_price: String,
-    pub(super) entry_ts_ms: String,
-    pub(super) exit_price: String,
-    pub(super) exit_ts_ms: String,
-    pub(super) exit_reason: &'static str,
-    pub(super) quantity: String,
-    pub(super) pnl: String,
+pub struct Outcome {
+    pub position: &'static str,
+    pub status: &'static str,
+    pub entry_price: String,
+    pub entry_ts_ms: String,
+    pub exit_price: String,
+    pub exit_ts_ms: String,
+    pub exit_reason: &'static str,
+    pub quantity: String,
+    pub pnl: String,
 }
 
 /// Price and time of a fill.
@@ -65,7 +65,7 @@ enum Stage {
 }
 
 /// Plays the day for one strategy.
-pub(super) fn play(plan: &Plan, day: &Day) -> Outcome {
+pub fn play(plan: &Plan, day: &Day) -> Outcome {
     let level = |text: &str| (!text.is_empty()).then(|| units(text, PRICE_PLACES));
     let (stop, target) = (level(&plan.stop_loss), level(&plan.take_profit));
     let own_symbol = day.symbols.iter().position(|symbol| *symbol == plan.symbol);

@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 /// A running program.
-pub(crate) struct Process {
+pub struct Process {
     name: String,
     child: Child,
     log: PathBuf,
@@ -18,7 +18,7 @@ impl Process {
     ///
     /// `setpriv` has the kernel kill it when the test's thread ends without having dropped it, so
     /// start it from the test's own thread.
-    pub(crate) fn start(
+    pub fn start(
         name: &str,
         program: &Path,
         log: &Path,
@@ -38,12 +38,12 @@ impl Process {
     }
 
     /// How it ended, if it has.
-    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+    pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()
     }
 
     /// Sends a signal by name: `TERM`, `INT`, `STOP`, `CONT`.
-    pub(crate) fn signal(&self, signal: &str) {
+    pub fn signal(&self, signal: &str) {
         // The shell's own kill: the program of that name is not on every machine.
         let script = format!("kill -{signal} {}", self.child.id());
         let status = Command::new("sh").args(["-c", &script]).status().unwrap();
@@ -51,7 +51,7 @@ impl Process {
     }
 
     /// From now on none of its files may grow beyond this; `None` takes the limit away.
-    pub(crate) fn limit_files(&self, bytes: Option<u64>) {
+    pub fn limit_files(&self, bytes: Option<u64>) {
         // With the colon the hard limit stays, so that nobody needs a right to raise it again.
         let limit = bytes.map_or("--fsize=unlimited:".to_owned(), |bytes| format!("--fsize={bytes}:"));
         let status = Command::new("prlimit").args(["--pid", &self.child.id().to_string(), &limit]).status().unwrap();
@@ -59,24 +59,24 @@ impl Process {
     }
 
     /// Kills it as a power cut would.
-    pub(crate) fn kill_9(&mut self) {
+    pub fn kill_9(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
     /// Waits for its end.
-    pub(crate) fn wait(&mut self, limit: Duration) -> ExitStatus {
+    pub fn wait(&mut self, limit: Duration) -> ExitStatus {
         let what = format!("end of {} (log: {})", self.name, self.log.display());
         until(&what, limit, || self.ended())
     }
 
     /// What it has written so far.
-    pub(crate) fn output(&self) -> String {
+    pub fn output(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     /// Waits for `ready`; a program that ends meanwhile fails the test at once, with its output.
-    pub(crate) fn wait_ready<T>(&mut self, limit: Duration, mut ready: impl FnMut() -> Option<T>) -> T {
+    pub fn wait_ready<T>(&mut self, limit: Duration, mut ready: impl FnMut() -> Option<T>) -> T {
         let name = self.name.clone();
         until(&format!("{name} ready (log: {})", self.log.display()), limit, || {
             if let Some(status) = self.ended() {
@@ -104,7 +104,7 @@ fn open_log(path: &Path) -> File {
 }
 
 /// A TCP port that is free now, and that no connection of anybody's is going to be given: below what the system hands out.
-pub(crate) fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     use std::hash::{BuildHasher as _, RandomState};
     let random = || (RandomState::new().hash_one(std::process::id()) % 20_000) as u16;
     let free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
@@ -112,6 +112,6 @@ pub(crate) fn free_port() -> u16 {
 }
 
 /// A private folder with a short name: socket paths end at 107 bytes.
-pub(crate) fn temp_dir() -> tempfile::TempDir {
+pub fn temp_dir() -> tempfile::TempDir {
     tempfile::Builder::new().prefix("strat-").tempdir_in("/tmp").unwrap()
 }

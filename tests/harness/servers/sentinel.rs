@@ -10,7 +10,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 /// How the sentinels call what they watch.
-pub(crate) const SERVICE: &str = "main";
+pub const SERVICE: &str = "main";
 /// A primary that says nothing for so long is held for dead. Shorter, and a busy machine makes failovers of its own.
 const DOWN_AFTER_MS: u32 = 700;
 const SENTINELS: usize = 3;
@@ -18,7 +18,7 @@ const SENTINELS: usize = 3;
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Two servers with their sentinels. Dropping it takes all of them down.
-pub(crate) struct Watched {
+pub struct Watched {
     // Dropped in this order, so that no sentinel mourns.
     sentinels: Vec<Sentinel>,
     servers: Vec<Server>,
@@ -40,13 +40,13 @@ struct Sentinel {
 
 impl Watched {
     /// Starts a primary as asked for, its replica, and the sentinels; waits until all know each other.
-    pub(crate) fn start(options: &Options) -> Self {
+    pub fn start(options: &Options) -> Self {
         Self::start_behind([options.clone(), options.clone()], |_, port| port)
     }
 
     /// As [`Watched::start`], with options for each server. `announced` gives the port by which everybody else is to know
     /// the server of this number, which listens on this one: that of a proxy.
-    pub(crate) fn start_behind(options: [Options; 2], mut announced: impl FnMut(usize, u16) -> u16) -> Self {
+    pub fn start_behind(options: [Options; 2], mut announced: impl FnMut(usize, u16) -> u16) -> Self {
         let start = |(at, options)| server(options, |port| announced(at, port));
         let servers = options.iter().enumerate().map(start).collect();
         let mut watched = Self { sentinels: Vec::new(), servers };
@@ -64,13 +64,13 @@ impl Watched {
     }
 
     /// URL for clients.
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         let hosts: Vec<_> = self.sentinels.iter().map(|sentinel| format!("127.0.0.1:{}", sentinel.port)).collect();
         format!("redis+sentinel://{}/{SERVICE}", hosts.join(","))
     }
 
     /// Number of the server that the sentinels name, if they agree and it says so itself.
-    pub(crate) fn primary(&self) -> Option<usize> {
+    pub fn primary(&self) -> Option<usize> {
         let mut named = self.sentinels.iter().map(Sentinel::names);
         let first = named.next()??;
         let at = self.servers.iter().position(|server| server.announced == first)?;
@@ -78,33 +78,33 @@ impl Watched {
     }
 
     /// Waits until the sentinels name another than `old`, and it agrees.
-    pub(crate) fn wait_failover(&self, old: usize) -> usize {
+    pub fn wait_failover(&self, old: usize) -> usize {
         until("another primary", LIMIT, || self.primary().filter(|&primary| primary != old))
     }
 
     /// `host:port` of a server, as the sentinels name it.
-    pub(crate) fn address(&self, at: usize) -> String {
+    pub fn address(&self, at: usize) -> String {
         format!("127.0.0.1:{}", self.servers[at].announced)
     }
 
     /// The server itself.
-    pub(crate) fn redis(&mut self, at: usize) -> &mut Redis {
+    pub fn redis(&mut self, at: usize) -> &mut Redis {
         &mut self.servers[at].redis
     }
 
     /// A connection to a server.
-    pub(crate) fn conn(&self, at: usize) -> Conn {
+    pub fn conn(&self, at: usize) -> Conn {
         self.servers[at].redis.conn()
     }
 
     /// Whether the sentinels begin to hand over, if they can just now.
-    pub(crate) fn try_failover(&self) -> bool {
+    pub fn try_failover(&self) -> bool {
         let reply = self.sentinels[0].conn().and_then(|mut conn| conn.try_call(&["SENTINEL", "FAILOVER", SERVICE]));
         reply.is_ok_and(|reply| !reply.is_error())
     }
 
     /// For other threads, which want to know the primary too.
-    pub(crate) fn scout(&self) -> Scout {
+    pub fn scout(&self) -> Scout {
         Scout {
             sentinels: self.sentinels.iter().map(|sentinel| socket(sentinel.dir.path())).collect(),
             servers: self.servers.iter().map(|server| (server.announced, server.redis.socket())).collect(),
@@ -112,7 +112,7 @@ impl Watched {
     }
 
     /// Has the sentinels hand over from the primary that works.
-    pub(crate) fn order_failover(&self) {
+    pub fn order_failover(&self) {
         until("the sentinel begins", LIMIT, || {
             let reply = self.sentinels[0].conn().ok()?.try_call(&["SENTINEL", "FAILOVER", SERVICE]).ok()?;
             // NOGOODSLAVE, INPROG: the last failover is not over for it.
@@ -121,7 +121,7 @@ impl Watched {
     }
 
     /// Starts a killed server again, as the replica of `primary`.
-    pub(crate) fn start_again(&mut self, at: usize, primary: usize) {
+    pub fn start_again(&mut self, at: usize, primary: usize) {
         let line = format!("replicaof 127.0.0.1 {}", self.servers[primary].announced);
         let server = &mut self.servers[at];
         server.redis.set_options(server.options.clone().config(&line));
@@ -130,7 +130,7 @@ impl Watched {
     }
 
     /// Starts a killed server again in the role that the sentinels give it, ready or not.
-    pub(crate) fn start_as_named(&mut self, at: usize) {
+    pub fn start_as_named(&mut self, at: usize) {
         let primary = self.scout().named().filter(|&named| named != at).map(|named| self.servers[named].announced);
         let server = &mut self.servers[at];
         let line = primary.map(|port| format!("replicaof 127.0.0.1 {port}"));
@@ -140,14 +140,14 @@ impl Watched {
     }
 
     /// Makes a server the replica of another, and waits until it has everything.
-    pub(crate) fn follow(&mut self, at: usize, primary: usize) {
+    pub fn follow(&mut self, at: usize, primary: usize) {
         let port = self.servers[primary].announced;
         self.conn(at).run(&format!("REPLICAOF 127.0.0.1 {port}"));
         self.wait_synced(at);
     }
 
     /// Waits until a server is a replica that is in step.
-    pub(crate) fn wait_synced(&self, at: usize) {
+    pub fn wait_synced(&self, at: usize) {
         let conn = || Conn::open(&self.servers[at].redis.socket()).ok();
         until("the replica is in step", LIMIT, || {
             let role = conn()?.try_call(&["ROLE"]).ok()?;
@@ -156,7 +156,7 @@ impl Watched {
     }
 
     /// Waits until every sentinel knows a healthy replica, without which it cannot hand over.
-    pub(crate) fn wait_replica_known(&self) {
+    pub fn wait_replica_known(&self) {
         for sentinel in &self.sentinels {
             until("the sentinels see a healthy replica", LIMIT, || {
                 let reply = sentinel.conn().ok()?.try_call(&["SENTINEL", "REPLICAS", SERVICE]).ok()?;
@@ -196,7 +196,7 @@ impl Sentinel {
 
 /// Asks the sentinels where the primary is.
 #[derive(Debug, Clone)]
-pub(crate) struct Scout {
+pub struct Scout {
     /// Sockets of the sentinels.
     sentinels: Vec<PathBuf>,
     /// Ports and sockets of the servers.
@@ -205,13 +205,13 @@ pub(crate) struct Scout {
 
 impl Scout {
     /// Number of the server that the first sentinel which answers names.
-    pub(crate) fn named(&self) -> Option<usize> {
+    pub fn named(&self) -> Option<usize> {
         let port = self.sentinels.iter().find_map(|socket| named_by(&mut Conn::open(socket).ok()?))?;
         self.servers.iter().position(|(known, _)| *known == port)
     }
 
     /// Socket of that server.
-    pub(crate) fn primary(&self) -> Option<PathBuf> {
+    pub fn primary(&self) -> Option<PathBuf> {
         self.named().map(|at| self.servers[at].1.clone())
     }
 }

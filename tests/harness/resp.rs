@@ -13,7 +13,7 @@ const REPLY_LIMIT: Duration = Duration::from_secs(30);
 
 /// A reply.
 #[derive(Clone, PartialEq)]
-pub(crate) enum Value {
+pub enum Value {
     Nil,
     Int(i64),
     /// `+OK`
@@ -32,14 +32,14 @@ pub(crate) enum Value {
 }
 
 impl Value {
-    pub(crate) fn int(&self) -> i64 {
+    pub fn int(&self) -> i64 {
         match self {
             Self::Int(number) => *number,
             other => panic!("expected an integer, got {other:?}"),
         }
     }
 
-    pub(crate) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         match self {
             Self::Bulk(bytes) => String::from_utf8_lossy(bytes).into_owned(),
             Self::Status(text) => text.clone(),
@@ -47,7 +47,7 @@ impl Value {
         }
     }
 
-    pub(crate) fn bytes(&self) -> Vec<u8> {
+    pub fn bytes(&self) -> Vec<u8> {
         match self {
             Self::Bulk(bytes) => bytes.clone(),
             Self::Status(text) => text.clone().into_bytes(),
@@ -55,19 +55,19 @@ impl Value {
         }
     }
 
-    pub(crate) fn items(&self) -> &[Value] {
+    pub fn items(&self) -> &[Value] {
         match self {
             Self::Array(items) | Self::Set(items) | Self::Push(items) => items,
             other => panic!("expected an array, got {other:?}"),
         }
     }
 
-    pub(crate) fn texts(&self) -> Vec<String> {
+    pub fn texts(&self) -> Vec<String> {
         self.items().iter().map(Value::text).collect()
     }
 
     /// Names and values of a map, or of the flat array that stands for one in RESP2.
-    pub(crate) fn pairs(&self) -> Vec<(Value, Value)> {
+    pub fn pairs(&self) -> Vec<(Value, Value)> {
         match self {
             Self::Map(pairs) => pairs.clone(),
             Self::Array(items) => {
@@ -79,19 +79,19 @@ impl Value {
     }
 
     /// As [`Value::pairs`], of texts.
-    pub(crate) fn fields(&self) -> BTreeMap<String, String> {
+    pub fn fields(&self) -> BTreeMap<String, String> {
         self.pairs().iter().map(|(name, value)| (name.text(), value.text())).collect()
     }
 
     /// The first word of an error reply.
-    pub(crate) fn code(&self) -> &str {
+    pub fn code(&self) -> &str {
         match self {
             Self::Error(text) => text.split(' ').next().unwrap_or_default(),
             other => panic!("expected an error, got {other:?}"),
         }
     }
 
-    pub(crate) fn is_error(&self) -> bool {
+    pub fn is_error(&self) -> bool {
         matches!(self, Self::Error(_))
     }
 }
@@ -114,13 +114,13 @@ impl fmt::Debug for Value {
 }
 
 /// A connection.
-pub(crate) struct Conn {
+pub struct Conn {
     stream: BufReader<UnixStream>,
 }
 
 impl Conn {
     /// Connects to a server's socket.
-    pub(crate) fn open(socket: &Path) -> io::Result<Self> {
+    pub fn open(socket: &Path) -> io::Result<Self> {
         let stream = UnixStream::connect(socket)?;
         stream.set_read_timeout(Some(REPLY_LIMIT))?;
         stream.set_write_timeout(Some(REPLY_LIMIT))?;
@@ -128,12 +128,12 @@ impl Conn {
     }
 
     /// Waits no longer than this for a reply from now on: whoever asks may find a server that says nothing.
-    pub(crate) fn limit(&mut self, limit: Duration) {
+    pub fn limit(&mut self, limit: Duration) {
         self.stream.get_ref().set_read_timeout(Some(limit)).unwrap();
     }
 
     /// Sends a command without waiting for its reply.
-    pub(crate) fn send<A: AsRef<[u8]>>(&mut self, arguments: &[A]) -> io::Result<()> {
+    pub fn send<A: AsRef<[u8]>>(&mut self, arguments: &[A]) -> io::Result<()> {
         let mut wire = format!("*{}\r\n", arguments.len()).into_bytes();
         for argument in arguments {
             let argument = argument.as_ref();
@@ -145,7 +145,7 @@ impl Conn {
     }
 
     /// The next reply or message.
-    pub(crate) fn receive(&mut self) -> io::Result<Value> {
+    pub fn receive(&mut self) -> io::Result<Value> {
         let mut line = Vec::new();
         self.stream.read_until(b'\n', &mut line)?;
         if !line.ends_with(b"\r\n") {
@@ -198,13 +198,13 @@ impl Conn {
     }
 
     /// Sends a command and waits for its reply, which may be an error of the server's.
-    pub(crate) fn try_call<A: AsRef<[u8]>>(&mut self, arguments: &[A]) -> io::Result<Value> {
+    pub fn try_call<A: AsRef<[u8]>>(&mut self, arguments: &[A]) -> io::Result<Value> {
         self.send(arguments)?;
         self.receive()
     }
 
     /// As [`Conn::try_call`] where the connection must hold.
-    pub(crate) fn call<A: AsRef<[u8]>>(&mut self, arguments: &[A]) -> Value {
+    pub fn call<A: AsRef<[u8]>>(&mut self, arguments: &[A]) -> Value {
         self.try_call(arguments).unwrap_or_else(|error| {
             let words: Vec<_> = arguments.iter().map(|a| String::from_utf8_lossy(a.as_ref())).collect();
             panic!("no reply to {words:?}: {error}")
@@ -212,26 +212,26 @@ impl Conn {
     }
 
     /// A command of words without blanks; the reply may be an error.
-    pub(crate) fn raw(&mut self, line: &str) -> Value {
+    pub fn raw(&mut self, line: &str) -> Value {
         self.call(&line.split_whitespace().collect::<Vec<_>>())
     }
 
     /// A command of words without blanks that must succeed.
-    pub(crate) fn run(&mut self, line: &str) -> Value {
+    pub fn run(&mut self, line: &str) -> Value {
         let reply = self.raw(line);
         assert!(!reply.is_error(), "{line}\n  -> {reply:?}");
         reply
     }
 
     /// The code of the error that a command must answer.
-    pub(crate) fn code(&mut self, line: &str) -> String {
+    pub fn code(&mut self, line: &str) -> String {
         let reply = self.raw(line);
         assert!(reply.is_error(), "{line}\n  must be refused, got {reply:?}");
         reply.code().to_owned()
     }
 
     /// The next published message: channel and text.
-    pub(crate) fn message(&mut self) -> (String, String) {
+    pub fn message(&mut self) -> (String, String) {
         let message = self.receive().unwrap_or_else(|error| panic!("no message: {error}"));
         let parts = message.items();
         assert_eq!(parts[0].text(), "message", "{message:?}");

@@ -8,11 +8,10 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 /// The columns of `strategies.csv`.
-pub(super) const COLUMNS: &str =
-    "user_id,strategy_id,symbol,side,quantity,buy_time,sell_time,timezone,stop_loss,take_profit";
+pub const COLUMNS: &str = "user_id,strategy_id,symbol,side,quantity,buy_time,sell_time,timezone,stop_loss,take_profit";
 
 /// Reads ticks, plain or gzipped.
-pub(super) fn day(path: &Path) -> Day {
+pub fn day(path: &Path) -> Day {
     let file = File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let zipped = path.extension().is_some_and(|extension| extension == "gz");
     let bytes: Box<dyn Read> = if zipped { Box::new(GzDecoder::new(file)) } else { Box::new(file) };
@@ -37,7 +36,7 @@ pub(super) fn day(path: &Path) -> Day {
 }
 
 /// Reads strategies; `offset_min` gives a zone's offset from UTC on the replayed day, in minutes.
-pub(super) fn plans(csv: &str, first_tick_ms: i64, offset_min: impl Fn(&str) -> i64) -> Vec<Plan> {
+pub fn plans(csv: &str, first_tick_ms: i64, offset_min: impl Fn(&str) -> i64) -> Vec<Plan> {
     let mut lines = csv.lines();
     assert_eq!(lines.next(), Some(COLUMNS), "columns of the strategies");
     let plan = |line: &str| {
@@ -61,10 +60,10 @@ pub(super) fn plans(csv: &str, first_tick_ms: i64, offset_min: impl Fn(&str) -> 
 }
 
 /// Milliseconds of a day.
-pub(super) const DAY_MS: i64 = 86_400_000;
+pub const DAY_MS: i64 = 86_400_000;
 
 /// When the day that the first tick falls on begins in a zone.
-pub(super) fn midnight_ms(offset_min: i64, first_tick_ms: i64) -> i64 {
+pub fn midnight_ms(offset_min: i64, first_tick_ms: i64) -> i64 {
     let offset_ms = offset_min * 60_000;
     (first_tick_ms + offset_ms).div_euclid(DAY_MS) * DAY_MS - offset_ms
 }

@@ -9,7 +9,7 @@ use std::fmt::Write;
 /// Zones and their offsets from UTC on 2013-10-08 in minutes, from the published rules: summer time
 /// still in North America and Europe, already in New Zealand (29 September) and New South Wales
 /// (6 October), not yet in Brazil (20 October).
-pub(super) const ZONES: &[(&str, i64)] = &[
+pub const ZONES: &[(&str, i64)] = &[
     ("America/New_York", -240),
     ("America/Chicago", -300),
     ("America/Los_Angeles", -420),
@@ -26,7 +26,7 @@ pub(super) const ZONES: &[(&str, i64)] = &[
 ];
 
 /// The offset of a zone of [`ZONES`].
-pub(super) fn offset_min(zone: &str) -> i64 {
+pub fn offset_min(zone: &str) -> i64 {
     ZONES.iter().find(|(name, _)| *name == zone).unwrap_or_else(|| panic!("no offset for {zone}")).1
 }
 
@@ -39,7 +39,7 @@ struct Generator<'a> {
 }
 
 /// `count` strategies as a CSV file.
-pub(super) fn strategies_csv(day: &Day, count: usize, rng: &mut Rng) -> String {
+pub fn strategies_csv(day: &Day, count: usize, rng: &mut Rng) -> String {
     let mut csv = format!("{COLUMNS}\n");
     let mut generator = Generator { rng, day };
     for number in 0..count {

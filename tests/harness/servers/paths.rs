@@ -3,17 +3,17 @@
 use std::path::{Path, PathBuf};
 
 /// The top of the checkout.
-pub(crate) fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
 }
 
 /// The module under test: `STRAT_MODULE`, else the newest of what cargo built.
-pub(crate) fn module() -> PathBuf {
+pub fn module() -> PathBuf {
     built("STRAT_MODULE", "libstrat.so")
 }
 
 /// The engine under test: `STRAT_ENGINE`, else the newest of what cargo built.
-pub(crate) fn engine() -> PathBuf {
+pub fn engine() -> PathBuf {
     built("STRAT_ENGINE", "strat-engine")
 }
 
@@ -32,13 +32,13 @@ fn built(variable: &str, file: &str) -> PathBuf {
 }
 
 /// A program of `PATH`.
-pub(crate) fn in_path(program: &str) -> Option<PathBuf> {
+pub fn in_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
 }
 
 /// The machine's redis-server, or `REDIS_SERVER`.
-pub(crate) fn redis_server() -> PathBuf {
+pub fn redis_server() -> PathBuf {
     std::env::var_os("REDIS_SERVER")
         .map(PathBuf::from)
         .or_else(|| in_path("redis-server"))
@@ -46,12 +46,12 @@ pub(crate) fn redis_server() -> PathBuf {
 }
 
 /// The machine's redis-cli.
-pub(crate) fn redis_cli() -> PathBuf {
+pub fn redis_cli() -> PathBuf {
     in_path("redis-cli").expect("no redis-cli in PATH: run `make setup`")
 }
 
 /// The newest Postgres programs' folder.
-pub(crate) fn postgres_bin() -> PathBuf {
+pub fn postgres_bin() -> PathBuf {
     let packaged = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let version =
         |path: &Path| path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse::<u32>().ok());
@@ -66,7 +66,7 @@ pub(crate) fn postgres_bin() -> PathBuf {
 }
 
 /// A Python with redis-py: `STRAT_PYTHON`, else what `make setup-test` made.
-pub(crate) fn python() -> Option<PathBuf> {
+pub fn python() -> Option<PathBuf> {
     let python = std::env::var_os("STRAT_PYTHON").map_or_else(|| root().join(".run/venv/bin/python"), PathBuf::from);
     python.is_file().then_some(python)
 }

@@ -2,21 +2,21 @@
 
 /// Deterministic random numbers.
 #[derive(Debug, Clone)]
-pub(crate) struct Rng(u64);
+pub struct Rng(u64);
 
 impl Rng {
     /// The same numbers for the same seed.
-    pub(crate) fn new(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
     /// The seed of `variable`, or one that differs from run to run; printed either way.
-    pub(crate) fn from_env(variable: &str) -> Self {
+    pub fn from_env(variable: &str) -> Self {
         Self::new(Self::seed_from_env(variable))
     }
 
     /// As [`Rng::from_env`], the seed itself.
-    pub(crate) fn seed_from_env(variable: &str) -> u64 {
+    pub fn seed_from_env(variable: &str) -> u64 {
         let seed = match std::env::var(variable) {
             Ok(text) => text.parse().unwrap_or_else(|_| panic!("{variable} must be a whole number, not '{text}'")),
             Err(_) => clock_seed(),
@@ -26,7 +26,7 @@ impl Rng {
     }
 
     /// A generator of its own for something that runs beside.
-    pub(crate) fn split(&mut self) -> Self {
+    pub fn split(&mut self) -> Self {
         Self(self.next())
     }
 
@@ -39,22 +39,22 @@ impl Rng {
     }
 
     /// A number of `0..bound`; the bias of the remainder is far below what a test could notice.
-    pub(crate) fn below(&mut self, bound: usize) -> usize {
+    pub fn below(&mut self, bound: usize) -> usize {
         (self.next() % bound as u64) as usize
     }
 
     /// A number of `low..=high`.
-    pub(crate) fn between(&mut self, low: i64, high: i64) -> i64 {
+    pub fn between(&mut self, low: i64, high: i64) -> i64 {
         low + (self.next() % (high - low + 1) as u64) as i64
     }
 
     /// True in `percent` of 100 cases.
-    pub(crate) fn chance(&mut self, percent: usize) -> bool {
+    pub fn chance(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }
 
     /// One of `choices`.
-    pub(crate) fn pick<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
+    pub fn pick<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
         &choices[self.below(choices.len())]
     }
 }

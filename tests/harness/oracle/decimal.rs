@@ -1,12 +1,12 @@
 //! Decimals for the calculation, apart from the product's own: whole numbers of 10⁻⁸ and 10⁻¹⁶.
 
 /// Decimal places of prices and quantities.
-pub(super) const PRICE_PLACES: u32 = 8;
+pub const PRICE_PLACES: u32 = 8;
 /// Decimal places of their products.
-pub(super) const MONEY_PLACES: u32 = 16;
+pub const MONEY_PLACES: u32 = 16;
 
 /// `text` as a whole number of 10^-places; panics on what is not a plain decimal or has more places.
-pub(super) fn units(text: &str, places: u32) -> i128 {
+pub fn units(text: &str, places: u32) -> i128 {
     let (sign, digits) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let plain = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
@@ -17,7 +17,7 @@ pub(super) fn units(text: &str, places: u32) -> i128 {
 }
 
 /// The shortest text of a whole number of 10^-places.
-pub(super) fn text(units: i128, places: u32) -> String {
+pub fn text(units: i128, places: u32) -> String {
     let digits = format!("{:0>width$}", units.unsigned_abs(), width = places as usize + 1);
     let (whole, fraction) = digits.split_at(digits.len() - places as usize);
     let sign = if units < 0 { "-" } else { "" };
@@ -28,7 +28,7 @@ pub(super) fn text(units: i128, places: u32) -> String {
 }
 
 /// The shortest text of the same number.
-pub(super) fn normal(given: &str) -> String {
+pub fn normal(given: &str) -> String {
     text(units(given, MONEY_PLACES), MONEY_PLACES)
 }
 

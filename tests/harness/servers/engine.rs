@@ -10,10 +10,10 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 /// Settings of the environment, as `(name, value)`.
-pub(crate) type Env = Vec<(String, String)>;
+pub type Env = Vec<(String, String)>;
 
 /// A running `strat-engine run`.
-pub(crate) struct Engine {
+pub struct Engine {
     args: Vec<String>,
     env: Env,
     port: u16,
@@ -24,14 +24,14 @@ pub(crate) struct Engine {
 
 impl Engine {
     /// Starts the engine and waits until `/health` answers 200.
-    pub(crate) fn start(args: &[&str], env: Env) -> Self {
+    pub fn start(args: &[&str], env: Env) -> Self {
         let mut engine = Self::launch(args, env);
         engine.wait_healthy();
         engine
     }
 
     /// Starts the engine, healthy or not.
-    pub(crate) fn launch(args: &[&str], env: Env) -> Self {
+    pub fn launch(args: &[&str], env: Env) -> Self {
         let dir = temp_dir();
         let args: Vec<_> = args.iter().map(|&arg| arg.to_owned()).collect();
         let port = super::process::free_port();
@@ -40,62 +40,62 @@ impl Engine {
     }
 
     /// Waits until `/health` answers 200.
-    pub(crate) fn wait_healthy(&mut self) {
+    pub fn wait_healthy(&mut self) {
         let port = self.port;
         self.process
             .wait_ready(Duration::from_secs(60), || http_get(port, "/health").filter(|(status, _)| *status == 200));
     }
 
     /// Status and body of a GET.
-    pub(crate) fn get(&self, path: &str) -> Option<(u16, String)> {
+    pub fn get(&self, path: &str) -> Option<(u16, String)> {
         http_get(self.port, path)
     }
 
     /// kill -9.
-    pub(crate) fn kill_9(&mut self) {
+    pub fn kill_9(&mut self) {
         self.process.kill_9();
     }
 
     /// Starts it again after a kill. It may take a while until it is healthy.
-    pub(crate) fn start_again(&mut self) {
+    pub fn start_again(&mut self) {
         self.process = launch(&self.args, &self.env, self.port, self.dir.path());
     }
 
     /// Starts it again, this time with one more variable.
-    pub(crate) fn start_again_with(&mut self, name: &str, value: &str) {
+    pub fn start_again_with(&mut self, name: &str, value: &str) {
         let mut env = self.env.clone();
         env.push((name.to_owned(), value.to_owned()));
         self.process = launch(&self.args, &env, self.port, self.dir.path());
     }
 
     /// Holds it where it stands, as a machine that swaps or a debugger does.
-    pub(crate) fn pause(&self) {
+    pub fn pause(&self) {
         self.process.signal("STOP");
     }
 
     /// Lets it go on.
-    pub(crate) fn resume(&self) {
+    pub fn resume(&self) {
         self.process.signal("CONT");
     }
 
     /// Port of its HTTP answers.
-    pub(crate) fn port(&self) -> u16 {
+    pub fn port(&self) -> u16 {
         self.port
     }
 
     /// Whether it has ended by itself.
-    pub(crate) fn has_ended(&mut self) -> bool {
+    pub fn has_ended(&mut self) -> bool {
         self.process.ended().is_some()
     }
 
     /// SIGTERM; answers the exit code.
-    pub(crate) fn terminate(&mut self) -> Option<i32> {
+    pub fn terminate(&mut self) -> Option<i32> {
         self.process.signal("TERM");
         self.process.wait(Duration::from_secs(30)).code()
     }
 
     /// What it has logged.
-    pub(crate) fn log(&self) -> String {
+    pub fn log(&self) -> String {
         self.process.output()
     }
 }
@@ -111,7 +111,7 @@ fn launch(args: &[String], env: &Env, port: u16, dir: &Path) -> Process {
 }
 
 /// Runs the engine to its end.
-pub(crate) fn run(args: &[&str], env: &Env, limit: Duration) -> Output {
+pub fn run(args: &[&str], env: &Env, limit: Duration) -> Output {
     let folder = temp_dir();
     let (out, err): (PathBuf, PathBuf) = (folder.path().join("out"), folder.path().join("err"));
     let file = |path: &Path| std::fs::File::create(path).unwrap();
@@ -137,12 +137,12 @@ pub(crate) fn run(args: &[&str], env: &Env, limit: Duration) -> Output {
 }
 
 /// Status and body of a GET on the loopback; `None` where nobody answers properly.
-pub(crate) fn http_get(port: u16, path: &str) -> Option<(u16, String)> {
+pub fn http_get(port: u16, path: &str) -> Option<(u16, String)> {
     http(port, "GET", path, "", Duration::from_secs(10))
 }
 
 /// Status and body of a request on the loopback with a JSON body; `None` where nobody answers properly in time.
-pub(crate) fn http(port: u16, method: &str, path: &str, body: &str, limit: Duration) -> Option<(u16, String)> {
+pub fn http(port: u16, method: &str, path: &str, body: &str, limit: Duration) -> Option<(u16, String)> {
     let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2)).ok()?;
     stream.set_read_timeout(Some(limit)).ok()?;

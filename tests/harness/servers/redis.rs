@@ -8,36 +8,42 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// Loading what a test writes takes milliseconds; this is for a machine that is busy.
-const READY_LIMIT: Duration = Duration::from_secs(30);
+/// Loading what a test writes takes milliseconds; this is for a million strategies on a busy machine.
+const READY_LIMIT: Duration = Duration::from_secs(180);
 
 /// How to start a server.
 #[derive(Debug, Clone)]
-pub(crate) struct Options {
+pub struct Options {
     /// The program.
-    pub(crate) server: PathBuf,
+    pub server: PathBuf,
     /// The module, if it is to be loaded.
-    pub(crate) module: Option<PathBuf>,
+    pub module: Option<PathBuf>,
     /// Also listen on a free TCP port of the loopback, for replication.
-    pub(crate) tcp: bool,
+    pub tcp: bool,
     /// The port that it has to be then, where others know it by it.
-    pub(crate) port: Option<u16>,
+    pub port: Option<u16>,
     /// Further lines of redis.conf.
-    pub(crate) config: Vec<String>,
+    pub config: Vec<String>,
     /// Further variables of its environment.
-    pub(crate) env: Env,
+    pub env: Env,
     /// A file that may not grow any more is an error to it, as a full disk is, and not the end by a signal.
-    pub(crate) sees_full_disk: bool,
+    pub sees_full_disk: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Options {
     /// The machine's server with the module; nothing durable.
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Self { module: Some(paths::module()), ..Self::plain() }
     }
 
     /// The machine's server without the module.
-    pub(crate) fn plain() -> Self {
+    pub fn plain() -> Self {
         Self {
             server: paths::redis_server(),
             module: None,
@@ -50,49 +56,49 @@ impl Options {
     }
 
     /// Adds a line of redis.conf.
-    pub(crate) fn config(mut self, line: &str) -> Self {
+    pub fn config(mut self, line: &str) -> Self {
         self.config.push(line.to_owned());
         self
     }
 
     /// With an append-only file that loses nothing.
-    pub(crate) fn durable(self) -> Self {
+    pub fn durable(self) -> Self {
         self.config("appendonly yes").config("appendfsync always")
     }
 
     /// For [`Redis::fill_disk`].
-    pub(crate) fn sees_full_disk(mut self) -> Self {
+    pub fn sees_full_disk(mut self) -> Self {
         self.sees_full_disk = true;
         self
     }
 
     /// With these variables in its environment.
-    pub(crate) fn env(mut self, env: Env) -> Self {
+    pub fn env(mut self, env: Env) -> Self {
         self.env = env;
         self
     }
 
     /// With a TCP port.
-    pub(crate) fn tcp(mut self) -> Self {
+    pub fn tcp(mut self) -> Self {
         self.tcp = true;
         self
     }
 
     /// With this TCP port and no other.
-    pub(crate) fn port(mut self, port: u16) -> Self {
+    pub fn port(mut self, port: u16) -> Self {
         self.port = Some(port);
         self.tcp()
     }
 
     /// Another program.
-    pub(crate) fn server(mut self, server: &Path) -> Self {
+    pub fn server(mut self, server: &Path) -> Self {
         self.server = server.to_path_buf();
         self
     }
 }
 
 /// A running server in a folder of its own.
-pub(crate) struct Redis {
+pub struct Redis {
     options: Options,
     port: u16,
     // Dropped in this order: first the process, then its folder.
@@ -102,82 +108,82 @@ pub(crate) struct Redis {
 
 impl Redis {
     /// The machine's server with the module.
-    pub(crate) fn start() -> Self {
+    pub fn start() -> Self {
         Self::with(Options::new())
     }
 
     /// A server as asked for.
-    pub(crate) fn with(options: Options) -> Self {
+    pub fn with(options: Options) -> Self {
         let dir = temp_dir();
         let (process, port) = launch(&options, dir.path());
         Self { options, port, process, dir }
     }
 
     /// Its folder, with the RDB and AOF files.
-    pub(crate) fn dir(&self) -> &Path {
+    pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 
     /// Its Unix socket.
-    pub(crate) fn socket(&self) -> PathBuf {
+    pub fn socket(&self) -> PathBuf {
         socket(self.dir.path())
     }
 
     /// URL of its Unix socket.
-    pub(crate) fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("redis+unix://{}", self.socket().display())
     }
 
     /// Its TCP port; 0 where it has none.
-    pub(crate) fn port(&self) -> u16 {
+    pub fn port(&self) -> u16 {
         self.port
     }
 
     /// A new connection.
-    pub(crate) fn conn(&self) -> Conn {
+    pub fn conn(&self) -> Conn {
         Conn::open(&self.socket()).unwrap_or_else(|error| panic!("cannot connect to {}: {error}", self.url()))
     }
 
     /// A new connection that speaks RESP3.
-    pub(crate) fn conn3(&self) -> Conn {
+    pub fn conn3(&self) -> Conn {
         let mut conn = self.conn();
         conn.run("HELLO 3");
         conn
     }
 
     /// What it has logged.
-    pub(crate) fn log(&self) -> String {
+    pub fn log(&self) -> String {
         self.process.output()
     }
 
     /// A field of INFO.
-    pub(crate) fn info(&self, section: &str, field: &str) -> String {
+    pub fn info(&self, section: &str, field: &str) -> String {
         info_field(&mut self.conn(), section, field)
     }
 
     /// Changes the options for the next start.
-    pub(crate) fn set_options(&mut self, options: Options) {
+    pub fn set_options(&mut self, options: Options) {
         self.options = options;
     }
 
     /// kill -9.
-    pub(crate) fn kill_9(&mut self) {
+    pub fn kill_9(&mut self) {
         self.process.kill_9();
     }
 
     /// Holds it where it stands: its sockets stay open, and nothing is answered.
-    pub(crate) fn pause(&self) {
+    pub fn pause(&self) {
         self.process.signal("STOP");
     }
 
     /// Lets it go on.
-    pub(crate) fn resume(&self) {
+    pub fn resume(&self) {
         self.process.signal("CONT");
     }
 
     /// From now on the append-only file has room for so many bytes more. The server was started so that it
     /// [sees it](Options::sees_full_disk).
-    pub(crate) fn fill_disk(&self, bytes: u64) {
+    pub fn fill_disk(&self, bytes: u64) {
         assert!(self.options.sees_full_disk, "a signal would end this server");
         let files = std::fs::read_dir(self.dir().join("appendonlydir")).into_iter().flatten().flatten();
         let grows = |name: &str| name.ends_with(".incr.aof");
@@ -187,17 +193,17 @@ impl Redis {
     }
 
     /// There is room again.
-    pub(crate) fn free_disk(&self) {
+    pub fn free_disk(&self) {
         self.process.limit_files(None);
     }
 
     /// Whether it has ended by itself.
-    pub(crate) fn has_ended(&mut self) -> bool {
+    pub fn has_ended(&mut self) -> bool {
         self.process.ended().is_some()
     }
 
     /// Ends it by `SHUTDOWN SAVE` or `SHUTDOWN NOSAVE`.
-    pub(crate) fn shutdown(&mut self, save: &str) {
+    pub fn shutdown(&mut self, save: &str) {
         // The connection closes instead of a reply.
         let reply = self.conn().try_call(&["SHUTDOWN", save]);
         assert!(reply.is_err(), "SHUTDOWN {save}: {reply:?}");
@@ -206,14 +212,14 @@ impl Redis {
     }
 
     /// Starts it again after a kill or a shutdown, with the data of its folder.
-    pub(crate) fn start_again(&mut self) {
+    pub fn start_again(&mut self) {
         assert!(self.process.ended().is_some(), "the server still runs");
         (self.process, self.port) = launch(&self.options, self.dir.path());
     }
 }
 
 /// A field of INFO, over a connection.
-pub(crate) fn info_field(conn: &mut Conn, section: &str, field: &str) -> String {
+pub fn info_field(conn: &mut Conn, section: &str, field: &str) -> String {
     let text = conn.run(&format!("INFO {section}")).text();
     let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
     line.unwrap_or_else(|| panic!("INFO {section} has no {field}:\n{text}")).trim().to_owned()
