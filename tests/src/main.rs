@@ -42,4 +42,5 @@ mod recovery;
 mod refusals;
 mod smoke;
 mod storms;
+mod trails;
 mod transcript;

@@ -283,6 +283,8 @@ impl Strategy {
         if !exec.ends() {
             if !self.working_entry() {
                 self.working = Some(action);
+                // All exits of an attempt are one order: it carries out what else was enqueued.
+                self.pending = self.pending.filter(|pending| *pending == action || self.is_entry(*pending));
             }
             self.retry = None;
             return None;
