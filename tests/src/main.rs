@@ -40,4 +40,5 @@ mod recovery;
 mod refusals;
 mod smoke;
 mod storms;
+mod trails;
 mod transcript;

@@ -87,7 +87,10 @@ impl OrderMachine {
                 }
                 self.restored = restored;
                 self.job.must_query |= restored && leg == Leg::Exit;
-                self.later_alone = sent_alone == SentAlone::Later;
+                self.later_alone = match sent_alone {
+                    SentAlone::Later(attempt) => Some(attempt),
+                    SentAlone::Same | SentAlone::No => None,
+                };
                 (self.strategy, self.grace_ms, self.entries_wait) = (Some(strategy), grace_ms, entries_wait);
                 self.decide()
             }

@@ -90,7 +90,7 @@ pub struct Facts<'a> {
     /// Redis is away: the strategy is as this engine last knew it.
     pub alone: bool,
     /// This engine may have sent a later attempt of the exit without Redis.
-    pub later_alone: bool,
+    pub later_alone: Option<u64>,
     /// The cycle is older than Redis's memory.
     pub restored: bool,
 }

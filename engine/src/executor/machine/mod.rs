@@ -72,7 +72,7 @@ pub struct OrderMachine {
     /// Redis is away: the strategy is as it was last known, until the order has been sent.
     alone: bool,
     /// This engine may have sent a later attempt without Redis.
-    later_alone: bool,
+    later_alone: Option<u64>,
     /// The cycle is older than Redis's memory.
     restored: bool,
     /// What somebody else held the lock for since it was last tried.
@@ -82,6 +82,8 @@ pub struct OrderMachine {
     entries_wait: Option<i64>,
     /// Claims in a row that found the lock held.
     held: u32,
+    /// The own order's end, once the broker has shown it.
+    ended: Option<OrderState>,
     /// No later than the broker was asked what is known of it, by the monotonic clock: an answer that takes its time says
     /// how things were when it was given.
     asked_ms: i64,
@@ -110,12 +112,13 @@ impl OrderMachine {
             reported: None,
             order: None,
             alone: false,
-            later_alone: false,
+            later_alone: None,
             restored: false,
             rival: None,
             contests: 0,
             entries_wait: None,
             held: 0,
+            ended: None,
             asked_ms: 0,
             opened_ms: None,
             now: Now::default(),
@@ -205,7 +208,7 @@ impl OrderMachine {
                 self.look_again()
             }
             (State::Looking, Input::Looked(Ok(found))) => {
-                self.own = found.into();
+                self.own = self.recall(found).into();
                 self.look_again()
             }
             (State::LookingForAttempt { after }, Input::Looked(Ok(found))) => {

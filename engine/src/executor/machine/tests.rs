@@ -508,3 +508,16 @@ fn an_exit_that_waited_for_the_entrys_holder_asks_anew_how_the_entry_ended() {
     assert_eq!(play.tell(Input::Read(Found::Strategy(Box::new(seen)))), Effect::Release, "not concluded yet");
     assert_eq!(play.count("Report"), reports);
 }
+
+#[test]
+fn an_order_whose_end_was_seen_does_not_become_one_that_never_was() {
+    let mut play = Play::buy(RULES, 2);
+    assert!(matches!(play.go(), Effect::Lookup(_)));
+    play.tell(Input::Looked(Ok(Some(order(ExecType::Canceled, "4")))));
+    // Redis does not answer; then the broker denies what it has shown.
+    assert_eq!(play.tell(Input::Read(Found::Trouble("away".into()))), Effect::Release);
+    assert!(matches!(play.tell(Input::Released), Effect::Wait { .. }));
+    assert!(matches!(play.go(), Effect::Lookup(_)));
+    assert_eq!(play.answer(Input::Looked(Ok(None))), Effect::Done);
+    assert_eq!(play.count("Submit"), 0);
+}

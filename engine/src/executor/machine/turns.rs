@@ -2,7 +2,7 @@
 
 use super::state::{After, State};
 use super::{Effect, Known, OrderMachine, TROUBLE_WAIT_MS, Waits};
-use crate::broker::BrokerError;
+use crate::broker::{BrokerError, OrderState};
 use std::sync::Arc;
 
 impl OrderMachine {
@@ -28,6 +28,13 @@ impl OrderMachine {
             None => self.to(State::Idle, Effect::AwaitEpoch),
             Some(epoch) => self.to(State::Claiming, Effect::Claim { epoch }),
         }
+    }
+
+    /// What a look-up found, or had found before: an order that has ended does not become one that never was.
+    pub(super) fn recall(&mut self, found: Option<OrderState>) -> Option<OrderState> {
+        let found = found.or_else(|| self.ended.clone().filter(|ended| self.is_own(ended)));
+        self.ended = found.clone().filter(|state| state.status.is_terminal()).or(self.ended.take());
+        found
     }
 
     /// The strategy may have changed while the broker was asked.

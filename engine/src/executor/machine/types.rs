@@ -223,16 +223,16 @@ pub enum SentAlone {
     No,
     /// It may have sent the attempt that the strategy is at.
     Same,
-    /// It may have sent a later one.
-    Later,
+    /// It may have sent this later one.
+    Later(u64),
 }
 
 impl SentAlone {
     /// From the attempt that the strategy is at, and which attempts the engine knows of.
     #[must_use]
     pub fn of(attempt: u64, knows: impl Fn(u64) -> bool) -> Self {
-        if (attempt + 1..=attempt + LATER_ATTEMPTS_MAX).any(&knows) {
-            return Self::Later;
+        if let Some(later) = (attempt + 1..=attempt + LATER_ATTEMPTS_MAX).find(|later| knows(*later)) {
+            return Self::Later(later);
         }
         if knows(attempt) { Self::Same } else { Self::No }
     }

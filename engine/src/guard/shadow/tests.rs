@@ -322,3 +322,55 @@ fn a_calendar_is_kept_and_a_note_is_not() {
     assert_eq!(shadow.known[KEY].fields.get("note"), None);
     assert_eq!(shadow.version(KEY), Some(redis.version(KEY)));
 }
+
+/// A long from 100 with a trailing stop of 5, as the module writes it.
+const TRAILING: [(&str, &str); 6] = [
+    ("symbol", "IBM"),
+    ("quantity", "10"),
+    ("position", "BOUGHT"),
+    ("trail", "5"),
+    ("trail_ref", "100"),
+    ("trail_from", "7"),
+];
+
+fn crossed(shadow: &mut Shadow, price: &str) -> usize {
+    let mut fired = Vec::new();
+    shadow.cross("IBM", (price.parse().unwrap(), price), 1, &mut fired);
+    assert!(fired.iter().all(|exit| exit.action == Action::StopLoss));
+    fired.len()
+}
+
+#[test]
+fn a_trailing_stop_follows_the_ticks_that_redis_takes() {
+    let (mut redis, mut shadow) = (Redis::default(), Shadow::default());
+    let key = "user:u:strategy:s";
+    redis.set(key, &TRAILING);
+    shadow.apply(&redis.journal[0]);
+    shadow.watch("IBM", "110".parse().unwrap());
+    // Whatever is written about it meanwhile, or read again, it has seen what it has seen.
+    redis.update(key, &[("note", "x")]);
+    shadow.apply(&redis.journal[1]);
+    shadow.put_hash(key, redis.get(key).as_ref());
+    assert_eq!(crossed(&mut shadow, "105.01"), 0);
+    assert_eq!(crossed(&mut shadow, "105"), 1);
+    assert_eq!(crossed(&mut shadow, "104"), 0, "it is in good hands");
+    shadow.watch("IBM", "120".parse().unwrap());
+    shadow.forget_marks();
+    assert_eq!(crossed(&mut shadow, "115.01"), 0);
+    assert_eq!(crossed(&mut shadow, "115"), 1, "and went on following there");
+}
+
+#[test]
+fn what_redis_knows_of_the_extremes_and_what_was_seen_here_count_together() {
+    let extreme = |field: &str, price: &str| Extreme::parse(field.as_bytes(), price.as_bytes()).unwrap();
+    for (seen, known, level) in [("108", "130", "125"), ("130", "108", "125")] {
+        let (mut redis, mut shadow) = (Redis::default(), Shadow::default());
+        redis.set("user:u:strategy:s", &TRAILING);
+        shadow.apply(&redis.journal[0]);
+        shadow.watch("IBM", seen.parse().unwrap());
+        // What is numbered below the stop's beginning was before it.
+        shadow.put_extremes("IBM", [extreme("high:7", known), extreme("high:6", "500"), extreme("low:9", "1")]);
+        assert_eq!(crossed(&mut shadow, "125.01"), 0, "{seen} {known}");
+        assert_eq!(crossed(&mut shadow, level), 1, "{seen} {known}");
+    }
+}

@@ -59,7 +59,7 @@ impl Facts<'_> {
         // What comes fresh from the queue is as new as it gets; everything else may come from an older copy.
         if self.alone || self.must_query {
             match &self.after {
-                Known::NotAsked => return Some(Step::QueryAttempt(attempt + 1)),
+                Known::NotAsked => return Some(Step::QueryAttempt(self.later_alone.unwrap_or(attempt + 1))),
                 Known::There(_) if self.alone => {
                     return alarm(
                         "the broker has a later attempt: the strategy is further than this engine knows, Redis must say",
@@ -69,7 +69,7 @@ impl Facts<'_> {
                 Known::Absent => {
                     // An exit that is said to work, and the broker does not have it: it died, and Redis has lost that.
                     let works = self.strategy.working.is_some_and(|action| action.leg(self.strategy.side) == Leg::Exit);
-                    let later = self.later_alone || (self.restored && works);
+                    let later = self.later_alone.is_some() || (self.restored && works);
                     if let Some(ms) = self.unsettled(self.sent_ms.filter(|_| later)) {
                         return Some(Step::Wait { ms, why: "a later attempt may still show at the broker" });
                     }

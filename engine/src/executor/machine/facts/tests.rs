@@ -37,7 +37,7 @@ fn facts(strategy: &Strategy, action: Action) -> Facts<'_> {
         before: Known::NotAsked,
         after: Known::NotAsked,
         alone: false,
-        later_alone: false,
+        later_alone: None,
         restored: false,
     }
 }
@@ -300,10 +300,13 @@ fn an_exit_waits_for_a_later_attempt_that_this_engine_may_have_sent() {
     let held = strategy(&[("position", "BOUGHT"), ("filled_quantity", "10"), ("pending", "STOPLOSS")]);
     let asked = Facts { must_query: true, own: Known::Absent, ..facts(&held, Action::StopLoss) };
     assert_eq!(asked.next_step(), Step::QueryAttempt(1));
-    let later = Facts { after: Known::Absent, later_alone: true, sent_ms: Some(900), settle_ms: 500, ..asked };
+    let later = Facts { after: Known::Absent, later_alone: Some(1), sent_ms: Some(900), settle_ms: 500, ..asked };
     assert!(matches!(later.next_step(), Step::Wait { .. }));
     let settled = Facts { asked_ms: 1_500, ..later.clone() };
     assert_eq!(quantity_of(settled.next_step()), "Sell 10");
+    // The attempts between may have been refused without a trace.
+    let far = Facts { after: Known::NotAsked, later_alone: Some(3), ..later.clone() };
+    assert_eq!(far.next_step(), Step::QueryAttempt(3));
     let there = Facts { after: Known::There(order(ExecType::New, "0")), ..later };
     assert_eq!(there.next_step(), Step::Superseded);
 }
