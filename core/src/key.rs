@@ -198,21 +198,6 @@ pub fn drain(prefix: &str, symbol: &str) -> String {
     format!("{prefix}drain:{symbol}")
 }
 
-/// The running extremes that the trailing stops of a symbol follow.
-#[must_use]
-pub fn trail(prefix: &str, symbol: &str) -> String {
-    let mut name = String::new();
-    write_trail(&mut name, prefix, symbol);
-    name
-}
-
-/// As [`trail`], behind what the text holds.
-pub fn write_trail(text: &mut String, prefix: &str, symbol: &str) {
-    for part in [prefix, "trail:", symbol] {
-        text.push_str(part);
-    }
-}
-
 /// The pub/sub channel of a user's events. Channels carry no tag.
 #[must_use]
 pub fn events_channel(user: &str) -> String {
@@ -228,8 +213,6 @@ pub enum DerivedKey<'a> {
     SymbolSet(&'a str),
     /// `drain:{symbol}`.
     Drain(&'a str),
-    /// `trail:{symbol}`.
-    Trail(&'a str),
 }
 
 /// Recognizes the derived keys that follow the hashes; `None` for all others.
@@ -241,9 +224,6 @@ pub fn parse_derived(key: &str) -> Option<(&str, DerivedKey<'_>)> {
     }
     if let Some(symbol) = name.strip_prefix("drain:") {
         return is_symbol(symbol).then_some((prefix, DerivedKey::Drain(symbol)));
-    }
-    if let Some(symbol) = name.strip_prefix("trail:") {
-        return is_symbol(symbol).then_some((prefix, DerivedKey::Trail(symbol)));
     }
     let symbol = name.strip_prefix("symbol:")?.strip_suffix(":strategies")?;
     is_symbol(symbol).then_some((prefix, DerivedKey::SymbolSet(symbol)))
@@ -305,12 +285,11 @@ mod tests {
         assert_eq!(parse_derived("active_strategies"), Some(("", DerivedKey::Active)));
         assert_eq!(parse_derived("{t}symbol:M&M:strategies"), Some(("{t}", DerivedKey::SymbolSet("M&M"))));
         assert_eq!(parse_derived("drain:IBM"), Some(("", DerivedKey::Drain("IBM"))));
-        assert_eq!(parse_derived("trail:IBM"), Some(("", DerivedKey::Trail("IBM"))));
         assert_eq!(parse_derived("symbol:IBM"), None);
     }
 
     /// Texts that are nearly keys of ours.
-    const NEARLY: &str = "(\\{[ -~]{0,6}\\}?|\\PC{0,3})(user|symbol|drain|trail|active_strategies|u)?:?[A-Za-z0-9_.@:{} -]{0,6}(:strategy:|:strategies|:)?[A-Za-z0-9:]{0,5}";
+    const NEARLY: &str = "(\\{[ -~]{0,6}\\}?|\\PC{0,3})(user|symbol|drain|active_strategies|u)?:?[A-Za-z0-9_.@:{} -]{0,6}(:strategy:|:strategies|:)?[A-Za-z0-9:]{0,5}";
 
     proptest! {
         #[test]
@@ -326,7 +305,6 @@ mod tests {
                     DerivedKey::Active => active(prefix),
                     DerivedKey::SymbolSet(symbol) => symbol_set(prefix, symbol),
                     DerivedKey::Drain(symbol) => drain(prefix, symbol),
-                    DerivedKey::Trail(symbol) => trail(prefix, symbol),
                 };
                 prop_assert_eq!(name, text.clone());
                 prop_assert!(StrategyKey::parse(&text).is_none());

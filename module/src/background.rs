@@ -1,10 +1,9 @@
 //! What happens between commands: mending the sets, draining storms, rebuilding after an internal error.
 //! Each turn is bounded to a few milliseconds, and clients are served in between.
 
-use crate::{keyspace, repair, server, state, trail, trigger};
+use crate::{keyspace, repair, server, state, trigger};
 use redis_module::Context;
 use std::time::{Duration, Instant};
-use strat_core::book::Book;
 
 /// Longest turn. What it wrote is synced to disk before the next one where `appendfsync` is `always`: shorter turns would
 /// spend a storm on waiting for the disk, longer ones would have other clients wait.
@@ -35,7 +34,6 @@ pub(crate) fn run(ctx: &Context) {
             state.mends.clear();
             state.repairs.clear();
             state.repair_in_hand = None;
-            state.books.values_mut().for_each(Book::forget_trail_sweeps);
         });
         return;
     }
@@ -49,8 +47,7 @@ pub(crate) fn run(ctx: &Context) {
         let mended = repair::mend_some(ctx);
         let repaired = repair::compare_slice(ctx);
         let drained = trigger::drain_slice(ctx);
-        let swept = trail::sweep_some(ctx);
-        more = mended || repaired || drained || swept;
+        more = mended || repaired || drained;
     }
     if more {
         // Not at once: the event loop serves every client that is waiting before it looks at the timers again.

@@ -16,7 +16,6 @@ pub(crate) fn fields() -> Vec<(&'static str, String)> {
             total.times += stats.times;
             total.invalid += stats.invalid;
             total.symbols += stats.symbols;
-            total.trailing += stats.trailing;
             bytes += book.heap_bytes();
         }
         let counters = state.counters;
@@ -38,7 +37,6 @@ pub(crate) fn fields() -> Vec<(&'static str, String)> {
             ("running", total.running.to_string()),
             ("symbols", total.symbols.to_string()),
             ("armed", total.triggers.to_string()),
-            ("trailing", total.trailing.to_string()),
             ("times", total.times.to_string()),
             ("unparseable", total.invalid.to_string()),
             ("index_bytes", bytes.to_string()),

@@ -3,7 +3,7 @@
 
 use crate::server::{self, Found, KeyKind};
 use crate::state::{self, Mend, SetRepair, Storm};
-use crate::{effects, settings, trail};
+use crate::{effects, settings};
 use redis_module::Context;
 use std::time::Instant;
 use strat_core::StrategyKey;
@@ -38,7 +38,6 @@ fn follow_derived(ctx: &Context, db: i32, name: &str, by_itself: bool) {
         Some((prefix, DerivedKey::Active)) => set_changed(ctx, db, prefix, None, by_itself),
         Some((prefix, DerivedKey::SymbolSet(symbol))) => set_changed(ctx, db, prefix, Some(symbol), by_itself),
         Some((prefix, DerivedKey::Drain(symbol))) => follow_drain(ctx, db, prefix, symbol),
-        Some((prefix, DerivedKey::Trail(symbol))) => trail::on_key(ctx, db, prefix, symbol, by_itself),
         None => {}
     }
 }
@@ -74,7 +73,6 @@ fn follow_found(ctx: &Context, db: i32, key: &StrategyKey<'_>, found: Found) {
     if let Some(moved) = moved {
         queue_mend(ctx, db, key, moved);
     }
-    trail::sweep_soon(ctx, db);
 }
 
 /// The sets follow: commands mend them before they answer, other roads in the next turn of the event loop.
@@ -129,7 +127,7 @@ fn follow_drain(ctx: &Context, db: i32, prefix: &str, symbol: &str) {
     }
 }
 
-/// `low high ts fence`, one storm after another, separated by `;`.
+/// `low high ts`, one storm after another, separated by `;`.
 fn parse_storms(text: &[u8]) -> Option<Vec<Storm>> {
     std::str::from_utf8(text).ok()?.split(';').map(parse_storm).collect()
 }
@@ -141,8 +139,6 @@ fn parse_storm(text: &str) -> Option<Storm> {
         high: words.next()?.parse().ok()?,
         ts_ms: words.next()?.parse().ok()?,
         seq: u64::MAX,
-        // A version before trailing stops did not write it.
-        fence: words.next().map_or(Some(0), |fence| fence.parse().ok().filter(|fence| *fence >= 0))?,
     };
     words.next().is_none().then_some(storm)
 }
@@ -229,10 +225,8 @@ pub(crate) fn on_role(ctx: &Context) {
 /// After loading or promotion the primary checks every set against the book, and goes on with storms in hand.
 fn take_over(ctx: &Context) {
     if !server::is_primary(ctx) {
-        state::with(|state| state.books.values_mut().for_each(Book::forget_trail_sweeps));
         return;
     }
-    trail::reload(ctx);
     state::with(|state| {
         let mut repairs = Vec::new();
         for (db, book) in &state.books {
@@ -259,7 +253,6 @@ pub(crate) fn rebuild(ctx: &Context) {
     state::with(|state| {
         state.forget_all();
         state.writing_sets = false;
-        state.writing_trails = false;
         state.loading = true;
     });
     let mut survived = true;

@@ -10,7 +10,6 @@ mod repair;
 mod server;
 mod settings;
 mod state;
-mod trail;
 mod trigger;
 
 use redis_module::configuration::ConfigurationFlags;

@@ -60,14 +60,12 @@ pub(crate) struct Storm {
     /// The book's sequence number then: what was armed later is not touched. Not in the key; after a load everything
     /// that was loaded counts as armed before.
     pub(crate) seq: u64,
-    /// How far the extremes of the symbol had come: trailing stops are fired where they were then.
-    pub(crate) fence: i64,
 }
 
 impl Storm {
     /// As it stands in the key.
     pub(crate) fn text(&self) -> String {
-        format!("{} {} {} {}", self.low, self.high, self.ts_ms, self.fence)
+        format!("{} {} {}", self.low, self.high, self.ts_ms)
     }
 }
 
@@ -106,8 +104,6 @@ pub(crate) struct State {
     pub(crate) loading_since_ms: i64,
     /// The module itself is writing the sets: their key events are its own.
     pub(crate) writing_sets: bool,
-    /// The same of `trail:{symbol}`.
-    pub(crate) writing_trails: bool,
     /// A panic may have left the books wrong: everything is refused until they are rebuilt.
     pub(crate) poisoned: bool,
     /// When the last panic poisoned the books, and how many did so in a row before it.
@@ -162,16 +158,8 @@ impl State {
         for storm in &mut found {
             storm.seq = known.iter().find(|old| old.text() == storm.text()).map_or(now, |old| old.seq);
         }
-        self.put_storms(db, name, found);
-    }
-
-    /// The storms of a symbol that are not drained yet.
-    pub(crate) fn put_storms(&mut self, db: i32, name: String, storms: Vec<Storm>) {
-        self.book(db).set_trail_fences(&name, storms.iter().map(|storm| storm.fence).collect());
-        if storms.is_empty() {
-            self.storms.remove(&(db, name));
-        } else {
-            self.storms.insert((db, name), storms);
+        if !found.is_empty() {
+            self.storms.insert((db, name), found);
         }
     }
 

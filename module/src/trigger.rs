@@ -21,8 +21,6 @@ pub(crate) struct Tick<'a> {
     pub(crate) price: Price,
     pub(crate) text: &'a str,
     pub(crate) ts_ms: i64,
-    /// Of a storm: how far the extremes had come.
-    pub(crate) fence: Option<i64>,
 }
 
 /// Fires what the tick crosses, at most `budget` triggers; the rest stays fired in principle: the extremes go into a
@@ -67,11 +65,7 @@ fn fire_if_crossed(ctx: &Context, db: i32, name: &str, tick: &Tick<'_>) -> bool 
         Found::Strategy(strategy) => Some(strategy),
         _ => None,
     };
-    let change = strategy.as_ref().and_then(|strategy| {
-        let trailing = strategy.trailing();
-        let best = trailing.and_then(|t| state::with(|state| state.book(db).best_price(tick.name, &t, tick.fence)));
-        strategy.fire(tick.price, tick.text, tick.ts_ms, best)
-    });
+    let change = strategy.as_ref().and_then(|strategy| strategy.fire(tick.price, tick.text, tick.ts_ms));
     let (Some(strategy), Some(change)) = (&strategy, change) else {
         check_stale(ctx, db, &key, strategy.as_deref());
         return false;
@@ -85,37 +79,32 @@ fn fire_if_crossed(ctx: &Context, db: i32, name: &str, tick: &Tick<'_>) -> bool 
 /// A hit that the hash does not confirm. Both levels of one strategy may be crossed by one price: the first has fired
 /// it then, and the book knows.
 pub(crate) fn check_stale(ctx: &Context, db: i32, key: &StrategyKey<'_>, strategy: Option<&Strategy>) {
-    let name = key.hash();
-    let trailing = strategy.and_then(Strategy::trailing);
-    let (known, follows) = state::with(|state| {
-        let book = state.book(db);
-        (book.arming_of(&name).map(|(arming, ..)| arming), book.follows_trail(&name, trailing.as_ref()))
-    });
-    if known == strategy.map(Strategy::arming) && follows {
+    let known = state::with(|state| state.book(db).arming_of(&key.hash()).map(|(arming, ..)| arming));
+    if known == strategy.map(Strategy::arming) {
         return;
     }
     state::with(|state| state.counters.stale += 1);
-    server::log_warning(ctx, &format!("the book was stale for {}: derived again", name));
+    server::log_warning(ctx, &format!("the book was stale for {}: derived again", key.hash()));
     keyspace::follow_strategy(ctx, db, key);
 }
 
 /// Adds a tick to the symbol's storms: to the last one where nothing was armed since, else as one of its own.
 fn remember_storm(ctx: &Context, db: i32, tick: &Tick<'_>, seq: u64) {
     let at = (db, tick.name.to_owned());
-    let (mut storms, fence) = state::with(|state| {
+    let mut storms = state::with(|state| {
         state.counters.drains += 1;
-        (state.storms.get(&at).cloned().unwrap_or_default(), state.book(db).trail_fence(tick.name))
+        state.storms.get(&at).cloned().unwrap_or_default()
     });
     let full = storms.len() >= STORMS_MAX;
     match storms.last_mut().filter(|last| full || last.seq == seq) {
         Some(last) => {
             let (low, high) = (last.low.min(tick.price), last.high.max(tick.price));
-            *last = Storm { low, high, ts_ms: last.ts_ms.max(tick.ts_ms), seq, fence };
+            *last = Storm { low, high, ts_ms: last.ts_ms.max(tick.ts_ms), seq };
         }
-        None => storms.push(Storm { low: tick.price, high: tick.price, ts_ms: tick.ts_ms, seq, fence }),
+        None => storms.push(Storm { low: tick.price, high: tick.price, ts_ms: tick.ts_ms, seq }),
     }
     // Known before the key's own event comes, which keeps the places in the order of arming.
-    state::with(|state| state.put_storms(db, at.1, storms.clone()));
+    state::with(|state| state.storms.insert(at, storms.clone()));
     effects::write_storms(ctx, tick.prefix, tick.symbol, &storms);
 }
 
@@ -135,10 +124,9 @@ fn drain_some(ctx: &Context, db: i32, name: &str, storms: &[Storm]) -> bool {
     };
     for price in [storm.low, storm.high] {
         let text = price.to_string();
-        let tick = Tick { name, prefix, symbol, price, text: &text, ts_ms: storm.ts_ms, fence: Some(storm.fence) };
+        let tick = Tick { name, prefix, symbol, price, text: &text, ts_ms: storm.ts_ms };
         let mut keys = Vec::new();
-        let until = (storm.seq, storm.fence);
-        state::with(|state| state.book(db).crossed_until(name, price, until, SLICE, &mut keys));
+        state::with(|state| state.book(db).crossed_until(name, price, storm.seq, SLICE, &mut keys));
         if !keys.is_empty() {
             return keys.iter().filter(|key| fire_one(ctx, db, key, &tick)).count() > 0;
         }

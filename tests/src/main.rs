@@ -40,5 +40,4 @@ mod recovery;
 mod refusals;
 mod smoke;
 mod storms;
-mod trails;
 mod transcript;

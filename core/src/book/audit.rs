@@ -20,8 +20,6 @@ pub struct Stats {
     pub invalid: usize,
     /// Symbols with at least one strategy.
     pub symbols: usize,
-    /// Trailing stops that are followed.
-    pub trailing: usize,
 }
 
 impl Book {
@@ -35,7 +33,6 @@ impl Book {
             times: self.partitions.iter().map(|(_, partition)| partition.armed()).sum(),
             invalid: self.invalid.len(),
             symbols: self.symbols.len(),
-            trailing: self.trails.len(),
         }
     }
 
@@ -51,7 +48,6 @@ impl Book {
             + self.user_bytes
             + self.partitions.heap_bytes()
             + self.partitions.iter().map(|(_, partition)| partition.heap_bytes()).sum::<usize>()
-            + self.trails.heap_bytes()
             + invalid
     }
 
@@ -89,7 +85,6 @@ impl Book {
         let members = books().map(|book| &book.members).chain(tags().map(|tag| &tag.members));
         let members = members.chain(users().map(|user| &user.members)).map(Ranked::is_sound);
         expect("orders out of order", sides.chain(times).chain(members).filter(|sound| !sound).count(), 0);
-        wrong.extend(self.trails.inconsistencies());
         wrong
     }
 }

@@ -12,12 +12,9 @@ mod list;
 mod ranked;
 mod slab;
 mod symbol;
-mod trailing;
-mod trails;
 
 pub use audit::Stats;
 pub use list::{ListFilter, ListPage};
-pub use trails::{Extreme, Raised, Sweep};
 
 use crate::decimal::Price;
 use crate::key::StrategyKey;
@@ -31,7 +28,6 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 use symbol::{Partition, SymbolBook, User};
-use trails::TrailBook;
 
 /// Index of a strategy in the book's slab. Stable while the strategy exists, so it serves as a cursor.
 pub type Slot = u32;
@@ -72,7 +68,6 @@ pub struct Book {
     triggers: usize,
     /// Bytes that the members of the users hold: there may be as many users as strategies.
     user_bytes: usize,
-    trails: TrailBook,
     /// Rises whenever a level is armed.
     seq: u64,
     /// Levels and times are not kept, see [`Book::defer`].
@@ -93,20 +88,17 @@ impl Book {
     /// Takes the hash at `key` into the books, or takes its change over.
     pub fn put(&mut self, key: &StrategyKey<'_>, strategy: &Strategy) -> Option<Moved> {
         self.forget_invalid(key);
-        let trailed = self.trail_place(key);
         let arming = strategy.arming();
         let known = self.slot_of(key);
         let stays = known.and_then(|slot| self.slab.get(slot)).filter(|entry| self.symbol_of(entry) == strategy.symbol);
         if let (Some(slot), Some(entry)) = (known, stays) {
             let before = (entry.status() != strategy.status).then(|| self.membership(entry));
             self.change(slot, strategy.status, &arming);
-            self.follow_trail(trailed, Some((key, strategy, slot)));
             return before.and_then(|before| Moved::between(before, self.membership_at(slot)));
         }
         let before = known.map_or_else(Membership::default, |slot| self.take(slot));
         let slot = self.create(key, &strategy.symbol);
         self.change(slot, strategy.status, &arming);
-        self.follow_trail(trailed, Some((key, strategy, slot)));
         if self.deferred { None } else { Moved::between(before, self.membership_at(slot)) }
     }
 
@@ -119,8 +111,6 @@ impl Book {
     /// Forgets the hash at `key`: it is gone or is no strategy any more.
     pub fn remove(&mut self, key: &StrategyKey<'_>) -> Option<Moved> {
         self.forget_invalid(key);
-        let trailed = self.trail_place(key);
-        self.follow_trail(trailed, None);
         let before = self.slot_of(key).map_or_else(Membership::default, |slot| self.take(slot));
         Moved::between(before, Membership::default())
     }
@@ -135,49 +125,17 @@ impl Book {
     /// Whether `price` crosses an armed level of a symbol, named with the tag's prefix: one look-up, two comparisons.
     #[must_use]
     pub fn is_crossed(&self, symbol: &str, price: Price) -> bool {
-        let fixed = self.symbols.get(symbol).is_some_and(|book| book.is_crossed(price));
-        fixed || self.trails.is_crossed(symbol, price)
+        self.symbols.get(symbol).is_some_and(|book| book.is_crossed(price))
     }
 
     /// Keys of the strategies that `price` may fire, closest level first, at most `limit`, appended to `fired`.
     /// `symbol` carries the tag's prefix. Costs two comparisons where nothing is crossed.
     pub fn crossed(&self, symbol: &str, price: Price, limit: usize, fired: &mut Vec<Box<str>>) {
-        let before = fired.len();
-        self.crossed_fixed(symbol, price, u64::MAX, limit, fired);
-        self.crossed_trails(symbol, price, None, limit - (fired.len() - before), fired);
+        self.crossed_until(symbol, price, u64::MAX, limit, fired);
     }
 
-    /// As [`Book::crossed`], passing over what was armed after the book's sequence number was `seq`, and with trailing
-    /// stops where they were when the extremes were counted up to `fence`.
-    pub fn crossed_until(
-        &self,
-        symbol: &str,
-        price: Price,
-        (seq, fence): (u64, i64),
-        limit: usize,
-        fired: &mut Vec<Box<str>>,
-    ) {
-        let before = fired.len();
-        self.crossed_fixed(symbol, price, seq, limit, fired);
-        self.crossed_trails(symbol, price, Some((seq, fence)), limit - (fired.len() - before), fired);
-    }
-
-    fn crossed_trails(
-        &self,
-        symbol: &str,
-        price: Price,
-        until: Option<(u64, i64)>,
-        limit: usize,
-        fired: &mut Vec<Box<str>>,
-    ) {
-        if !self.trails.is_empty() && limit > 0 {
-            let crossed = self.trails.crossed(symbol, price, until).take(limit);
-            let entries = crossed.filter_map(|slot| self.slab.get(slot));
-            fired.extend(entries.map(|entry| Box::from(self.key_of(entry).hash())));
-        }
-    }
-
-    fn crossed_fixed(&self, symbol: &str, price: Price, seq: u64, limit: usize, fired: &mut Vec<Box<str>>) {
+    /// As [`Book::crossed`], passing over what was armed after the book's sequence number was `seq`.
+    pub fn crossed_until(&self, symbol: &str, price: Price, seq: u64, limit: usize, fired: &mut Vec<Box<str>>) {
         let Some(book) = self.symbols.get(symbol) else { return };
         let crossed = book.crossed(price).filter_map(|slot| self.slab.get(slot));
         let in_time = crossed.filter(|entry| entry.seq() <= seq);

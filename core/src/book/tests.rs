@@ -267,7 +267,7 @@ fn what_was_armed_after_a_moment_can_be_passed_over() {
     book.put(&StrategyKey::parse(late).unwrap(), &strategy("95", ""));
     let crossed = |book: &Book| {
         let mut keys = Vec::new();
-        book.crossed_until("X", "90".parse().unwrap(), (moment, 0), 9, &mut keys);
+        book.crossed_until("X", "90".parse().unwrap(), moment, 9, &mut keys);
         keys.iter().map(ToString::to_string).collect::<Vec<_>>()
     };
     assert_eq!(crossed(&book), [early]);

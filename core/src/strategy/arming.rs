@@ -11,28 +11,26 @@ impl Strategy {
     #[must_use]
     pub fn arming(&self) -> Arming {
         let running = self.status == Status::Running;
+        let guarded =
+            running && self.open_quantity() > Quantity::ZERO && !self.exit_in_flight() && self.pending.is_none();
+        let unlatched = planted::is(Mistake::UnlatchedTrigger) && running && self.open_quantity() > Quantity::ZERO;
+        let guarded = guarded || unlatched;
         // An exit that waits for its retry goes out at any price: its level would only defeat the backoff,
         // one dead order a tick. A stop still overtakes the retry of another exit, once.
-        let stop_loss = self.stop_loss.filter(|_| self.stop_is_armed());
-        let take_profit = self.take_profit.filter(|_| self.is_guarded() && self.retry().is_none());
+        let retry = self.retry().map(|(_, action)| action);
+        let stop_loss = self.stop_loss.filter(|_| retry != Some(Action::StopLoss));
+        let take_profit = self.take_profit.filter(|_| retry.is_none());
         let (falls, rises) = match self.side {
             Side::Long => (stop_loss, take_profit),
             Side::Short => (take_profit, stop_loss),
         };
         let fresh = self.position == Position::None && self.pending.is_none() && self.working.is_none();
         Arming {
-            fall: falls,
-            rise: rises,
+            fall: falls.filter(|_| guarded),
+            rise: rises.filter(|_| guarded),
             entry_due: self.entry_at().filter(|_| running && fresh),
             exit_due: self.exit_due(running),
         }
-    }
-
-    /// Whether crossed levels fire, but for those of an exit that waits for its retry.
-    pub(super) fn is_guarded(&self) -> bool {
-        let held = self.status == Status::Running && self.open_quantity() > Quantity::ZERO;
-        let unlatched = planted::is(Mistake::UnlatchedTrigger);
-        held && (unlatched || (!self.exit_in_flight() && self.pending.is_none()))
     }
 
     fn exit_due(&self, running: bool) -> Option<i64> {

@@ -1,6 +1,6 @@
 //! A user creates, replaces, changes or stops a strategy.
 
-use super::{Change, Fields, Position, Reader, Salvaged, Status, Strategy};
+use super::{Change, Fields, Position, Salvaged, Status, Strategy};
 use crate::decimal::Quantity;
 use crate::event::EventType;
 use crate::field::{self, OnStop, Writer};
@@ -223,36 +223,6 @@ impl Strategy {
             return;
         }
         change.enqueue(Action::SquareOff, self.cycle, "", now_ms).with("symbol", &self.symbol).with("quantity", open);
-    }
-
-    /// The strategy with those fields changed that decide where a trailing stop begins.
-    #[must_use]
-    pub fn after(&self, fields: &Fields) -> Self {
-        let reader = Reader { get: |name: &str| value_of(fields, name).map(str::as_bytes) };
-        let given = |name: &str| value_of(fields, name).is_some();
-        let mut after = self.clone();
-        if given("position") {
-            after.position = reader.word("position", Position::parse).ok().flatten().unwrap_or(Position::None);
-        }
-        if given("filled_quantity") {
-            after.filled = reader.quantity("filled_quantity").ok().flatten().unwrap_or(after.quantity);
-        }
-        if given("exit_quantity") {
-            after.exited = reader.quantity("exit_quantity").ok().flatten().unwrap_or_default();
-        }
-        if given("entry_price") {
-            after.entry_price = reader.price("entry_price").ok().flatten();
-        }
-        if given("trail") {
-            after.trail = reader.distance("trail").ok().flatten();
-        }
-        if given("trail_ref") {
-            after.trail_ref = reader.price("trail_ref").ok().flatten();
-        }
-        if given("trail_from") {
-            after.trail_from = reader.count("trail_from").ok().flatten();
-        }
-        after
     }
 
     /// Parses a list of fields as a hash.

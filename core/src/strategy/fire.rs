@@ -8,9 +8,9 @@ use crate::strategy::Side;
 
 impl Strategy {
     /// The exit that `price` fires, judged from the hash itself: stale book entries fire nothing.
-    /// The stop-loss is judged first. `best` is the best price since the entry, where a trailing stop follows it.
+    /// The stop-loss is judged first.
     #[must_use]
-    pub fn crossed_by(&self, price: Price, best: Option<Price>) -> Option<Action> {
+    pub fn crossed_by(&self, price: Price) -> Option<Action> {
         let arming = self.arming();
         let fell = arming.fall.is_some_and(|level| price <= level);
         let rose = arming.rise.is_some_and(|level| price >= level);
@@ -18,25 +18,19 @@ impl Strategy {
             Side::Long => (fell, rose),
             Side::Short => (rose, fell),
         };
-        let trailed = self.trailing().filter(|trailing| trailing.armed).zip(best).is_some_and(|(trailing, best)| {
-            let height = |price| self.side.height(price);
-            height(price) <= trailing.distance.below(height(best))
-        });
-        match (stop || trailed, target) {
+        match (stop, target) {
             (true, _) => Some(Action::StopLoss),
             (false, true) => Some(Action::TakeProfit),
             (false, false) => None,
         }
     }
 
-    /// Fires the exit that `price` crosses, if any. `text` is the price as the tick gave it; `best` is the best price
-    /// since the entry, where a trailing stop follows it.
+    /// Fires the exit that `price` crosses, if any. `text` is the price as the tick gave it.
     #[must_use]
-    pub fn fire(&self, price: Price, text: &str, ts_ms: i64, best: Option<Price>) -> Option<Change> {
-        let action = self.crossed_by(price, best)?;
-        let best = best.filter(|_| self.trail.is_some());
+    pub fn fire(&self, price: Price, text: &str, ts_ms: i64) -> Option<Change> {
+        let action = self.crossed_by(price)?;
         let (kind, level_name, level) = match action {
-            Action::StopLoss => (EventType::SlTriggered, "stop_loss", self.stop_level(best)),
+            Action::StopLoss => (EventType::SlTriggered, "stop_loss", self.stop_loss),
             _ => (EventType::TpTriggered, "take_profit", self.take_profit),
         };
         let mut change = Change::new(kind);
@@ -47,9 +41,6 @@ impl Strategy {
             .with(level_name, level.unwrap_or_default())
             .with("quantity", self.open_quantity())
             .with("action", action);
-        if let Some(best) = best {
-            change.with("best_price", best);
-        }
         Some(change)
     }
 }

@@ -10,14 +10,12 @@ mod edit;
 mod fire;
 mod report;
 mod salvage;
-mod trail;
 
 pub use arming::Arming;
 pub use change::{Change, Enqueue, Fields};
 pub use edit::{DEFAULTS, SetInput};
 pub use report::{Backoff, Report};
 pub use salvage::Salvaged;
-pub use trail::{Anchor, Distance, TrailStart, Trailing};
 
 use crate::decimal::{Price, Quantity};
 use crate::field::{self, OnStop};
@@ -110,12 +108,6 @@ pub struct Strategy {
     pub stop_loss: Option<Price>,
     /// Take-profit level.
     pub take_profit: Option<Price>,
-    /// Distance of the trailing stop.
-    pub trail: Option<Distance>,
-    /// The price that its running extreme starts from.
-    pub trail_ref: Option<Price>,
-    /// Number of the symbol's first extreme that counts for it.
-    pub trail_from: Option<i64>,
     /// What stopping does to an open position.
     pub on_stop: OnStop,
     /// Life.
@@ -126,8 +118,6 @@ pub struct Strategy {
     pub pending: Option<Action>,
     /// Action whose order works at the broker.
     pub working: Option<Action>,
-    /// Average price of the entry so far.
-    pub entry_price: Option<Price>,
     /// Filled by this cycle's entry.
     pub filled: Quantity,
     /// Filled by this cycle's exits.
@@ -157,21 +147,17 @@ pub struct Strategy {
 }
 
 /// Names of the fields that [`Strategy::read`] asks for, in its order.
-pub const FIELDS_READ: [&str; 28] = [
+pub const FIELDS_READ: [&str; 24] = [
     "symbol",
     "side",
     "quantity",
     "stop_loss",
     "take_profit",
-    "trail",
-    "trail_ref",
-    "trail_from",
     "on_stop",
     "status",
     "position",
     "pending",
     "working",
-    "entry_price",
     "filled_quantity",
     "exit_quantity",
     "prior_exit_quantity",
@@ -237,15 +223,10 @@ impl Strategy {
             side: reader.word("side", Side::parse)?.unwrap_or(Side::Long),
             stop_loss: reader.price("stop_loss")?,
             take_profit: reader.price("take_profit")?,
-            trail: reader.distance("trail")?,
-            trail_ref: reader.price("trail_ref")?,
-            trail_from: reader.count("trail_from")?,
             on_stop: reader.word("on_stop", OnStop::parse)?.unwrap_or(OnStop::SquareOff),
             status: reader.word("status", Status::parse)?.unwrap_or(Status::Running),
             pending: reader.word("pending", Action::parse)?,
             working: reader.word("working", Action::parse)?,
-            // For people first, and for the start of a trailing stop: nobody loses his stop over it.
-            entry_price: reader.price("entry_price").unwrap_or_default(),
             exited: reader.quantity("exit_quantity")?.unwrap_or_default(),
             prior_exit: (
                 reader.quantity("prior_exit_quantity")?.unwrap_or_default(),
@@ -345,10 +326,6 @@ impl<'a, F: Fn(&str) -> Option<&'a [u8]>> Reader<F> {
 
     fn price(&self, name: &str) -> Result<Option<Price>, Refusal> {
         self.parsed(name, Code::BadPrice, |value| Price::parse(value).ok())
-    }
-
-    fn distance(&self, name: &str) -> Result<Option<Distance>, Refusal> {
-        self.parsed(name, Code::BadPrice, |value| Distance::parse(value).ok())
     }
 
     fn quantity(&self, name: &str) -> Result<Option<Quantity>, Refusal> {

@@ -3,11 +3,10 @@
 use super::shadow::Applied;
 use super::{Guard, lock};
 use crate::link::Link;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::time::Duration;
 use strat_client::{Connection, JournalEntry, JournalFollower, ListQuery, Result, StratCommands as _};
 use strat_core::Status;
-use strat_core::book::Extreme;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -144,21 +143,8 @@ impl Guard {
         for hash in hashes {
             lock(&self.shadow).put_hash(hash.key(), Some(&hash));
         }
-        self.read_extremes(redis).await?;
         lock(&self.state).fresh = Some(Instant::now());
         Ok(true)
-    }
-
-    /// Reads how far the prices have come that trailing stops follow: what was before this engine, only Redis knows.
-    async fn read_extremes(&self, redis: &mut Connection) -> Result<()> {
-        let symbols = lock(&self.shadow).trail_symbols();
-        for symbol in symbols {
-            let name = strat_core::key::trail("", &symbol);
-            let fields: HashMap<Vec<u8>, Vec<u8>> = redis::cmd("HGETALL").arg(name).query_async(redis).await?;
-            let extremes = fields.iter().filter_map(|(field, value)| Extreme::parse(field, value));
-            lock(&self.shadow).put_extremes(&symbol, extremes);
-        }
-        Ok(())
     }
 }
 

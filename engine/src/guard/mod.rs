@@ -173,11 +173,6 @@ impl Guard {
         self.settings.enabled
     }
 
-    /// Lets trailing stops follow a price that Redis is to check.
-    pub fn watch(&self, symbol: &str, price: Price) {
-        lock(&self.shadow).watch(symbol, price);
-    }
-
     /// Hands over what these prices cross.
     pub fn check<'a>(&self, symbol: &str, prices: impl IntoIterator<Item = (Price, &'a str)>, ts_ms: i64) {
         let mut fired = Vec::new();

@@ -11,7 +11,7 @@ pub use answers::ShadowStats;
 use crate::executor::Unclaimed;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use strat_client::JournalEntry;
-use strat_core::book::{Book, Extreme};
+use strat_core::book::Book;
 use strat_core::strategy::{Backoff, Report};
 use strat_core::{Action, EventType, Leg, Price, Quantity, Refusal, Status, Strategy, StrategyKey};
 use texts::Texts;
@@ -64,8 +64,6 @@ impl Known {
         if self.mark.waits || self.is_handed(&strategy) {
             (strategy.stop_loss, strategy.take_profit) = (None, None);
             (strategy.retry_at, strategy.retry_action) = (None, None);
-            // A trailing stop goes on following the price meanwhile.
-            strategy.pending = strategy.pending.or(Some(Action::SquareOff));
             (strategy.buy_at, strategy.sell_at) = (None, None);
         }
         strategy
@@ -128,7 +126,7 @@ impl Shadow {
     /// Takes over a hash as it was read; `None` where there is none.
     pub fn put_hash(&mut self, key: &str, hash: Option<&strat_client::Strategy>) {
         let mark = Mark { waits: false, ..self.take(key).unwrap_or_default().mark };
-        let Some(hash) = hash else { return self.forget(key) };
+        let Some(hash) = hash else { return };
         let mut fields = Texts::default();
         for (name, value) in hash.fields() {
             fields.set(name, &String::from_utf8_lossy(value));
@@ -138,20 +136,13 @@ impl Shadow {
 
     fn remove(&mut self, key: &str) {
         drop(self.take(key));
-        self.forget(key);
     }
 
-    /// The book's place of a strategy is left to [`Shadow::put`] otherwise: one that comes back at once keeps what its
-    /// trailing stop has seen.
-    fn forget(&mut self, key: &str) {
-        if let Some(id) = StrategyKey::parse(key) {
-            self.book.remove(&id);
-        }
-    }
-
-    /// Takes a strategy out of every index but the book.
+    /// Takes a strategy out of every index.
     fn take(&mut self, key: &str) -> Option<Known> {
+        let id = StrategyKey::parse(key)?;
         let known = self.known.remove(key)?;
+        self.book.remove(&id);
         self.enqueued.remove(key);
         self.entering.remove(key);
         self.marked.remove(key);
@@ -169,7 +160,7 @@ impl Shadow {
     fn put(&mut self, key: &str, known: Known) {
         let Some(id) = StrategyKey::parse(key) else { return };
         match known.strategy() {
-            Ok(strategy) if strategy.status != Status::Running && strategy.is_idle() => return self.forget(key),
+            Ok(strategy) if strategy.status != Status::Running && strategy.is_idle() => return,
             Ok(strategy) => {
                 if strategy.open_quantity() > Quantity::ZERO {
                     self.open.entry(strategy.symbol.clone()).or_default().insert(key.to_owned());
@@ -191,40 +182,17 @@ impl Shadow {
         self.known.insert(key.to_owned(), known);
     }
 
-    /// Lets trailing stops follow a price.
-    pub fn watch(&mut self, symbol: &str, price: Price) {
-        self.book.raise(symbol, price);
-        // Nothing is written here.
-        self.book.forget_trail_sweeps();
-    }
-
-    /// Takes over how far the extremes have come in Redis, as `trail:{symbol}` says. Those that were seen here count too:
-    /// either may be behind.
-    pub fn put_extremes(&mut self, symbol: &str, extremes: impl IntoIterator<Item = Extreme>) {
-        let own = self.book.extremes(symbol).0;
-        self.book.load_trail(symbol, own.into_iter().chain(extremes).collect());
-        self.book.forget_trail_sweeps();
-    }
-
-    /// Symbols with a trailing stop.
-    #[must_use]
-    pub fn trail_symbols(&self) -> Vec<String> {
-        self.book.trail_symbols().map(ToOwned::to_owned).collect()
-    }
-
     /// The exits that a price fires, each once.
     pub fn cross(&mut self, symbol: &str, (price, text): (Price, &str), ts_ms: i64, fired: &mut Vec<Unclaimed>) {
         loop {
             let mut keys = Vec::new();
-            self.watch(symbol, price);
             self.book.crossed(symbol, price, CROSSED_MAX, &mut keys);
             if keys.is_empty() {
                 return;
             }
             for key in keys {
                 let exit = self.known.get(&*key).and_then(|known| known.strategy().ok()).and_then(|strategy| {
-                    let best = strategy.trailing().and_then(|trailing| self.book.best_price(symbol, &trailing, None));
-                    let action = strategy.fire(price, text, ts_ms, best)?.enqueue?.action;
+                    let action = strategy.fire(price, text, ts_ms)?.enqueue?.action;
                     Some(Unclaimed { key: key.to_string(), action, strategy, ts_ms })
                 });
                 self.hand_over(&key, exit, fired);

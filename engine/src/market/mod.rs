@@ -197,8 +197,6 @@ impl Market {
         };
         if unwatched {
             self.guard.check(&tick.symbol, [(tick.price, tick.price_text.as_str())], tick.ts_ms);
-        } else {
-            self.guard.watch(&tick.symbol, tick.price);
         }
         self.arrived.notify_one();
         // The paper broker is an exchange of its own: it trades whether or not Redis is there.

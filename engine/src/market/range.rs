@@ -9,15 +9,13 @@ pub(super) struct Range {
     low: (Price, String),
     high: (Price, String),
     last: (Price, String),
-    /// The low came after the high: a trailing stop must meet them in their order.
-    low_is_newer: bool,
     pub(super) ts_ms: i64,
 }
 
 impl Range {
     pub(super) fn of(tick: &Tick) -> Self {
         let price = (tick.price, tick.price_text.clone());
-        Self { low: price.clone(), high: price.clone(), last: price, low_is_newer: false, ts_ms: tick.ts_ms }
+        Self { low: price.clone(), high: price.clone(), last: price, ts_ms: tick.ts_ms }
     }
 
     pub(super) fn add(&mut self, tick: &Tick) {
@@ -28,24 +26,17 @@ impl Range {
 
     /// Takes in what was seen before; the last price stays the newer one.
     pub(super) fn widen(&mut self, older: &Self) {
-        let (low, high) = (older.low.0 < self.low.0, older.high.0 > self.high.0);
-        self.low_is_newer = match (low, high) {
-            (true, true) => older.low_is_newer,
-            (false, false) => self.low_is_newer,
-            (low_is_older, _) => !low_is_older,
-        };
-        if low {
+        if older.low.0 < self.low.0 {
             self.low = older.low.clone();
         }
-        if high {
+        if older.high.0 > self.high.0 {
             self.high = older.high.clone();
         }
     }
 
     /// The prices to check, the last one last: it is the one that stays in `price:{symbol}`.
     pub(super) fn prices(&self) -> impl Iterator<Item = (Price, &str)> {
-        let extremes = if self.low_is_newer { [&self.high, &self.low] } else { [&self.low, &self.high] };
-        let extremes = extremes.into_iter().filter(|price| price.0 != self.last.0);
+        let extremes = [&self.low, &self.high].into_iter().filter(|price| price.0 != self.last.0);
         extremes.chain([&self.last]).map(|price| (price.0, price.1.as_str()))
     }
 }
@@ -70,20 +61,6 @@ mod tests {
             range.add(&tick(text, ts_ms));
         }
         assert_eq!((texts(&range), range.ts_ms), (vec!["98", "103", "101"], 4));
-    }
-
-    #[test]
-    fn low_and_high_come_in_the_order_in_which_they_were_seen() {
-        for (prices, expected) in
-            [(["100", "105", "95", "101"], ["105", "95", "101"]), (["100", "95", "105", "101"], ["95", "105", "101"])]
-        {
-            let mut range = Range::of(&tick(prices[0], 1));
-            prices[1..].iter().for_each(|price| range.add(&tick(price, 2)));
-            assert_eq!(texts(&range), expected);
-            let mut newer = Range::of(&tick("101", 3));
-            newer.widen(&range);
-            assert_eq!(texts(&newer), expected, "put back and sent again");
-        }
     }
 
     #[test]

@@ -77,7 +77,7 @@ pub(super) fn own_order(key: StrategyKey<'_>, strategy: &Strategy, client_order_
 
 /// Which exit an order was, as far as it can be told: nobody but the engine that sent it knows for certain.
 fn exit_of(strategy: &Strategy, order: &BrokerOrder) -> Action {
-    let by_price = || order.state.avg_px.and_then(|price| strategy.crossed_by(price, strategy.trail_ref));
+    let by_price = || order.state.avg_px.and_then(|price| strategy.crossed_by(price));
     strategy.retry_action.or_else(by_price).unwrap_or_else(|| Action::timed_exit(strategy.side))
 }
 

@@ -3,9 +3,8 @@
 use crate::args::Args;
 use crate::server::{self, Found, KeyKind, Point, Rehearsal, databases, in_database, keys_of_database};
 use crate::state::{self, SetRepair};
-use crate::trail;
 use redis_module::{Context, RedisString, RedisValue};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use strat_core::{Refusal, Status, StrategyKey, key};
 
 const FORM: &str = "VERIFY | PANIC COMMAND|EVENT|SERVER|TIMER|INFO|SCAN|FIRE|WRITE [AFTER n] [TIMES n]";
@@ -41,8 +40,6 @@ fn rehearsal(args: &mut Args<'_>) -> Result<Rehearsal, Refusal> {
 /// each; nothing is changed. Blocks the server while it scans: for tests and for the night.
 fn verify(ctx: &Context) -> RedisValue {
     let mut differences = Vec::new();
-    // A replica reads only now what its primary has written there.
-    trail::reload(ctx);
     for db in databases(ctx).collect::<Vec<_>>() {
         let found = in_database(ctx, db, || verify_database(ctx, db)).unwrap_or_default();
         differences.extend(found.into_iter().map(|line| format!("db{db}: {line}")));
@@ -68,41 +65,7 @@ fn verify_database(ctx: &Context, db: i32) -> Vec<String> {
         differences.extend(orphans.collect::<Vec<_>>());
     });
     verify_sets(ctx, db, &expected, &mut differences);
-    verify_trails(ctx, db, &names, &mut differences);
     differences
-}
-
-/// The extremes in the book and in the keys are the same, and each trailing stop is where they bring it.
-fn verify_trails(ctx: &Context, db: i32, names: &[String], differences: &mut Vec<String>) {
-    let symbol_of = |name: &str| match key::parse_derived(name) {
-        Some((prefix, key::DerivedKey::Trail(symbol))) => Some(format!("{prefix}{symbol}")),
-        _ => None,
-    };
-    let mut symbols: BTreeSet<String> =
-        state::with(|state| state.book(db).trail_symbols().map(ToOwned::to_owned).collect());
-    let keys = keys_of_database(ctx, |name| symbol_of(name).is_some());
-    symbols.extend(keys.iter().filter_map(|name| symbol_of(name)));
-    let mut extremes = BTreeMap::new();
-    for symbol in symbols {
-        differences.extend(trail::differences(ctx, db, &symbol));
-        extremes.insert(symbol.clone(), trail::read(ctx, &symbol));
-    }
-    for name in names {
-        let (Some(key), Found::Strategy(strategy)) =
-            (StrategyKey::parse(name), server::find_strategy(ctx, name.as_bytes()))
-        else {
-            continue;
-        };
-        let Some((trailing, anchor)) = strategy.trailing().and_then(|t| Some((t, t.anchor?))) else { continue };
-        let symbol = format!("{}{}", key.prefix, strategy.symbol);
-        let own = extremes.get(&symbol).into_iter().flatten();
-        let own = own.filter(|extreme| extreme.side == trailing.side && extreme.number >= anchor.from);
-        let best = own.fold(anchor.reference, |best, extreme| trailing.side.better(best, extreme.price));
-        let held = state::with(|state| state.book(db).best_price(&symbol, &trailing, None));
-        if held != Some(best) {
-            differences.push(format!("{name}: the book follows {held:?}, the keys say {best}"));
-        }
-    }
 }
 
 fn verify_hash(
@@ -124,12 +87,7 @@ fn verify_hash(
                     expected.insert((SetRepair { db, prefix: key.prefix.to_owned(), symbol }, key.member()));
                 }
             }
-            let trailing = strategy.trailing();
             let derived = (strategy.arming(), strategy.status, strategy.symbol);
-            if !state::with(|state| state.book(db).follows_trail(name, trailing.as_ref())) {
-                differences
-                    .push(format!("{name}: the book does not follow its trailing stop, the hash says {trailing:?}"));
-            }
             if in_book.as_ref() != Some(&derived) {
                 differences.push(format!("{name}: the book holds {in_book:?}, the hash says {derived:?}"));
             }

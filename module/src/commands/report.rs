@@ -4,7 +4,7 @@ use super::{lock, strategy_required};
 use crate::args::Args;
 use crate::effects::{self, Write};
 use crate::server::{self, Reply, wall_clock_ms};
-use crate::{settings, trail};
+use crate::settings;
 use redis_module::{Context, RedisString, RedisValue};
 use strat_core::order::queue_field;
 use strat_core::refusal::shown;
@@ -37,8 +37,6 @@ pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Ref
     if let Some(mut change) = change {
         // Who holds an exit's lock may report the end of the entry that it had to settle; the lock stays.
         change.release_lock &= action == claimed;
-        let after = strategy.after(&change.fields);
-        trail::anchor(ctx, &key, &mut change, strategy.position.is_open(), &after);
         let now_ms = request.report.ts_ms;
         let write =
             Write { key: &key, change, version: strategy.next_version(), side: strategy.side, now_ms, replaced: None };

@@ -4,7 +4,6 @@ use super::{lock, salvage, strategy_at};
 use crate::args::Args;
 use crate::effects::{self, Write};
 use crate::server::{self, Found, wall_clock_ms};
-use crate::trail;
 use redis_module::{Context, RedisString, RedisValue};
 use strat_core::strategy::{Salvaged, SetInput};
 use strat_core::{Code, Refusal, Strategy, StrategyKey};
@@ -22,7 +21,7 @@ pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Ref
         Strategy::set(&SetInput { key, fields: &fields, old: None, salvaged: None, now_ms })?;
         return Ok(RedisValue::Null);
     }
-    let (mut change, version) = Strategy::set(&SetInput { key, fields: &fields, old: old.as_ref(), salvaged, now_ms })?;
+    let (change, version) = Strategy::set(&SetInput { key, fields: &fields, old: old.as_ref(), salvaged, now_ms })?;
     if old.is_some() && lock::is_held(ctx, &key) {
         return Err(Refusal::new(
             Code::Busy,
@@ -30,11 +29,10 @@ pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Ref
         ));
     }
     effects::preflight(ctx, key.prefix)?;
-    let after = Strategy::read(|name| {
+    let side = Strategy::read(|name| {
         change.fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_bytes())
-    })?;
-    trail::anchor(ctx, &key, &mut change, false, &after);
-    let side = after.side;
+    })?
+    .side;
     let obsolete = server::all_fields(ctx, &key.hash())
         .into_iter()
         .map(|(name, _)| name)

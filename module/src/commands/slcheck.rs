@@ -2,7 +2,6 @@
 
 use crate::server::{self, Argv, command_db, store_price, wall_clock_ms};
 use crate::settings::{MAX_FIRED_PER_CALL, PRICE_TTL_MS};
-use crate::trail;
 use crate::trigger::{self, Tick};
 use crate::{effects, state};
 use redis_module::Context;
@@ -29,27 +28,20 @@ pub(crate) fn run(ctx: &Context, args: Argv<'_>) -> Result<i64, Refusal> {
     let call = Call::parse(args, &mut prices)?;
     effects::check_partition(ctx, call.prefix)?;
     let db = command_db(ctx);
-    let busy = state::with(|state| {
+    let crossed = state::with(|state| {
         state.counters.ticks += prices.len() as u64;
         let book = state.book(db);
-        prices.iter().enumerate().any(|(index, price)| {
-            let name = call.name(index);
-            book.is_crossed(name, *price) || book.is_trail_news(name, *price)
-        })
+        prices.iter().enumerate().any(|(index, price)| book.is_crossed(call.name(index), *price))
     });
-    let fired = if busy { fire(ctx, db, &call, &prices)? } else { call.store_all(ctx, prices.len()) };
+    let fired = if crossed { fire(ctx, db, &call, &prices)? } else { call.store_all(ctx, prices.len()) };
     PRICES.set(prices);
     Ok(i64::try_from(fired).unwrap_or(i64::MAX))
 }
 
 /// Stores each price and fires what it crosses, tick by tick.
 fn fire(ctx: &Context, db: i32, call: &Call<'_>, prices: &[Price]) -> Result<usize, Refusal> {
-    let is_crossed = |index: usize| state::with(|state| state.book(db).is_crossed(call.name(index), prices[index]));
     // One tag for all symbols of a call, so one look at its keys is enough.
-    let mut judged = (0..prices.len()).any(is_crossed);
-    if judged {
-        effects::preflight(ctx, call.prefix)?;
-    }
+    effects::preflight(ctx, call.prefix)?;
     let limit = usize::try_from(MAX_FIRED_PER_CALL.get()).unwrap_or(usize::MAX);
     let ts_ms = call.ts_ms.unwrap_or_else(wall_clock_ms);
     let mut fired = 0;
@@ -58,16 +50,8 @@ fn fire(ctx: &Context, db: i32, call: &Call<'_>, prices: &[Price]) -> Result<usi
         let name = call.name(index);
         let symbol = &name[call.prefix.len()..];
         let text = std::str::from_utf8(call.price(index)).unwrap_or_default();
-        let tick = Tick { name, prefix: call.prefix, symbol, price: *price, text, ts_ms, fence: None };
-        trail::follow(ctx, db, &tick, call.price(index));
-        if is_crossed(index) {
-            // A trailing stop that an earlier tick of the call has moved.
-            if !judged {
-                effects::preflight(ctx, call.prefix)?;
-                judged = true;
-            }
-            fired += trigger::fire(ctx, db, &tick, limit - fired);
-        }
+        let tick = Tick { name, prefix: call.prefix, symbol, price: *price, text, ts_ms };
+        fired += trigger::fire(ctx, db, &tick, limit - fired);
     }
     // After an internal error the rest may not have been fired: the caller shall send the ticks again.
     server::check_ready()?;

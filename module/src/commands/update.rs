@@ -4,9 +4,8 @@ use super::{lock, strategy_at};
 use crate::args::Args;
 use crate::effects::{self, Write};
 use crate::server::{all_fields, wall_clock_ms};
-use crate::trail;
 use redis_module::{Context, RedisString, RedisValue};
-use strat_core::{Code, Refusal, Strategy};
+use strat_core::{Code, Refusal};
 
 /// Changes some fields and keeps the others. Replies the version; nil where there is no strategy.
 pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Refusal> {
@@ -29,7 +28,7 @@ pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Ref
     let current = all_fields(ctx, &key.hash());
     let value_of =
         |name: &str| current.iter().find(|(known, _)| known == name.as_bytes()).map(|(_, value)| value.as_slice());
-    let Some(mut change) = strategy.update(&fields, value_of, now_ms)? else {
+    let Some(change) = strategy.update(&fields, value_of, now_ms)? else {
         return Ok(RedisValue::Integer(strategy.version.cast_signed()));
     };
     let decides_order = |name: &str| ["symbol", "side", "quantity", "cycle"].contains(&name);
@@ -40,9 +39,6 @@ pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Ref
         ));
     }
     effects::preflight(ctx, key.prefix)?;
-    let changed = |name: &str| change.fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_bytes());
-    let after = Strategy::read(|name| changed(name).or_else(|| value_of(name)))?;
-    trail::anchor(ctx, &key, &mut change, strategy.position.is_open(), &after);
     let write =
         Write { key: &key, change, version: strategy.next_version(), side: strategy.side, now_ms, replaced: None };
     Ok(RedisValue::Integer(effects::apply(ctx, write)?.cast_signed()))

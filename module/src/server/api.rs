@@ -132,32 +132,6 @@ fn write_in_place(open: &OpenKey, text: &[u8]) -> bool {
     true
 }
 
-/// Sets a field of a hash and sends that to the AOF and the replicas. No key event comes back: a new extreme is written
-/// with every tick of a rising market. False where the key holds another type.
-pub(crate) fn store_field(ctx: &Context, key: &str, field: &str, value: &[u8]) -> bool {
-    let name = RedisString::create_from_slice(ctx.ctx, key.as_bytes());
-    let field = RedisString::create_from_slice(ctx.ctx, field.as_bytes());
-    let value = RedisString::create_from_slice(ctx.ctx, value);
-    let open = OpenKey(raw::open_key(ctx.ctx, name.inner, KeyMode::READ | KeyMode::WRITE));
-    if !matches!(open.kind(), KeyKind::Empty | KeyKind::Hash) {
-        return false;
-    }
-    // SAFETY: context, key and strings are live for the calls; the fields of `HashSet` end with NULL; the format of
-    // `Replicate` asks for three strings.
-    unsafe {
-        let (Some(set), Some(replicate), Some(signal)) =
-            (raw::RedisModule_HashSet, raw::RedisModule_Replicate, raw::RedisModule_SignalModifiedKey)
-        else {
-            return false;
-        };
-        let none = raw::REDISMODULE_HASH_NONE as i32;
-        set(open.raw(), none, field.inner, value.inner, std::ptr::null::<std::ffi::c_char>());
-        replicate(ctx.ctx, c"HSET".as_ptr(), c"sss".as_ptr(), name.inner, field.inner, value.inner);
-        signal(ctx.ctx, name.inner);
-    }
-    true
-}
-
 /// Opening a key for writing does not by itself tell those who watch it that it changed.
 pub(crate) fn without_implicit_signals(ctx: &Context) {
     ctx.set_module_options(ModuleOptions::NO_IMPLICIT_SIGNAL_MODIFIED);

@@ -1,8 +1,5 @@
 //! What must come out: the fill rule of the paper broker, read off its description and nothing else.
 //!
-//! A trailing stop follows the best price since the entry, from the entry's own on; a percentage of it is rounded up, so
-//! that the stop is rather further away. Of a fixed and a trailing stop the tighter one counts.
-//!
 //! For each tick in file order: (1) orders due at or before its time are submitted; (2) the levels
 //! are checked with it; (3) every open order of its symbol fills at its price. An entry not filled
 //! when its exit time comes is cancelled. Plain loops; shares no line with the code under test.
@@ -40,8 +37,6 @@ pub struct Plan {
     /// As given; empty for none.
     pub stop_loss: String,
     pub take_profit: String,
-    /// As given, `5.00` or `1.5%`; empty for none.
-    pub trail: String,
 }
 
 /// What the report must say of a strategy; decimals in their shortest form, `null` as an empty text.
@@ -78,7 +73,6 @@ pub fn play(plan: &Plan, day: &Day) -> Outcome {
     let first_time = plan.entry_at.min(plan.exit_at);
     let start = day.ticks.partition_point(|tick| tick.ts_ms < first_time);
     let mut stage = Stage::Waiting;
-    let mut best = None;
     for tick in &day.ticks[start..] {
         // (1)
         if plan.exit_at <= tick.ts_ms {
@@ -95,12 +89,7 @@ pub fn play(plan: &Plan, day: &Day) -> Outcome {
         }
         // (2)
         if let Stage::Held(entry) = stage {
-            let seen = best.unwrap_or(entry.0);
-            let now_best = if plan.long { tick.price.max(seen) } else { tick.price.min(seen) };
-            best = Some(now_best);
-            let trailed = trailing_level(plan, now_best);
-            let crosses = |stop: i128| if plan.long { tick.price <= stop } else { tick.price >= stop };
-            if stop.is_some_and(crosses) || trailed.is_some_and(crosses) {
+            if stop.is_some_and(|stop| if plan.long { tick.price <= stop } else { tick.price >= stop }) {
                 stage = Stage::ExitOpen(entry, "STOPLOSS");
             } else if target.is_some_and(|target| if plan.long { tick.price >= target } else { tick.price <= target }) {
                 stage = Stage::ExitOpen(entry, "TAKEPROFIT");
@@ -120,20 +109,6 @@ pub fn play(plan: &Plan, day: &Day) -> Outcome {
             outcome(plan, if plan.long { "BOUGHT" } else { "SHORTED" }, "RUNNING", Some(entry), None)
         }
     }
-}
-
-/// Where the trailing stop is when the best price is `best`, in 10⁻⁸.
-fn trailing_level(plan: &Plan, best: i128) -> Option<i128> {
-    let away = match plan.trail.strip_suffix('%') {
-        _ if plan.trail.is_empty() => return None,
-        None => units(&plan.trail, PRICE_PLACES),
-        Some(percent) => {
-            let parts = best * units(percent, PRICE_PLACES);
-            let hundred = 100 * 10_i128.pow(PRICE_PLACES);
-            parts / hundred + i128::from(parts % hundred != 0)
-        }
-    };
-    Some(if plan.long { best - away } else { best + away })
 }
 
 fn closed(plan: &Plan, entry: Fill, exit: Fill, reason: &'static str) -> Outcome {
@@ -198,7 +173,6 @@ mod tests {
             exit_at: times.1,
             stop_loss: stop.to_owned(),
             take_profit: target.to_owned(),
-            trail: String::new(),
         }
     }
 
@@ -226,22 +200,6 @@ mod tests {
         assert_eq!(shown(&plan(true, (9, 5), "", ""), &day), "NONE COMPLETED @ @  0");
         assert_eq!(shown(&plan(true, (9, 9), "", ""), &day), "NONE COMPLETED @ @  0");
         assert_eq!(shown(&plan(true, (50, 60), "", ""), &day), "NONE RUNNING @ @  0");
-    }
-
-    #[test]
-    fn a_trailing_stop_follows_the_best_price_since_the_entry() {
-        let day = day(&[(1, 0, 10), (2, 0, 12), (3, 0, 11), (4, 0, 10), (5, 0, 13)]);
-        let trailing = |long: bool, trail: &str, stop: &str| {
-            let plan = Plan { trail: trail.to_owned(), ..plan(long, (1, 99), stop, "") };
-            shown(&plan, &day)
-        };
-        assert_eq!(trailing(true, "2", ""), "EXITED_BY_SL COMPLETED 10@1 10@4 STOPLOSS 0");
-        assert_eq!(trailing(true, "1", ""), "EXITED_BY_SL COMPLETED 10@1 11@3 STOPLOSS 2");
-        assert_eq!(trailing(true, "2.1", "11"), "EXITED_BY_SL COMPLETED 10@1 11@3 STOPLOSS 2");
-        // 8.4 % of 12 is 1.008: at 10.992.
-        assert_eq!(trailing(true, "8.4%", ""), "EXITED_BY_SL COMPLETED 10@1 10@4 STOPLOSS 0");
-        assert_eq!(trailing(true, "50%", ""), "BOUGHT RUNNING 10@1 @  ");
-        assert_eq!(trailing(false, "25%", ""), "EXITED_BY_SL COMPLETED 10@1 13@5 STOPLOSS -6");
     }
 
     #[test]

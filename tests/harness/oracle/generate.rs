@@ -60,11 +60,10 @@ impl Generator<'_> {
         let (stop, target) = self.levels(midnight + times.0 * 1_000, symbol, long);
         let (buy, sell) = if long { times } else { (times.1, times.0) };
         let (buy, sell) = (self.time_text(buy), self.time_text(sell));
-        let trail = self.trail(symbol);
         let quantity = self.quantity();
         let side = if long { "LONG" } else { "SHORT" };
         let (user, symbol) = (number % 37, &self.day.symbols[symbol]);
-        format!("user{user},s{number},{symbol},{side},{quantity},{buy},{sell},{zone},{stop},{target},{trail}")
+        format!("user{user},s{number},{symbol},{side},{quantity},{buy},{sell},{zone},{stop},{target}")
     }
 
     fn times(&mut self, midnight: i64, symbol: usize) -> Times {
@@ -130,24 +129,6 @@ impl Generator<'_> {
         let stop = if self.rng.chance(70) { self.level(price, losing, symbol) } else { String::new() };
         let target = if self.rng.chance(60) { self.level(price, -losing, symbol) } else { String::new() };
         (stop, target)
-    }
-
-    /// A trailing distance for some: from nearly nothing to more than a day's way.
-    fn trail(&mut self, symbol: usize) -> String {
-        if self.rng.chance(65) {
-            return String::new();
-        }
-        let most = if self.rng.chance(80) { 900 } else { 20_000 };
-        let thousandths = self.rng.between(1, most);
-        if self.rng.chance(50) {
-            // Of a percent, with up to eight decimals.
-            let finer = if self.rng.chance(30) { self.rng.between(0, 99_999) } else { 0 };
-            return text(i128::from(thousandths * 100_000 + finer), PRICE_PLACES) + "%";
-        }
-        let price = self.tick_of(symbol).price;
-        let distance = price * i128::from(thousandths) / 100_000;
-        let unit = 10_i128.pow(self.rng.between(0, 6) as u32);
-        text((distance / unit * unit).max(unit), PRICE_PLACES)
     }
 
     fn level(&mut self, price: i128, direction: i128, symbol: usize) -> String {

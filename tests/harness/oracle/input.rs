@@ -7,9 +7,8 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-/// The columns of `strategies.csv`; the last one may be missing.
-pub const COLUMNS: &str =
-    "user_id,strategy_id,symbol,side,quantity,buy_time,sell_time,timezone,stop_loss,take_profit,trail";
+/// The columns of `strategies.csv`.
+pub const COLUMNS: &str = "user_id,strategy_id,symbol,side,quantity,buy_time,sell_time,timezone,stop_loss,take_profit";
 
 /// Reads ticks, plain or gzipped.
 pub fn day(path: &Path) -> Day {
@@ -39,8 +38,7 @@ pub fn day(path: &Path) -> Day {
 /// Reads strategies; `offset_min` gives a zone's offset from UTC on the replayed day, in minutes.
 pub fn plans(csv: &str, first_tick_ms: i64, offset_min: impl Fn(&str) -> i64) -> Vec<Plan> {
     let mut lines = csv.lines();
-    let header = lines.next().unwrap_or_default();
-    assert!([COLUMNS, COLUMNS.trim_end_matches(",trail")].contains(&header), "columns of the strategies: {header}");
+    assert_eq!(lines.next(), Some(COLUMNS), "columns of the strategies");
     let plan = |line: &str| {
         let cells: Vec<_> = line.split(',').collect();
         let at = |time: &str| epoch_ms(time, offset_min(cells[7]), first_tick_ms);
@@ -56,7 +54,6 @@ pub fn plans(csv: &str, first_tick_ms: i64, offset_min: impl Fn(&str) -> i64) ->
             exit_at: if long { sell } else { buy },
             stop_loss: cells[8].to_owned(),
             take_profit: cells[9].to_owned(),
-            trail: cells.get(10).copied().unwrap_or_default().to_owned(),
         }
     };
     lines.map(plan).collect()

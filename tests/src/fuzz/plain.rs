@@ -90,7 +90,7 @@ pub(super) fn other_types(rng: &mut Rng, known: &Known) -> Words {
             let value = nasty(rng);
             return [words(&format!("SET {}", derived(rng))), vec![value]].concat();
         }
-        17 => return vec![b"SET".to_vec(), format!("{}drain:IBM", tag(rng)).into_bytes(), b"99 101 5 7".to_vec()],
+        17 => return vec![b"SET".to_vec(), format!("{}drain:IBM", tag(rng)).into_bytes(), b"99 101 5".to_vec()],
         18 => return vec![b"SET".to_vec(), derived(rng).into_bytes(), b"BUY engine 1-1".to_vec()],
         _ => format!("SMEMBERS {set}"),
     })

@@ -72,9 +72,9 @@ fn a_crowd_at_one_tick_is_handled_at_that_tick() {
     std::fs::write(&ticks, format!("ts_ms,symbol,price,size\n{}", lines.collect::<String>())).unwrap();
     let strategy = |number: usize| match number % 3 {
         // Over before it began; then an entry that ends by its stop, and one that stays open.
-        0 | 1 if number < 3_000 => format!("u,s{number},IBM,LONG,1,00:02:00,00:01:00,UTC,,,"),
-        0 | 1 => format!("u,s{number},IBM,LONG,1,07:00:00,23:00:00,UTC,9.60,,"),
-        _ => format!("u,s{number},IBM,SHORT,1,23:00:00,07:00:00,UTC,,,"),
+        0 | 1 if number < 3_000 => format!("u,s{number},IBM,LONG,1,00:02:00,00:01:00,UTC,,"),
+        0 | 1 => format!("u,s{number},IBM,LONG,1,07:00:00,23:00:00,UTC,9.60,"),
+        _ => format!("u,s{number},IBM,SHORT,1,23:00:00,07:00:00,UTC,,"),
     };
     let rows: Vec<_> = (0..4_500).map(strategy).collect();
     std::fs::write(&strategies, format!("{}\n{}\n", input::COLUMNS, rows.join("\n"))).unwrap();

@@ -12,7 +12,6 @@ const USERS: &[&str] = &["alice", "bob", "c.r-o@l_"];
 const IDS: &[&str] = &["1", "2", "3", "4", "5"];
 const SYMBOLS: &[&str] = &["IBM", "AIG", "M&M", "BTC/USDT"];
 const PRICES: &[&str] = &["95", "99.50", "100.00", "100.00000001", "104.5", "110"];
-const TRAILS: &[&str] = &["1", "5", "7.25", "1.5%", "10%"];
 const GARBAGE: &[&[u8]] =
     &[b"abc", b"nan", b"1e5", b"\xff\xfe", b"-1", b"0", b"1.123456789", b" ", b"99999999999999999999", b"running"];
 
@@ -94,7 +93,6 @@ impl<'a> Actor<'a> {
         let price = *self.rng.pick(PRICES);
         words(&match self.rng.below(14) {
             0..4 => self.set(&key),
-            4 if self.rng.chance(50) => format!("STRAT.UPDATE {key} trail {}", self.rng.pick(TRAILS)),
             4 => format!("STRAT.UPDATE {key} stop_loss {price} note {price}"),
             5 => format!("STRAT.UPDATE {key} status {}", self.rng.pick(&["RUNNING", "STOPPED", "COMPLETED", "FAILED"])),
             6 => format!("STRAT.UPDATE {key} symbol {}", self.rng.pick(SYMBOLS)),
@@ -129,7 +127,6 @@ impl<'a> Actor<'a> {
         let extras = [
             format!("side {side}"),
             format!("stop_loss {}", self.rng.pick(PRICES)),
-            format!("trail {}", self.rng.pick(TRAILS)),
             format!("take_profit {}", self.rng.pick(PRICES)),
             format!("buy_at {}", self.rng.between(0, 9_000)),
             format!("sell_at {}", self.rng.between(0, 9_000)),
@@ -182,11 +179,6 @@ impl<'a> Actor<'a> {
             ("quantity", &["1", "10", "0.5"]),
             ("stop_loss", PRICES),
             ("take_profit", PRICES),
-            ("trail", TRAILS),
-            ("trail", &["", "3"]),
-            ("trail_ref", PRICES),
-            ("trail_from", &["", "0", "1", "1760000000000"]),
-            ("entry_price", PRICES),
             ("status", &["RUNNING", "STOPPED", "COMPLETED", "FAILED"]),
             ("position", &["NONE", "BOUGHT", "SHORTED", "SOLD", "EXITED_BY_SL"]),
             ("side", &["LONG", "SHORT"]),
@@ -277,18 +269,6 @@ impl<'a> Actor<'a> {
             format!("{tag}symbol:{}:strategies", self.rng.pick(SYMBOLS))
         };
         let member = format!("{}:{}", self.rng.pick(USERS), self.rng.pick(IDS));
-        if self.rng.chance(25) {
-            let trail = format!("{tag}trail:{}", self.rng.pick(SYMBOLS));
-            let (price, number) = (*self.rng.pick(PRICES), self.rng.between(0, 3));
-            return words(&match self.rng.below(8) {
-                0..3 => format!("HSET {trail} high:{number} {price} low:{number} {price} note mine high:x 1"),
-                3 => format!("DEL {trail}"),
-                4 => format!("RENAME {trail} elsewhere:trail"),
-                5 => format!("RENAME elsewhere:trail {trail}"),
-                6 => format!("PEXPIRE {trail} {}", self.rng.between(1, 40)),
-                _ => format!("HDEL {trail} high:{number}"),
-            });
-        }
         words(&match self.rng.below(9) {
             0 | 1 => format!("SADD {set} {member} garbage a:b:c"),
             2 | 3 => format!("SREM {set} {member}"),

@@ -72,9 +72,6 @@ fn read(fields: &BTreeMap<String, Vec<u8>>) -> Read {
     let good = given("symbol").is_some_and(is_symbol)
         && given("quantity").is_some_and(|value| decimal(value).is_some_and(|units| units > 0))
         && every(&["stop_loss", "take_profit", "prior_exit_price", "exit_price"], &|value| decimal(value).is_some())
-        && every(&["trail_ref"], &|value| decimal(value).is_some())
-        && every(&["trail"], &is_distance)
-        && every(&["trail_from"], &is_count)
         && every(&["filled_quantity", "exit_quantity", "prior_exit_quantity"], &|value| {
             decimal(value).is_some_and(|units| units >= 0)
         })
@@ -99,13 +96,6 @@ fn read(fields: &BTreeMap<String, Vec<u8>>) -> Read {
 
 fn is_symbol(value: &[u8]) -> bool {
     value.len() <= 64 && value.iter().all(|byte| byte.is_ascii_graphic() && !b":{}".contains(byte))
-}
-
-/// Above 0; a percentage below 100.
-fn is_distance(value: &[u8]) -> bool {
-    let percent = value.strip_suffix(b"%");
-    let most = if percent.is_some() { 100 * 100_000_000 } else { i128::MAX };
-    decimal(percent.unwrap_or(value)).is_some_and(|units| (1..most).contains(&units))
 }
 
 fn is_count(value: &[u8]) -> bool {

@@ -72,7 +72,6 @@ pub(super) fn check_totals(book: &Book, model: &Model) {
         times: PREFIXES.iter().map(|prefix| model.times(prefix).len()).sum(),
         invalid: model.invalid.len(),
         symbols: symbols.len(),
-        trailing: 0,
     };
     assert_eq!(book.stats(), expected);
     assert_eq!(book.inconsistencies(), Vec::<String>::new());

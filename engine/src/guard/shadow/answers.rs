@@ -58,6 +58,6 @@ impl Shadow {
     #[must_use]
     pub fn stats(&self) -> ShadowStats {
         let book = self.book.stats();
-        ShadowStats { strategies: self.known.len(), armed: book.triggers + book.trailing, invalid: book.invalid }
+        ShadowStats { strategies: self.known.len(), armed: book.triggers, invalid: book.invalid }
     }
 }
