@@ -6,6 +6,7 @@ use crate::redis::parse_id;
 use crate::world::{Event, World};
 use std::time::Duration;
 use strat_client::{LockToken, ReportRequest};
+use strat_core::lock::Lock;
 use strat_core::planted::{self, Mistake};
 use strat_core::{Code, Leg, Side, Strategy};
 use strat_engine::broker::{BrokerError, OrderRequest};
@@ -139,9 +140,10 @@ impl World {
                 })
             }
             Effect::Inspect => {
-                let action = self.redis.lock_of(key, now).and_then(|value| value.split(' ').next());
-                let action = action.and_then(strat_core::Action::parse);
-                Input::Inspected(Some(Holder { action, strategy: self.redis.strategy(key) }))
+                let lock = self.redis.lock_of(key, now).and_then(|value| Lock::parse(value.as_bytes()));
+                let own = lock.is_some_and(|lock| lock.owner == format!("e{engine}"));
+                let action = lock.map(|lock| lock.action);
+                Input::Inspected(Some(Holder { action, own, strategy: self.redis.strategy(key) }))
             }
             Effect::Read => Input::Read(match self.redis.strategy(key) {
                 None => Found::Gone,

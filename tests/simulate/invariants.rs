@@ -31,7 +31,7 @@ pub(crate) struct Watch {
 /// What cannot be promised; docs/guarantees.md says why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Limit {
-    /// The broker refused an attempt, and took the same one from an engine without Redis.
+    /// The broker refused an attempt and took it later, and an engine without Redis sent an attempt at the same time.
     RefusalCrossed,
     /// Redis lost a position, and its user began the next cycle before anybody could restore it.
     BegunAnew,
@@ -95,14 +95,7 @@ impl World {
 
     /// An order was accepted.
     pub(crate) fn accepted(&mut self, at: usize) {
-        let order = &self.broker.orders[at];
-        let id = order.request.client_order_id.clone();
-        if order.alone
-            && self.broker.refused.contains_key(&id)
-            && let Some((key, cycle, _)) = self.broker.owners.get(&id)
-        {
-            self.watch.meet(key, *cycle, Limit::RefusalCrossed);
-        }
+        let id = self.broker.orders[at].request.client_order_id.clone();
         let twins = self.broker.orders.iter().filter(|order| order.request.client_order_id == id).count();
         if twins > 1 {
             self.watch.wrong(format!("1: {twins} orders with the id {id} of {:?}", self.broker.owners.get(&id)));
@@ -116,9 +109,18 @@ impl World {
         self.check_declared(&id);
         let Some((key, cycle, _)) = self.broker.owners.get(&id).cloned() else { return };
         let (bought, sold) = (self.broker.filled(&key, cycle, Leg::Entry), self.broker.filled(&key, cycle, Leg::Exit));
-        if sold > bought && !self.watch.has_met(&key, cycle, Limit::RefusalCrossed) {
+        if sold > bought && self.refusal_crossed(&key, cycle) {
+            self.watch.meet(&key, cycle, Limit::RefusalCrossed);
+        } else if sold > bought {
             self.watch.wrong(format!("3: {key} cycle {cycle}: exits filled {sold} of {bought}"));
         }
+    }
+
+    /// Whether the broker refused an exit that it took later, and an engine without Redis sent one of the cycle's.
+    fn refusal_crossed(&self, key: &str, cycle: u64) -> bool {
+        let exits = || self.broker.of(key, cycle, Leg::Exit);
+        let refused = |order: &Order| self.broker.refused.contains_key(&order.request.client_order_id);
+        exits().any(refused) && exits().any(|order| order.alone)
     }
 
     /// A strategy was told that an order has ended.
@@ -137,8 +139,11 @@ impl World {
         let mine = self.broker.orders.iter().filter(mine);
         for order in mine {
             if order.is_open() || order.state.cum_qty > *cum {
-                let met = |(key, cycle, _): &Owner| self.watch.has_met(key, *cycle, Limit::RefusalCrossed);
-                if *status == ExecType::Rejected && self.broker.owners.get(id).is_some_and(met) {
+                let crossed = |(key, cycle, _): &&Owner| self.refusal_crossed(key, *cycle);
+                if *status == ExecType::Rejected
+                    && let Some((key, cycle, _)) = self.broker.owners.get(id).filter(crossed)
+                {
+                    self.watch.meet(key, *cycle, Limit::RefusalCrossed);
                     continue;
                 }
                 let (is, has) = (order.state.status, order.state.cum_qty);

@@ -242,7 +242,8 @@ impl Strategy {
             .push(EventType::StrategyError);
     }
 
-    /// Says with each report what the cycle's orders have filled so far, and which attempt the next exit is.
+    /// Says with each report what the cycle's orders have filled so far, and which attempt the next exit is. Nothing is said
+    /// of what is zero: who knows of fills that Redis has lost knows better.
     fn restate_fills(&self, change: &mut Change) {
         if change.fields.iter().any(|(name, _)| name == "cycle") {
             return;

@@ -120,6 +120,7 @@ impl Executor {
 
     /// Notes the end of an order that Redis has heard of.
     pub(super) fn note_end(&self, id: &str) {
+        self.found().remove(id);
         let mut ended = self.alone.ended.lock().unwrap_or_else(PoisonError::into_inner);
         if ended.ids.insert(id.to_owned()) {
             ended.order.push_back(id.to_owned());

@@ -7,8 +7,9 @@ use crate::broker::{BrokerError, OrderRef};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use strat_client::{Error, LockToken, ReportRequest, StratCommands as _, StrategyUpdate};
+use strat_core::lock::Lock;
 use strat_core::planted::{self, Mistake};
-use strat_core::{Action, Code, Leg, Strategy, StrategyKey};
+use strat_core::{Code, Leg, Strategy, StrategyKey};
 use tokio::time::{Instant, timeout};
 
 /// How long an entry waits before it looks whether Postgres is back, ms.
@@ -207,9 +208,10 @@ impl Executor {
         let mut redis = self.redis.clone();
         let holder: redis::RedisResult<Option<String>> = redis::cmd("GET").arg(lock).query_async(&mut redis).await;
         let holder = holder.ok()?;
-        let action = holder.as_deref().and_then(|value| value.split(' ').next()).and_then(Action::parse);
+        let lock = holder.as_deref().and_then(|value| Lock::parse(value.as_bytes()));
+        let (action, own) = (lock.map(|lock| lock.action), lock.is_some_and(|lock| lock.owner == self.settings.owner));
         let strategy = redis.strat_get(key).await.ok()?.and_then(|hash| hash.state().ok());
-        Some(Holder { action, strategy })
+        Some(Holder { action, own, strategy })
     }
 
     async fn read(&self, job: &Job) -> Found {
@@ -233,7 +235,8 @@ impl Executor {
     /// Whether the strategy's cycle began before Redis's memory did: what it lost of the cycle was loaded from elsewhere.
     fn is_restored(&self, strategy: &Strategy) -> bool {
         let began = self.epoch.began_ms();
-        strategy.cycle_at.is_none_or(|at| began.is_some_and(|began| at <= began))
+        let began = began.map(|began| began.saturating_add(self.rules().skew_ms));
+        strategy.cycle_at.is_none_or(|at| began.is_none_or(|began| at <= began))
     }
 
     /// How long an entry has to wait before it is looked at again. What Postgres has not heard of would be lost with
@@ -331,6 +334,7 @@ pub(crate) const fn crash_point(_: &str) {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use strat_core::Action;
     use strat_core::ExecType;
 
     #[test]

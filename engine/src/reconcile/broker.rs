@@ -155,15 +155,20 @@ impl Reconciler {
         let Some(id) = StrategyKey::parse(key) else { return Ok(None) };
         self.catch_up(id, order).await?;
         let Some(strategy) = self.at_rest(id, order).await? else { return Ok(None) };
-        let skew = i64::try_from(self.broker.clock_skew().as_millis()).unwrap_or(i64::MAX);
-        // An older one has the id of this cycle, but is of the time before the strategy was deleted and created again.
-        let of_now = strategy.cycle_at.is_none_or(|began| order.state.ts_ms.saturating_add(skew) >= began);
+        let of_now = self.is_of_now(&strategy, order);
         match own_order(id, &strategy, &order.state.client_order_id) {
             Some((leg, attempt)) if of_now && accounts_for(&strategy, leg, attempt, &order.state) => {
                 Ok(row_of(id, &strategy, leg, attempt, order))
             }
             own => self.settle_at_rest(key, &strategy, own, order).await.map(|()| None),
         }
+    }
+
+    /// Whether an order is of the strategy's cycle by its time too. An older one has the same id, but is of the time before
+    /// the strategy was deleted and created again.
+    pub(super) fn is_of_now(&self, strategy: &Strategy, order: &BrokerOrder) -> bool {
+        let skew = i64::try_from(self.broker.clock_skew().as_millis()).unwrap_or(i64::MAX);
+        strategy.cycle_at.is_none_or(|began| order.state.ts_ms.saturating_add(skew) >= began)
     }
 
     /// Tells a strategy with nothing in flight of an order that it does not account for.

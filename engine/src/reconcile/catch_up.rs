@@ -1,12 +1,13 @@
 //! Attempts that were lost: the broker has a later attempt of an exit than the strategy knows of.
 
-use super::Reconciler;
 use super::broker::own_order;
+use super::{Reconciler, concerns_one_row};
 use crate::broker::{BrokerError, BrokerOrder, OrderRef};
+use crate::failure::sentence;
 use color_eyre::Result;
 use color_eyre::eyre::eyre;
 use std::time::Duration;
-use strat_client::{ReportRequest, StratCommands as _};
+use strat_client::{LockToken, ReportRequest, StratCommands as _};
 use strat_core::order::OrderIdentity;
 use strat_core::{Action, ExecType, Leg, Quantity, Strategy, StrategyKey};
 use tokio::time::timeout;
@@ -20,29 +21,60 @@ impl Reconciler {
     pub(super) async fn catch_up(&self, id: StrategyKey<'_>, order: &BrokerOrder) -> Result<()> {
         let (key, mut redis) = (id.hash(), self.link.connection());
         let settings = self.executor.settings();
-        loop {
-            let Some(hash) = redis.strat_get(&key).await? else { return Ok(()) };
-            let Ok(strategy) = hash.state() else { return Ok(()) };
-            let own = own_order(id, &strategy, &order.state.client_order_id);
-            if !matches!(own, Some((Leg::Exit, attempt)) if attempt > strategy.attempt) {
-                return Ok(());
-            }
+        while let Some(strategy) = self.behind(id, order).await? {
             self.executor.note_found(&order.state.client_order_id);
-            if !strategy.position.is_open() {
+            let entry_works = strategy.working.is_some_and(|action| action.leg(strategy.side) == Leg::Entry);
+            // Whoever carries the exit out ends the entry first.
+            if !strategy.position.is_open() || entry_works {
                 return Ok(());
             }
-            let Some(dead) = self.end_of(id, &strategy).await? else { return Ok(()) };
             let lock = redis.strat_lock(&key, exit_in_hand(&strategy), &settings.owner, settings.lock_ttl, None).await;
             // Somebody is at it: what it sends, it looks up first.
             let Ok(Some(token)) = lock else { return Ok(()) };
-            redis.strat_report(&key, &token, &dead).await?;
-            tracing::warn!(
-                key,
-                attempt = strategy.attempt,
-                order = order.state.client_order_id,
-                "the broker has a later attempt of an exit than Redis knew of"
-            );
+            let told = self.tell_death(id, order, strategy.attempt, &token).await;
+            if matches!(told, Ok(true)) {
+                continue;
+            }
+            redis.strat_unlock(&key, &token).await?;
+            return match told {
+                // It says no to this report: its own trouble, and nobody else's.
+                Err(error) if concerns_one_row(&error) => {
+                    tracing::error!(key, error = sentence(&error), "AN EXIT'S DEATH COULD NOT BE REPORTED");
+                    Ok(())
+                }
+                told => told.map(drop),
+            };
         }
+        Ok(())
+    }
+
+    /// The strategy, where the broker's order is a later attempt of its exit.
+    async fn behind(&self, id: StrategyKey<'_>, order: &BrokerOrder) -> Result<Option<Strategy>> {
+        let Some(hash) = self.link.connection().strat_get(&id.hash()).await? else { return Ok(None) };
+        let Ok(strategy) = hash.state() else { return Ok(None) };
+        let own = own_order(id, &strategy, &order.state.client_order_id);
+        let later = matches!(own, Some((Leg::Exit, attempt)) if attempt > strategy.attempt);
+        Ok((later && self.is_of_now(&strategy, order)).then_some(strategy))
+    }
+
+    /// Reports how the attempt ended that the strategy is at, under its lock; false where that is not known, or where it is
+    /// at another attempt by now.
+    async fn tell_death(
+        &self,
+        id: StrategyKey<'_>,
+        order: &BrokerOrder,
+        attempt: u64,
+        token: &LockToken,
+    ) -> Result<bool> {
+        let Some(strategy) = self.behind(id, order).await?.filter(|strategy| strategy.attempt == attempt) else {
+            return Ok(false);
+        };
+        let Some(dead) = self.end_of(id, &strategy).await? else { return Ok(false) };
+        let key = id.hash();
+        self.link.connection().strat_report(&key, token, &dead).await?;
+        let found = &order.state.client_order_id;
+        tracing::warn!(key, attempt, order = found, "the broker has a later attempt of an exit than Redis knew of");
+        Ok(true)
     }
 }
 

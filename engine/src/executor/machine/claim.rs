@@ -19,7 +19,7 @@ impl OrderMachine {
             // An exit that was sent while Redis was away stays at work until the strategy has heard of it.
             Claim::NotWanted(why) if self.job.unasked => self.to(State::Inspecting(Some(why)), Effect::Inspect),
             Claim::NotWanted(why) => self.to(State::Discarding, Effect::Discard { why }),
-            Claim::Unsynced => self.to(State::Idle, Effect::AwaitEpoch),
+            Claim::Unsynced => self.await_epoch(),
             Claim::Broken(why) => {
                 tracing::error!(key = self.job.key, action = %self.job.action, why, "ORDER NOT POSSIBLE: the strategy's hash is not valid; mend its fields");
                 self.wait(BROKEN_WAIT_MS, Waits::Turn, "the strategy's hash is not valid")
@@ -30,7 +30,7 @@ impl OrderMachine {
 
     /// An exit does not wait for an entry that works on: it has the entry cancelled, whoever holds it.
     pub(super) fn inspected(&mut self, unwanted: Option<String>, holder: Option<Holder>) -> Effect {
-        let Some(Holder { strategy: Some(strategy), action }) = holder else {
+        let Some(Holder { strategy: Some(strategy), action, own }) = holder else {
             return match unwanted {
                 // It was there a moment ago: Redis may have lost everything, and then it comes back.
                 Some(why) if self.job.unasked && !why.starts_with(Code::NoStrat.as_str()) => {
@@ -50,7 +50,8 @@ impl OrderMachine {
         }
         let leg = self.job.action.leg(strategy.side);
         self.rival = match action.map(|action| action.leg(strategy.side)).filter(|_| current) {
-            Some(holds) if holds == leg => Some(Rival::Same),
+            // What this engine has sent it knows.
+            Some(holds) if holds == leg => (!own).then_some(Rival::Same).or(self.rival),
             Some(Leg::Entry) => Some(Rival::Entry),
             _ => self.rival,
         };
@@ -66,7 +67,13 @@ impl OrderMachine {
 
     /// Whoever held the lock before may have sent his order up to now.
     fn doubt_holder(&mut self) {
-        let Some(rival) = self.rival.take().filter(|_| self.contests < TRIES) else { return };
+        let Some(rival) = self.rival.take() else { return };
+        if rival == Rival::Same {
+            self.rival_ms = Some(self.now.mono_ms);
+        }
+        if self.contests >= TRIES {
+            return;
+        }
         self.contests += 1;
         match rival {
             Rival::Same => self.job.doubt(self.now.mono_ms),
@@ -81,7 +88,7 @@ impl OrderMachine {
                 let leg = self.job.action.leg(strategy.side);
                 // It works at the broker, and it was not this job that sent it: a moment ago perhaps.
                 let others = strategy.working.is_some_and(|working| working.leg(strategy.side) == leg);
-                let alone = sent_alone != SentAlone::No && !self.job.unasked;
+                let alone = leg == Leg::Exit && sent_alone != SentAlone::No && !self.job.unasked;
                 if (others || alone) && self.job.sent_ms.is_none() {
                     self.job.doubt(self.now.mono_ms);
                 }

@@ -43,6 +43,8 @@ const HELD_WAIT_MS: i64 = 100;
 const TROUBLE_WAIT_MS: i64 = 500;
 /// Wait for the end of an order that was asked to be cancelled, ms.
 const CANCEL_WAIT_MS: i64 = 50;
+/// Wait before an exit that the broker refused is sent again, ms, where Redis cannot count its attempts.
+const REFUSED_WAIT_MS: i64 = 2_000;
 /// Wait before a hash that does not parse is looked at again, ms.
 const BROKEN_WAIT_MS: i64 = 5_000;
 /// Attempts of an exit that are looked for beyond the one that the strategy knows of.
@@ -71,12 +73,16 @@ pub struct OrderMachine {
     order: Option<OrderName>,
     /// Redis is away: the strategy is as it was last known, until the order has been sent.
     alone: bool,
+    /// The broker has it, or there is nothing to send: only Redis has to hear of it.
+    handed: bool,
     /// This engine may have sent a later attempt without Redis.
     later_alone: Option<u64>,
     /// The cycle is older than Redis's memory.
     restored: bool,
     /// What somebody else held the lock for since it was last tried.
     rival: Option<Rival>,
+    /// When another engine last held it for the same order.
+    rival_ms: Option<i64>,
     /// How often that was so. Two that hold the lock in turn, both in doubt about the other, must come to an end.
     contests: u32,
     entries_wait: Option<i64>,
@@ -112,9 +118,11 @@ impl OrderMachine {
             reported: None,
             order: None,
             alone: false,
+            handed: false,
             later_alone: None,
             restored: false,
             rival: None,
+            rival_ms: None,
             contests: 0,
             entries_wait: None,
             held: 0,
@@ -182,8 +190,8 @@ impl OrderMachine {
         match (state, input) {
             (State::Idle, Input::Go { epoch, opened_ms, redis_away }) => {
                 self.opened_ms = opened_ms;
-                // Redis is back: it knows the strategy better, and others work from what it says.
-                self.alone &= redis_away;
+                // Redis is back: it knows the strategy better, and others work from what it says. Or it is away once more.
+                self.alone = redis_away && self.job.unasked && self.strategy.is_some() && !self.handed;
                 self.go(epoch)
             }
             (State::ReleasingBeforeClaim, Input::Released) => {

@@ -1,7 +1,7 @@
 //! Sending the order.
 
 use super::unknown::Unknown;
-use super::{Effect, Known, OrderMachine, OrderName, PAUSE_MS, State, TRIES, Waits, facts};
+use super::{Effect, Known, OrderMachine, OrderName, PAUSE_MS, REFUSED_WAIT_MS, State, TRIES, Waits, facts};
 use crate::broker::{BrokerError, OrderRequest, OrderState};
 use strat_core::planted::{self, Mistake};
 use strat_core::{ExecType, Quantity};
@@ -41,9 +41,9 @@ impl OrderMachine {
                 self.found(&state)
             }
             // It may have been refused as the repeat of an order that is at the broker, or will be in a moment: sent by this
-            // job before, or by anybody before the gate opened.
+            // job before, by another engine that held the lock, or by anybody before the gate opened.
             Err(BrokerError::Rejected(reason)) => {
-                let sent_ms = self.job.sent_ms.max(self.opened_ms);
+                let sent_ms = self.job.sent_ms.max(self.opened_ms).max(self.rival_ms);
                 self.ask(Unknown::refused(request, reason, sent_ms))
             }
             Err(BrokerError::RateLimited { retry_after }) => {
@@ -77,7 +77,13 @@ impl OrderMachine {
     }
 
     pub(super) fn rejected(&mut self, request: &OrderRequest, reason: String) -> Effect {
-        tracing::info!(key = self.job.key, action = %self.job.action, order = request.client_order_id, reason, "order rejected");
+        let (key, action, order) = (&self.job.key, self.job.action, &request.client_order_id);
+        if self.alone {
+            // Without Redis there is no next attempt, and the broker has no trace of this one.
+            tracing::error!(key, %action, order, reason, "EXIT NOT EXECUTED: the broker refuses it; it is tried again");
+            return self.release_and_wait(REFUSED_WAIT_MS, Waits::Turn, "the broker refuses it");
+        }
+        tracing::info!(key, %action, order, reason, "order rejected");
         let state = self.dead(request.client_order_id.clone(), &reason);
         self.found(&state)
     }

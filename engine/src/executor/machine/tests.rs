@@ -434,7 +434,7 @@ fn an_exit_outlives_its_strategys_loss_but_not_its_deletion() {
         let mut play = Play::of(Job::unasked(KEY.into(), Action::StopLoss, 1), strategy(&[]), RULES);
         play.tell(Input::Go { epoch: Some("1-e".into()), opened_ms: None, redis_away: false });
         assert_eq!(play.tell(Input::Claimed(Claim::NotWanted(refusal.into()))), Effect::Inspect);
-        play.tell(Input::Inspected(Some(Holder { action: None, strategy: None })))
+        play.tell(Input::Inspected(Some(Holder { action: None, own: false, strategy: None })))
     };
     assert!(matches!(begin("BUSY STOPLOSS is not possible: SQUAREOFF is pending"), Effect::Wait { .. }));
     assert!(matches!(begin("NOSTRAT there is no strategy"), Effect::Discard { .. }));
@@ -460,7 +460,7 @@ fn after_another_held_the_lock_for_the_same_order_it_may_be_on_its_way() {
     play.tell(Input::Go { epoch: Some("1-e".into()), opened_ms: None, redis_away: false });
     play.now_ms += 60_000;
     assert_eq!(play.tell(Input::Claimed(Claim::Held)), Effect::Inspect);
-    let holder = Holder { action: Some(Action::Buy), strategy: Some(play.strategy.clone()) };
+    let holder = Holder { action: Some(Action::Buy), own: false, strategy: Some(play.strategy.clone()) };
     assert!(matches!(play.tell(Input::Inspected(Some(holder))), Effect::Wait { waits: Waits::AnotherOrder, .. }));
     let began = play.now_ms;
     let mut effect = play.go();
@@ -491,7 +491,7 @@ fn an_exit_that_waited_for_the_entrys_holder_asks_anew_how_the_entry_ended() {
     play.now_ms += 60_000;
     play.tell(Input::Go { epoch: Some("1-e".into()), opened_ms: None, redis_away: false });
     assert_eq!(play.tell(Input::Claimed(Claim::Held)), Effect::Inspect);
-    let holder = Holder { action: Some(Action::Buy), strategy: Some(play.strategy.clone()) };
+    let holder = Holder { action: Some(Action::Buy), own: false, strategy: Some(play.strategy.clone()) };
     assert!(matches!(play.tell(Input::Inspected(Some(holder))), Effect::Cancel(_)));
     play.tell(Input::Canceled(Ok(())));
     assert!(matches!(play.go(), Effect::Cancel(_)));
@@ -520,4 +520,52 @@ fn an_order_whose_end_was_seen_does_not_become_one_that_never_was() {
     assert!(matches!(play.go(), Effect::Lookup(_)));
     assert_eq!(play.answer(Input::Looked(Ok(None))), Effect::Done);
     assert_eq!(play.count("Submit"), 0);
+}
+
+#[test]
+fn an_exit_that_is_not_out_yet_is_sent_without_redis_each_time_redis_goes_away() {
+    let held = strategy(&[("position", "BOUGHT"), ("filled_quantity", "10")]);
+    let mut machine = OrderMachine::unclaimed(Job::unasked(KEY.into(), Action::StopLoss, 1), held, RULES);
+    let go = |redis_away| Input::Go { epoch: None, opened_ms: None, redis_away };
+    assert!(matches!(machine.step(Now::at(1), go(true)), Effect::Lookup(_)));
+    let mute = Input::Looked(Err(BrokerError::Unavailable("away".into())));
+    assert!(matches!(machine.step(Now::at(2), mute), Effect::Wait { .. }));
+    // Redis is there for a moment, and the gate is shut: nobody waits for it for ever.
+    assert!(matches!(machine.step(Now::at(3), go(false)), Effect::Wait { .. }));
+    assert!(matches!(machine.step(Now::at(4), go(true)), Effect::Lookup(_)));
+    machine.step(Now::at(5), Input::Looked(Ok(None)));
+    assert!(matches!(machine.step(Now::at(6), Input::Looked(Ok(None))), Effect::Submit(_)));
+    machine.step(Now::at(7), Input::Submitted(Ok(order(ExecType::New, "0"))));
+    // It is out: from now on only Redis has to hear of it.
+    assert_eq!(machine.step(Now::at(8), go(true)), Effect::AwaitEpoch);
+}
+
+#[test]
+fn without_redis_a_refused_exit_is_tried_again() {
+    let held = strategy(&[("position", "BOUGHT"), ("filled_quantity", "10")]);
+    let mut machine = OrderMachine::unclaimed(Job::unasked(KEY.into(), Action::StopLoss, 1), held, RULES);
+    let away = || Input::Go { epoch: None, opened_ms: None, redis_away: true };
+    let refused = || Input::Submitted(Err(BrokerError::Rejected("no funds".into())));
+    for _ in 0..3 {
+        machine.step(Now::at(1), away());
+        machine.step(Now::at(2), Input::Looked(Ok(None)));
+        assert!(matches!(machine.step(Now::at(3), Input::Looked(Ok(None))), Effect::Submit(_)));
+        assert!(matches!(machine.step(Now::at(4), refused()), Effect::Lookup(_)));
+        let effect = machine.step(Now::at(5), Input::Looked(Ok(None)));
+        assert!(matches!(effect, Effect::Wait { ms: REFUSED_WAIT_MS, .. }), "{effect:?}");
+    }
+}
+
+#[test]
+fn a_claim_whose_answer_was_lost_is_no_rival() {
+    let mut play = Play::buy(Rules { idempotency: Idempotency::None, ..RULES }, 1);
+    play.tell(Input::Go { epoch: Some("1-e".into()), opened_ms: None, redis_away: false });
+    assert_eq!(play.tell(Input::Claimed(Claim::Held)), Effect::Inspect);
+    let holder = Holder { action: Some(Action::Buy), own: true, strategy: Some(play.strategy.clone()) };
+    assert!(matches!(play.tell(Input::Inspected(Some(holder))), Effect::Wait { .. }));
+    let mut effect = play.go();
+    while let Effect::Lookup(_) = effect {
+        effect = play.answer(Input::Looked(Ok(None)));
+    }
+    assert!(matches!(effect, Effect::Submit(_)), "{effect:?}");
 }

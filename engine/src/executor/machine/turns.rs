@@ -25,7 +25,7 @@ impl OrderMachine {
             return self.to(State::ReleasingBeforeClaim, Effect::Release);
         }
         match epoch {
-            None => self.to(State::Idle, Effect::AwaitEpoch),
+            None => self.await_epoch(),
             Some(epoch) => self.to(State::Claiming, Effect::Claim { epoch }),
         }
     }
@@ -35,6 +35,14 @@ impl OrderMachine {
         let found = found.or_else(|| self.ended.clone().filter(|ended| self.is_own(ended)));
         self.ended = found.clone().filter(|state| state.status.is_terminal()).or(self.ended.take());
         found
+    }
+
+    /// Waits until the gate is open. An exit that is not out yet looks again itself: Redis may go away meanwhile.
+    pub(super) fn await_epoch(&mut self) -> Effect {
+        if self.job.unasked && !self.handed {
+            return self.wait(TROUBLE_WAIT_MS, Waits::Turn, "the gate is shut");
+        }
+        self.to(State::Idle, Effect::AwaitEpoch)
     }
 
     /// The strategy may have changed while the broker was asked.

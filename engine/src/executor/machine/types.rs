@@ -184,6 +184,8 @@ pub enum Claim {
 pub struct Holder {
     /// What for.
     pub action: Option<Action>,
+    /// It is this engine, by another of its jobs, or by a claim whose answer was lost.
+    pub own: bool,
     /// The strategy, if it is there and valid.
     pub strategy: Option<Strategy>,
 }

@@ -13,6 +13,9 @@ use strat_core::planted::{self, Mistake};
 /// Longest pause between two look-ups, ms.
 const PAUSE_MS_MAX: i64 = 500;
 
+/// Pause before an exit is looked up and sent again without Redis, ms.
+const ALONE_PAUSE_MS: i64 = 200;
+
 /// An order whose outcome is not known.
 #[derive(Debug, Clone)]
 pub(super) struct Unknown {
@@ -78,7 +81,7 @@ impl OrderMachine {
             }
             // Others may have gone on meanwhile, with Redis or without.
             Idempotency::Dedupes | Idempotency::Queryable if self.alone && (settled || self.dedupes()) => {
-                self.release_and_wait(PAUSE_MS, Waits::Turn, "the broker does not have it")
+                self.release_and_wait(ALONE_PAUSE_MS, Waits::Turn, "the broker does not have it")
             }
             Idempotency::Dedupes if unknown.refused.is_none() => {
                 let error = BrokerError::Unknown("the broker does not have it".to_owned());
