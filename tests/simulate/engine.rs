@@ -308,6 +308,12 @@ impl World {
             }
             Effect::Watch => self.run_watches(engine, number),
             Effect::Submit(_) if !self.may_send(engine, number) || self.is_superseded(engine, number) => {
+                if let Some(job) = self.engines[engine].runs.get(&number).map(|run| run.machine.job().clone())
+                    && job.unasked
+                    && !self.may_trade(engine)
+                {
+                    self.alarm_of(&job.key, job.cycle, "EXIT NOT SENT: another engine trades now");
+                }
                 let error = BrokerError::Unavailable("the lock or the right to trade has to be seen again".to_owned());
                 self.later(engine, 1, Life::Done(number, Box::new(Input::Submitted(Err(error)))));
             }

@@ -242,8 +242,8 @@ impl Strategy {
             .push(EventType::StrategyError);
     }
 
-    /// Says with each report what the cycle's orders have filled so far, and which attempt the next exit is. Nothing is said
-    /// of what is zero: who knows of fills that Redis has lost knows better.
+    /// Says with each report which cycle it is, what its orders have filled so far, and which attempt the next exit is.
+    /// Nothing is said of what is zero: who knows of fills that Redis has lost knows better.
     fn restate_fills(&self, change: &mut Change) {
         if change.fields.iter().any(|(name, _)| name == "cycle") {
             return;
@@ -254,6 +254,8 @@ impl Strategy {
                 change.restated.push((name.to_owned(), value));
             }
         };
+        say(self.cycle > 0, "cycle", self.cycle.to_string());
+        say(self.cycle_at.is_some(), "cycle_at", self.cycle_at.unwrap_or_default().to_string());
         say(self.position != Position::None, "position", self.position.to_string());
         say(self.filled > Quantity::ZERO, "filled_quantity", self.filled.to_string());
         say(self.exited > Quantity::ZERO, "exit_quantity", self.exited.to_string());

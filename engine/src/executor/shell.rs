@@ -120,6 +120,11 @@ impl Run {
                 }
                 let lease = &executor.settings.lease;
                 if !(if self.machine.is_alone() { lease.may_act() } else { lease.may_trade() }) {
+                    if self.machine.job().unasked {
+                        // That engine does not know of it: Redis was away when the level was crossed.
+                        let Job { key, action, .. } = self.machine.job();
+                        tracing::error!(key, %action, "EXIT NOT SENT: another engine trades now; this one saw the level crossed while Redis was away");
+                    }
                     return Input::Submitted(Err(BrokerError::Unavailable("another engine trades".to_owned())));
                 }
                 if !executor.may_send(&request.client_order_id, self.number, self.machine.asked_ms()) {

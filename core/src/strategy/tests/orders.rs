@@ -390,3 +390,18 @@ fn an_exit_that_works_takes_the_place_of_another_that_was_enqueued_meanwhile() {
     assert_eq!(hash.show("pending working"), " STOPLOSS");
     assert!(hash.state().check_claim(StopLoss).is_ok() && hash.state().check_claim(Sell).is_err());
 }
+
+#[test]
+fn the_journal_says_with_each_report_what_the_cycle_has_come_to() {
+    let mut hash = entering("");
+    hash.report(Action::Buy, ExecType::Fill, "10@100");
+    assert_eq!(hash.tick("90"), Some(Action::StopLoss));
+    hash.report(Action::StopLoss, ExecType::PartialFill, "4@90");
+    let ended = hash.report(Action::StopLoss, ExecType::Canceled, "4@90").unwrap();
+    let (record, written) = (ended.record(), ended.data());
+    for (name, value) in [("cycle", "1"), ("position", "BOUGHT"), ("filled_quantity", "10"), ("exit_quantity", "4")] {
+        assert_eq!(record.get(name).and_then(serde_json::Value::as_str), Some(value), "{name}");
+        assert!(!written.contains_key(name), "{name} has not changed");
+    }
+    assert_eq!(record["attempt"], "1", "what changes counts, not what was");
+}
