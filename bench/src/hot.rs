@@ -3,7 +3,6 @@
 use crate::data::{Dataset, key, quiet_prices, symbol, text};
 use std::hint::black_box;
 use strat_core::book::Book;
-use strat_core::event::Event;
 use strat_core::strategy::Change;
 use strat_core::{Price, Strategy, StrategyKey};
 
@@ -96,15 +95,14 @@ fn case_fire(strategies: &[(StrategyKey<'_>, Strategy)], price: Price) -> Vec<Ch
 #[inline(never)]
 fn case_journal_text(changes: &[Change]) {
     for change in changes {
-        black_box(serde_json::Value::Object(change.data()).to_string());
+        black_box(change.record_json());
     }
 }
 
 #[inline(never)]
 fn case_event_text(changes: &[Change]) {
     for change in changes {
-        let data = change.data().into_iter().chain(change.context.clone()).collect();
-        black_box(Event::new(change.journal, 1_760_000_000_000, "s1", data).to_json());
+        black_box(change.event_json(change.journal, 1_760_000_000_000, "s1"));
     }
 }
 

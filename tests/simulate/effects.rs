@@ -10,7 +10,7 @@ use strat_core::lock::Lock;
 use strat_core::planted::{self, Mistake};
 use strat_core::{Code, Leg, Side, Strategy};
 use strat_engine::broker::{BrokerError, OrderRequest};
-use strat_engine::executor::machine::{Claim, Effect, Found, Holder, Input, ReportFailure, Seen};
+use strat_engine::executor::machine::{Claim, Effect, Found, Holder, Input, ReportFailure, Seen, is_restored};
 
 /// How long an answer of Redis or the broker is waited for, ms.
 const TIMEOUT_MS: i64 = 1_000;
@@ -151,9 +151,7 @@ impl World {
                     grace_ms: self.plan.grace_ms,
                     entries_wait: self.entries_wait(errand, &strategy),
                     sent_alone: self.sent_alone(engine, key, &strategy),
-                    restored: strategy
-                        .cycle_at
-                        .is_none_or(|at| self.engines[engine].began_ms().is_some_and(|began| at <= began)),
+                    restored: is_restored(&strategy, self.engines[engine].began_ms(), self.rules().skew_ms),
                     strategy,
                 })),
             }),

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use strat_client::{LockToken, QueueEntry};
 use strat_core::Action;
 use strat_core::planted::{self, Mistake};
-use strat_engine::broker::{BrokerError, Idempotency, OrderState};
-use strat_engine::executor::machine::{Effect, Input, Now, OrderMachine, Rules, Waits};
+use strat_engine::broker::{BrokerError, OrderState};
+use strat_engine::executor::machine::{Effect, Input, Now, OrderMachine, Rules, Submissions, Waits};
 
 /// Life of an order lock, ms.
 pub(crate) const TTL_MS: i64 = 3_000;
@@ -122,7 +122,7 @@ pub(crate) struct Engine {
     pub(crate) adopted: BTreeSet<String>,
     pub(crate) alone: BTreeSet<String>,
     /// When it last sent an order.
-    pub(crate) sent: BTreeMap<String, (i64, u64)>,
+    pub(crate) sent: Submissions,
     /// Exits beyond the attempt of their strategies that reconciliation found at the broker.
     pub(crate) found: BTreeSet<String>,
     /// Orders whose end it has reported.
@@ -247,16 +247,9 @@ impl World {
 
     /// Notes a submission; false where another job of the engine made it so short a time ago that it may not show.
     fn first_to_send(&mut self, engine: usize, run: u64, id: &str) -> bool {
-        let (now, settle, class) = (self.now_ms, self.plan.settle_ms, self.plan.class);
+        let (now, rules) = (self.now_ms, self.rules());
         let asked = self.engines[engine].runs.get(&run).map_or(now, |run| run.machine.asked_ms());
-        let sent = &mut self.engines[engine].sent;
-        let others = |job: u64| class != Idempotency::Dedupes || job != run;
-        let fresh = sent.get(id).is_some_and(|(at, job)| asked - at < settle && others(*job));
-        if fresh && !planted::is(Mistake::BlindResend) {
-            return false;
-        }
-        sent.insert(id.to_owned(), (now, run));
-        true
+        self.engines[engine].sent.may_send(id, run, (asked, now), rules)
     }
 
     /// Whether a later attempt of an exit that was not sent yet is asked for.

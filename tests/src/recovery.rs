@@ -5,19 +5,30 @@ use crate::servers::engine::{self, Env};
 use crate::servers::process::temp_dir;
 use crate::servers::{Engine, Options, Postgres, Redis};
 use crate::support::{now_ms, until};
-use std::path::Path;
 use std::time::Duration;
+use tempfile::TempDir;
 
 const LIMIT: Duration = Duration::from_secs(40);
 /// Of the simulated market.
 const SYMBOL: &str = "RELIANCE";
 
-fn settings(redis: &Redis, postgres: &Postgres, dir: &Path) -> Env {
-    let ledger = dir.join("ledger.jsonl").display().to_string();
-    [("REDIS_URL", redis.url()), ("DATABASE_URL", postgres.url()), ("STRAT_PAPER_LEDGER", ledger)]
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect()
+/// What an engine needs, and how it is told.
+struct Servers {
+    redis: Redis,
+    env: Env,
+    _postgres: Postgres,
+    _dir: TempDir,
+}
+
+impl Servers {
+    fn start() -> Self {
+        let (redis, postgres, dir) = (Redis::with(Options::new().durable()), Postgres::start(), temp_dir());
+        let ledger = dir.path().join("ledger.jsonl").display().to_string();
+        let settings = [("REDIS_URL", redis.url()), ("DATABASE_URL", postgres.url()), ("STRAT_PAPER_LEDGER", ledger)];
+        let env: Env = settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        assert!(engine::run(&["migrate"], &env, Duration::from_secs(60)).status.success());
+        Self { redis, env, _postgres: postgres, _dir: dir }
+    }
 }
 
 fn wait_field(conn: &mut Conn, key: &str, field: &str, wanted: &str) {
@@ -30,12 +41,8 @@ fn wait_field(conn: &mut Conn, key: &str, field: &str, wanted: &str) {
 
 #[test]
 fn an_old_order_is_never_taken_for_a_new_one() {
-    let redis = Redis::with(Options::new().durable());
-    let postgres = Postgres::start();
-    let dir = temp_dir();
-    let env = settings(&redis, &postgres, dir.path());
-    assert!(engine::run(&["migrate"], &env, Duration::from_secs(60)).status.success());
-    let mut engine = Engine::start(&["run"], env);
+    let Servers { redis, env, .. } = &Servers::start();
+    let mut engine = Engine::start(&["run"], env.clone());
     engine.wait_healthy();
     let mut conn = redis.conn();
     let key = "user:alice:strategy:again";
@@ -65,17 +72,13 @@ fn an_old_order_is_never_taken_for_a_new_one() {
 
 #[test]
 fn one_bad_field_stops_nobody_else() {
-    let redis = Redis::with(Options::new().durable());
-    let postgres = Postgres::start();
-    let dir = temp_dir();
-    let env = settings(&redis, &postgres, dir.path());
-    assert!(engine::run(&["migrate"], &env, Duration::from_secs(60)).status.success());
+    let Servers { redis, env, .. } = &Servers::start();
     let mut conn = redis.conn();
     let (bad, good) = ("user:al:strategy:bad", "user:bo:strategy:good");
     conn.run(&format!("STRAT.SET {bad} symbol {SYMBOL} quantity 1"));
     // Not a field of the rules, so the hash stays valid; Postgres will not have it.
     conn.run(&format!("HSET {bad} entry_price abc"));
-    let mut engine = Engine::start(&["run"], env);
+    let mut engine = Engine::start(&["run"], env.clone());
     conn.run(&format!("STRAT.SET {good} symbol {SYMBOL} quantity 1 buy_at {}", now_ms()));
     wait_field(&mut conn, good, "position", "BOUGHT");
     assert!(engine.log().contains(bad), "the bad one is named in the log: {}", engine.log());
@@ -86,16 +89,12 @@ fn one_bad_field_stops_nobody_else() {
 /// every list that it stands in.
 #[test]
 fn a_field_name_that_is_not_text_stops_nobody() {
-    let redis = Redis::with(Options::new().durable());
-    let postgres = Postgres::start();
-    let dir = temp_dir();
-    let env = settings(&redis, &postgres, dir.path());
-    assert!(engine::run(&["migrate"], &env, Duration::from_secs(60)).status.success());
+    let Servers { redis, env, .. } = &Servers::start();
     let mut conn = redis.conn();
     let (odd, other) = ("user:al:strategy:odd", "user:bo:strategy:other");
     conn.run(&format!("STRAT.SET {odd} symbol {SYMBOL} quantity 1 buy_at {}", now_ms()));
     assert_eq!(conn.call(&[b"HSET", odd.as_bytes(), b"\xff", b"x"]).int(), 1);
-    let mut engine = Engine::start(&["run"], env);
+    let mut engine = Engine::start(&["run"], env.clone());
     conn.run(&format!("STRAT.SET {other} symbol {SYMBOL} quantity 1 buy_at {}", now_ms()));
     for key in [odd, other] {
         wait_field(&mut conn, key, "position", "BOUGHT");

@@ -96,12 +96,6 @@ impl Change {
         self
     }
 
-    /// The changed fields as a JSON object: what events carry.
-    #[must_use]
-    pub fn data(&self) -> Map<String, Value> {
-        object(self.fields.iter())
-    }
-
     /// The journal's `data`: the changed fields, and those that it restates.
     #[must_use]
     pub fn record(&self) -> Map<String, Value> {
@@ -194,7 +188,7 @@ mod tests {
             for (name, value) in &context {
                 change.with(name, value);
             }
-            let mut data = change.data();
+            let mut data = object(change.fields.iter());
             change.restated = vec![("a".to_owned(), "0".to_owned()), ("zz".to_owned(), "1".to_owned())];
             prop_assert_eq!(change.record_json(), Value::Object(change.record()).to_string());
             data.extend(change.context.clone());

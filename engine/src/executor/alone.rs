@@ -3,20 +3,16 @@
 //! They carry the client order id that they would have had anyway, so whoever sends the same exit later, from the
 //! queue, finds it at the broker. Once Redis is back the strategy is claimed and told what became of it.
 
-use super::machine::{OrderMachine, SentAlone};
+use super::machine::{OrderMachine, SentAlone, Submissions};
 use super::{Executor, Job};
-use crate::broker::Idempotency;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use strat_core::order::OrderIdentity;
-use strat_core::planted::{self, Mistake};
 use strat_core::{Action, Leg, Strategy, StrategyKey};
 use tokio::sync::{Mutex as AsyncMutex, mpsc};
 
 /// Exits that may wait for the driver to take them up.
 const WAITING_MAX: usize = 10_000;
-/// Submissions remembered; more than that within the time that a broker may deny an order are none of one engine's.
-const SENT_MAX: usize = 100_000;
 /// Exits remembered that Redis had lost.
 const FOUND_MAX: usize = 100_000;
 /// Ended orders remembered.
@@ -43,8 +39,7 @@ pub(super) struct Alone {
     found: Mutex<HashSet<String>>,
     /// Exits whose end this engine has reported: what it knows of the strategy by the journal may be a moment older.
     ended: Mutex<Ended>,
-    /// When this engine last sent an order, by its id and the monotonic clock, and which of its jobs did.
-    sent: Mutex<HashMap<String, (i64, u64)>>,
+    sent: Mutex<Submissions>,
     sender: mpsc::Sender<Unclaimed>,
     pub(super) receiver: AsyncMutex<mpsc::Receiver<Unclaimed>>,
 }
@@ -132,27 +127,19 @@ impl Executor {
         }
     }
 
-    /// Notes that a job sends an order now. `false` where another job of this engine sent it so short a time ago that it
-    /// may not show yet: the job of the queue, and one that works without Redis. With brokers that would take it twice not
-    /// even the same job may. Counted to when the broker was last asked for it.
+    /// Notes that a job sends an order now; `false` where it must not, see [`Submissions::may_send`].
     pub(super) fn may_send(&self, id: &str, job: u64, asked_ms: i64) -> bool {
         let (rules, now_ms) = (self.rules(), self.now().mono_ms);
-        let mut sent = self.alone.sent.lock().unwrap_or_else(PoisonError::into_inner);
-        let others = |by: u64| by != job || rules.idempotency != Idempotency::Dedupes;
-        let fresh = |at: i64| asked_ms.saturating_sub(at) < rules.settle_ms;
-        if sent.get(id).is_some_and(|(at, by)| fresh(*at) && others(*by)) && !planted::is(Mistake::BlindResend) {
-            return false;
-        }
-        if sent.len() >= SENT_MAX {
-            sent.retain(|_, (at, _)| fresh(*at));
-        }
-        sent.insert(id.to_owned(), (now_ms, job));
-        true
+        self.sent().may_send(id, job, (asked_ms, now_ms), rules)
     }
 
     /// Takes a submission back that certainly never was one.
     pub(super) fn never_sent(&self, id: &str) {
-        self.alone.sent.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        self.sent().never_sent(id);
+    }
+
+    fn sent(&self) -> std::sync::MutexGuard<'_, Submissions> {
+        self.alone.sent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn has_ended(&self, id: &str) -> bool {

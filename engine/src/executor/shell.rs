@@ -1,7 +1,7 @@
 //! Carries the effects of an order's machine out, against Redis and the broker.
 
 use super::hands::Hand;
-use super::machine::{Claim, Effect, Found, Holder, Input, OrderMachine, ReportFailure, Seen};
+use super::machine::{Claim, Effect, Found, Holder, Input, OrderMachine, ReportFailure, Seen, is_restored};
 use super::{Executor, Job};
 use crate::broker::{BrokerError, OrderRef};
 use std::sync::Arc;
@@ -230,18 +230,11 @@ impl Executor {
                 grace_ms: self.settings.missed.map(|missed| missed.of(&hash).grace_ms()),
                 entries_wait: self.entries_wait(job, &strategy).await,
                 sent_alone: self.sent_alone(&job.key, &strategy),
-                restored: self.is_restored(&strategy),
+                restored: is_restored(&strategy, self.epoch.began_ms(), self.rules().skew_ms),
                 strategy,
             })),
             Err(error) => Found::Broken(error.to_string()),
         }
-    }
-
-    /// Whether the strategy's cycle began before Redis's memory did: what it lost of the cycle was loaded from elsewhere.
-    fn is_restored(&self, strategy: &Strategy) -> bool {
-        let began = self.epoch.began_ms();
-        let began = began.map(|began| began.saturating_add(self.rules().skew_ms));
-        strategy.cycle_at.is_none_or(|at| began.is_none_or(|began| at <= began))
     }
 
     /// How long an entry has to wait before it is looked at again. What Postgres has not heard of would be lost with

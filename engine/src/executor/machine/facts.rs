@@ -263,5 +263,13 @@ pub(super) fn is_of_the_past(strategy: &Strategy, action: Action, state: &OrderS
     state.status.is_terminal() && !works && strategy.cycle_at.is_some_and(ended_before)
 }
 
+/// Whether a strategy's cycle began before Redis's memory did, at `began_ms`: what Redis lost of the cycle was loaded from
+/// elsewhere. Where neither is known, it may have.
+#[must_use]
+pub fn is_restored(strategy: &Strategy, began_ms: Option<i64>, skew_ms: i64) -> bool {
+    let began = began_ms.map(|began| began.saturating_add(skew_ms));
+    strategy.cycle_at.is_none_or(|at| began.is_none_or(|began| at <= began))
+}
+
 #[cfg(test)]
 mod tests;

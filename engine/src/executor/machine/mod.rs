@@ -20,12 +20,14 @@ mod decide;
 mod facts;
 mod send;
 mod state;
+mod submissions;
 mod tell;
 mod turns;
 mod types;
 mod unknown;
 
-pub use facts::{Facts, Known, Step};
+pub use facts::{Facts, Known, Step, is_restored};
+pub use submissions::Submissions;
 pub use types::{
     Claim, Effect, Found, Holder, Input, Now, OrderName, Phase, ReportFailure, Rules, Seen, SentAlone, Waits,
 };

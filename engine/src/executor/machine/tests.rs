@@ -84,22 +84,23 @@ impl Play {
         effect
     }
 
+    /// The strategy as Redis has it.
+    fn seen_now(&self) -> Input {
+        Input::Read(Found::Strategy(Box::new(Seen {
+            strategy: self.strategy.clone(),
+            grace_ms: None,
+            entries_wait: None,
+            sent_alone: SentAlone::No,
+            restored: self.restored,
+        })))
+    }
+
     /// Answers what Redis is asked and lets time pass, until the broker is asked or there is nothing to do.
     fn until_broker(&mut self, mut effect: Effect) -> Effect {
         for _ in 0..100 {
             let input = match effect {
                 Effect::Claim { .. } => Input::Claimed(Claim::Token(LockToken::new("t"))),
-                Effect::Read => {
-                    let strategy = self.strategy.clone();
-                    let seen = Seen {
-                        strategy,
-                        grace_ms: None,
-                        entries_wait: None,
-                        sent_alone: SentAlone::No,
-                        restored: self.restored,
-                    };
-                    Input::Read(Found::Strategy(Box::new(seen)))
-                }
+                Effect::Read => self.seen_now(),
                 Effect::Extend => Input::Extended(Ok(true)),
                 Effect::Report(_) => Input::Reported(Ok(())),
                 Effect::Release => Input::Released,
@@ -213,16 +214,7 @@ fn what_was_handed_out_before_is_looked_up_first() {
 fn a_lost_lock_stops_the_submission() {
     let mut play = Play::stop(RULES);
     let mut effect = play.tell(Input::Go { epoch: Some("1-e".into()), opened_ms: None, redis_away: false });
-    for input in [
-        Input::Claimed(Claim::Token(LockToken::new("t"))),
-        Input::Read(Found::Strategy(Box::new(Seen {
-            strategy: play.strategy.clone(),
-            grace_ms: None,
-            entries_wait: None,
-            sent_alone: SentAlone::No,
-            restored: false,
-        }))),
-    ] {
+    for input in [Input::Claimed(Claim::Token(LockToken::new("t"))), play.seen_now()] {
         assert!(matches!(effect, Effect::Claim { .. } | Effect::Read));
         effect = play.tell(input);
     }
@@ -479,14 +471,7 @@ fn an_exit_that_waited_for_the_entrys_holder_asks_anew_how_the_entry_ended() {
     effect = play.answer(Input::Canceled(Ok(())));
     assert!(matches!(effect, Effect::Lookup(_)), "{effect:?}");
     assert!(matches!(play.tell(Input::Looked(Ok(None))), Effect::Read));
-    let seen = Seen {
-        strategy: play.strategy.clone(),
-        grace_ms: None,
-        entries_wait: None,
-        sent_alone: SentAlone::No,
-        restored: false,
-    };
-    assert_eq!(play.tell(Input::Read(Found::Strategy(Box::new(seen)))), Effect::Release);
+    assert_eq!(play.tell(play.seen_now()), Effect::Release);
     assert!(matches!(play.tell(Input::Released), Effect::Wait { .. }));
     play.now_ms += 60_000;
     play.tell(Input::Go { epoch: Some("1-e".into()), opened_ms: None, redis_away: false });
@@ -498,14 +483,7 @@ fn an_exit_that_waited_for_the_entrys_holder_asks_anew_how_the_entry_ended() {
     play.answer(Input::Canceled(Ok(())));
     let reports = play.count("Report");
     play.tell(Input::Looked(Ok(None)));
-    let seen = Seen {
-        strategy: play.strategy.clone(),
-        grace_ms: None,
-        entries_wait: None,
-        sent_alone: SentAlone::No,
-        restored: false,
-    };
-    assert_eq!(play.tell(Input::Read(Found::Strategy(Box::new(seen)))), Effect::Release, "not concluded yet");
+    assert_eq!(play.tell(play.seen_now()), Effect::Release, "not concluded yet");
     assert_eq!(play.count("Report"), reports);
 }
 
