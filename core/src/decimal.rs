@@ -173,6 +173,12 @@ impl Quantity {
         Self(self.0.saturating_sub(other.0).max(0))
     }
 
+    /// `self - other` as a net position: below zero where `other` is more.
+    #[must_use]
+    pub fn net(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+
     /// `self + other`, saturating at the largest representable quantity.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {

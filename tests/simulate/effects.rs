@@ -103,7 +103,29 @@ impl World {
 
     fn carry_out(&mut self, engine: usize, errand: Errand) -> (i64, Input) {
         match errand.effect {
-            Effect::Submit(_) | Effect::Lookup(_) | Effect::Cancel(_) => self.at_broker(errand),
+            Effect::Submit(ref request) => {
+                let id = request.client_order_id.clone();
+                let answer = self.at_broker(errand);
+                if matches!(
+                    answer.1,
+                    Input::Submitted(Err(BrokerError::Unavailable(_) | BrokerError::RateLimited { .. }))
+                ) {
+                    self.engines[engine].sent.never_sent(&id);
+                }
+                answer
+            }
+            Effect::Lookup(ref name) => {
+                let (id, run, asked_ms) = (name.client_order_id.clone(), errand.run, errand.sent_ms);
+                let answer = self.at_broker(errand);
+                let own = self.engines[engine].is_order_of(run, &id).then_some(run);
+                let denied = matches!(answer.1, Input::Looked(Ok(None)));
+                if denied && self.engines[engine].sent.may_hide(&id, own, asked_ms, self.rules()) {
+                    let error = BrokerError::Unknown("another job of this engine sent it a moment ago".to_owned());
+                    return (answer.0, Input::Looked(Err(error)));
+                }
+                answer
+            }
+            Effect::Cancel(_) => self.at_broker(errand),
             _ => self.at_redis(engine, errand),
         }
     }
@@ -195,7 +217,7 @@ impl World {
     }
 
     /// What becomes of a request to the broker.
-    fn fate_at_broker(&mut self) -> Fate {
+    pub(crate) fn fate_at_broker(&mut self) -> Fate {
         if self.broker.down {
             return Fate::Away;
         }

@@ -14,7 +14,7 @@ use strat_client::{LockToken, QueueEntry};
 use strat_core::Action;
 use strat_core::planted::{self, Mistake};
 use strat_engine::broker::{BrokerError, OrderState};
-use strat_engine::executor::machine::{Effect, Input, Now, OrderMachine, Rules, Submissions, Waits};
+use strat_engine::executor::machine::{Effect, Input, Now, OrderMachine, Rules, SentAlone, Submissions, Waits};
 
 /// Life of an order lock, ms.
 pub(crate) const TTL_MS: i64 = 3_000;
@@ -123,8 +123,8 @@ pub(crate) struct Engine {
     pub(crate) alone: BTreeSet<String>,
     /// When it last sent an order.
     pub(crate) sent: Submissions,
-    /// Exits beyond the attempt of their strategies that reconciliation found at the broker.
-    pub(crate) found: BTreeSet<String>,
+    /// Exits beyond the attempt of their strategies that reconciliation found at the broker, and when first.
+    pub(crate) found: BTreeMap<String, i64>,
     /// Orders whose end it has reported.
     pub(crate) ended_orders: BTreeSet<String>,
     pub(crate) guard: Guarding,
@@ -145,6 +145,12 @@ impl Engine {
     /// Epoch ms at which the epoch began.
     pub(crate) fn began_ms(&self) -> Option<i64> {
         self.gate.as_deref()?.split('-').next()?.parse().ok()
+    }
+
+    /// Whether an id is that of a run's own order.
+    pub(crate) fn is_order_of(&self, run: u64, id: &str) -> bool {
+        let own = self.runs.get(&run).and_then(|run| run.machine.order());
+        own.is_some_and(|order| order.client_order_id == id)
     }
 
     /// Whether an order of this strategy is in hand.
@@ -231,7 +237,8 @@ impl World {
     }
 
     pub(crate) fn go(&mut self, engine: usize, run: u64) {
-        if self.is_superseded(engine, run) {
+        let alone = self.engines[engine].runs.get(&run).is_some_and(|run| run.machine.is_alone());
+        if alone && self.is_superseded(engine, run) {
             return self.run_done(engine, run);
         }
         let own = &self.engines[engine];
@@ -252,11 +259,12 @@ impl World {
         self.engines[engine].sent.may_send(id, run, (asked, now), rules)
     }
 
-    /// Whether a later attempt of an exit that was not sent yet is asked for.
+    /// Whether the engine knows of a later attempt of the exit.
     fn is_superseded(&self, engine: usize, run: u64) -> bool {
         let Some(run) = self.engines[engine].runs.get(&run) else { return false };
         let job = run.machine.job();
-        run.machine.attempt_after().is_some_and(|after| self.knows_exit(engine, &job.key, job.cycle, after))
+        let knows = |attempt| self.knows_exit(engine, &job.key, job.cycle, attempt);
+        run.machine.exit_attempt().is_some_and(|attempt| matches!(SentAlone::of(attempt, knows), SentAlone::Later(_)))
     }
 
     pub(crate) fn step(&mut self, engine: usize, number: u64, input: Input) {

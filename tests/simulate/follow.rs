@@ -28,6 +28,7 @@ impl World {
         }
         let from = (!anew).then_some(own.guard.stood);
         own.guard.following = true;
+        own.guard.asked_ms = self.now_ms;
         self.send(engine, Work::Follow(from));
     }
 
@@ -64,9 +65,11 @@ impl World {
                 gone.iter().for_each(|key| own.guard.shadow.put_hash(key, None));
                 hashes.iter().for_each(|hash| own.guard.shadow.put_hash(hash.key(), Some(hash)));
                 (own.guard.fresh, own.guard.filled, own.guard.stood) = (true, Some(epoch), last);
+                own.guard.heard_ms = own.guard.asked_ms;
             }
             Some(News::Entries(entries, last)) => {
-                self.engines[engine].guard.stood = last;
+                let guard = &mut self.engines[engine].guard;
+                (guard.stood, guard.heard_ms) = (last, guard.asked_ms);
                 for entry in entries {
                     if self.engines[engine].guard.shadow.apply(&entry) == Applied::Gap {
                         self.fill_gap(engine, &entry.key);

@@ -3,6 +3,7 @@
 use crate::effects::Fate;
 use crate::engine::{Life, Name, Work};
 use crate::faults::Limits;
+use crate::invariants::Seer;
 use crate::stream::Id;
 use crate::world::{World, price_text};
 use std::collections::BTreeMap;
@@ -41,6 +42,9 @@ pub(crate) struct Guarding {
     pub(crate) filled: Option<Arc<str>>,
     pub(crate) stood: Id,
     pub(crate) following: bool,
+    /// When it last had everything that the journal had.
+    pub(crate) heard_ms: i64,
+    pub(crate) asked_ms: i64,
     away: Option<i64>,
     acting: bool,
     held_back: Vec<Unclaimed>,
@@ -59,7 +63,7 @@ impl Guarding {
 impl World {
     pub(crate) fn knows_exit(&self, engine: usize, key: &str, cycle: u64, attempt: u64) -> bool {
         let own = &self.engines[engine];
-        exit_id(key, cycle, attempt).is_some_and(|id| own.alone.contains(&id) || own.found.contains(&id))
+        exit_id(key, cycle, attempt).is_some_and(|id| own.alone.contains(&id) || own.found.contains_key(&id))
     }
 
     pub(crate) fn sent_alone(&self, engine: usize, key: &str, strategy: &Strategy) -> SentAlone {
@@ -97,7 +101,7 @@ impl World {
                 for cents in range.prices() {
                     let text = price_text(cents);
                     let fired = self.redis.slcheck(symbol, (text.parse().unwrap_or_default(), &text), self.now_ms);
-                    fired.iter().for_each(|(key, cycle)| self.watch.owe_exit(key, *cycle, None));
+                    fired.iter().for_each(|(key, cycle)| self.watch.owe_exit(key, *cycle, Seer::Redis));
                 }
             }
         }
@@ -175,13 +179,13 @@ impl World {
             let price = text.parse().unwrap_or_default();
             self.engines[engine].guard.shadow.cross(symbol, (price, &text), clock, &mut fired);
         }
-        fired.iter().for_each(|exit| self.watch.owe_exit(&exit.key, exit.strategy.cycle, Some(engine)));
+        fired.iter().for_each(|exit| self.watch.owe_exit(&exit.key, exit.strategy.cycle, Seer::Engine(engine)));
         self.hand_over_alone(engine, fired);
     }
 
     fn hand_over_alone(&mut self, engine: usize, exits: Vec<Unclaimed>) {
         for exit in exits {
-            let Unclaimed { key, action, strategy, ts_ms } = exit.clone();
+            let Unclaimed { key, action, strategy, ts_ms, .. } = exit.clone();
             let Some(id) = exit_id(&key, strategy.cycle, strategy.attempt) else { continue };
             let own = &self.engines[engine];
             if own.alone.contains(&id) || own.ended_orders.contains(&id) {
@@ -208,7 +212,8 @@ impl World {
                 unasked: true,
                 due_ms: Some(ts_ms),
             };
-            let machine = OrderMachine::unclaimed(job, strategy, self.rules());
+            let heard_ms = self.engines[engine].guard.heard_ms;
+            let machine = OrderMachine::unclaimed(job, strategy, self.rules()).copied(heard_ms);
             self.start_run(engine, machine, Name::Alone(id));
         }
     }

@@ -4,7 +4,7 @@
 //! 4. A stale token or epoch changes nothing. 5. What is said to have ended has ended. 6. Nothing is lost.
 //! 8. The book equals the hashes. L. Everything becomes quiet.
 
-use crate::broker::{Order, Owner};
+use crate::broker::Order;
 use crate::engine::Standing;
 use crate::recon::filled;
 use crate::world::World;
@@ -19,13 +19,22 @@ pub(crate) struct Watch {
     pub(crate) broken: Vec<String>,
     /// Strategies and cycles of which somebody was told.
     alarms: BTreeMap<(String, u64), String>,
-    /// Strategies and cycles whose stop was crossed, and the engine if only its own copy said so.
-    owed: BTreeMap<(String, u64), Option<usize>>,
+    /// Strategies and cycles whose stop was crossed, and who knows: Redis, or engines by their own copies alone.
+    owed: BTreeMap<(String, u64), BTreeSet<Seer>>,
     sent: BTreeSet<(String, u64)>,
-    /// Cycles that met a limit of docs/guarantees.md, and which.
-    limits: BTreeMap<(String, u64), Limit>,
-    /// Accounts whose positions were told to differ.
-    told_accounts: BTreeSet<(String, String)>,
+    /// Cycles that met limits of docs/guarantees.md.
+    limits: BTreeSet<(String, u64, Limit)>,
+    /// Accounts whose positions were told to differ, and when last.
+    told_accounts: BTreeMap<(String, String), i64>,
+    /// When Redis came back with less than it had.
+    losses: Vec<i64>,
+}
+
+/// Who saw that a level was crossed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Seer {
+    Redis,
+    Engine(usize),
 }
 
 /// What cannot be promised; docs/guarantees.md says why.
@@ -46,28 +55,42 @@ impl Watch {
         }
     }
 
-    /// A level was crossed. `alone`: the engine that saw it while Redis was away.
-    pub(crate) fn owe_exit(&mut self, key: &str, cycle: u64, alone: Option<usize>) {
-        let known = self.owed.entry((key.to_owned(), cycle)).or_insert(alone);
-        *known = known.and(alone);
+    /// A level was crossed.
+    pub(crate) fn owe_exit(&mut self, key: &str, cycle: u64, seer: Seer) {
+        self.owed.entry((key.to_owned(), cycle)).or_default().insert(seer);
+    }
+
+    /// One of those who knew of a crossed level does not any more; true where it was the last, and nothing had been sent.
+    fn forget(&mut self, what: &(String, u64), seer: Seer) -> bool {
+        let Some(seers) = self.owed.get_mut(what).filter(|_| !self.sent.contains(what)) else { return false };
+        let last = seers.remove(&seer) && seers.is_empty();
+        if last {
+            self.owed.remove(what);
+        }
+        last
     }
 
     /// An engine died: what it alone knew and had not sent is gone with it. Redis was away at the same time.
     pub(crate) fn forget_alone(&mut self, engine: usize) {
-        let sent = &self.sent;
-        self.owed.retain(|what, alone| *alone != Some(engine) || sent.contains(what));
+        for what in self.owed.keys().cloned().collect::<Vec<_>>() {
+            self.forget(&what, Seer::Engine(engine));
+        }
     }
 
-    /// A limit was met; false where that cycle had met one before.
-    fn meet(&mut self, key: &str, cycle: u64, limit: Limit) -> bool {
-        self.limits.insert((key.to_owned(), cycle), limit).is_none()
+    fn meet(&mut self, key: &str, cycle: u64, limit: Limit) {
+        self.limits.insert((key.to_owned(), cycle, limit));
     }
 
     fn has_met(&self, key: &str, cycle: u64, limit: Limit) -> bool {
-        self.limits.get(&(key.to_owned(), cycle)) == Some(&limit)
+        self.limits.contains(&(key.to_owned(), cycle, limit))
     }
 
-    /// How many cycles met a limit.
+    /// Whether a cycle was begun on top of a position that Redis had lost.
+    pub(crate) fn anew_on_a_loss(&self) -> bool {
+        self.limits.iter().any(|(.., limit)| *limit == Limit::BegunAnew)
+    }
+
+    /// How many limits were met, counted by cycle.
     pub(crate) fn limits_met(&self) -> u64 {
         self.limits.len() as u64
     }
@@ -109,18 +132,34 @@ impl World {
         self.check_declared(&id);
         let Some((key, cycle, _)) = self.broker.owners.get(&id).cloned() else { return };
         let (bought, sold) = (self.broker.filled(&key, cycle, Leg::Entry), self.broker.filled(&key, cycle, Leg::Exit));
-        if sold > bought && self.refusal_crossed(&key, cycle) {
+        if sold <= bought {
+            return;
+        }
+        if self.refusal_crossed(&key, cycle, sold.minus(bought)) {
             self.watch.meet(&key, cycle, Limit::RefusalCrossed);
-        } else if sold > bought {
+        } else {
             self.watch.wrong(format!("3: {key} cycle {cycle}: exits filled {sold} of {bought}"));
         }
     }
 
-    /// Whether the broker refused an exit that it took later, and an engine without Redis sent one of the cycle's.
-    fn refusal_crossed(&self, key: &str, cycle: u64) -> bool {
+    /// Whether two exits were sold where one was due because the broker refused the one and took it later: the refusal was
+    /// booked, so the next attempt followed, and one of two engines sent while the broker did not show yet what it had
+    /// taken from the other, which worked without Redis. That makes one exit too many.
+    fn refusal_crossed(&self, key: &str, cycle: u64, beyond: Quantity) -> bool {
         let exits = || self.broker.of(key, cycle, Leg::Exit);
-        let refused = |order: &Order| self.broker.refused.contains_key(&order.request.client_order_id);
-        exits().any(refused) && exits().any(|order| order.alone)
+        let crossed = |(one, other): (&Order, &Order)| {
+            let apart = one.request.client_order_id != other.request.client_order_id;
+            let unseen = one.sent_ms.abs_diff(other.sent_ms) <= self.broker.settle_ms.unsigned_abs();
+            apart && unseen && (one.alone || other.alone) && beyond <= one.state.cum_qty
+        };
+        let booked = |order: &&Order| self.refusal_booked(&order.request.client_order_id);
+        self.engines.len() > 1 && exits().filter(booked).any(|one| exits().any(|other| crossed((one, other))))
+    }
+
+    /// Whether an order that the broker refused was reported as rejected.
+    fn refusal_booked(&self, id: &str) -> bool {
+        let declared = self.broker.declared.get(id).is_some_and(|(status, ..)| *status == ExecType::Rejected);
+        declared && self.broker.refused.contains_key(id)
     }
 
     /// A strategy was told that an order has ended.
@@ -136,19 +175,17 @@ impl World {
         // What is sent afterwards is another matter: the broker forgets a refused order, and somebody who was cut off may
         // send it once more.
         let mine = |order: &&Order| order.request.client_order_id == id && order.sent_ms <= *at;
-        let mine = self.broker.orders.iter().filter(mine);
-        for order in mine {
-            if order.is_open() || order.state.cum_qty > *cum {
-                let crossed = |(key, cycle, _): &&Owner| self.refusal_crossed(key, *cycle);
-                if *status == ExecType::Rejected
-                    && let Some((key, cycle, _)) = self.broker.owners.get(id).filter(crossed)
-                {
-                    self.watch.meet(key, *cycle, Limit::RefusalCrossed);
-                    continue;
-                }
+        let wrong = |order: &&Order| order.is_open() || order.state.cum_qty > *cum;
+        let Some(order) = self.broker.orders.iter().filter(mine).find(wrong) else { return };
+        // Refused to the one engine, and taken from the other so shortly before that the look-up did not show it.
+        let unseen = at - order.sent_ms <= self.broker.settle_ms;
+        match self.broker.owners.get(id).cloned() {
+            Some((key, cycle, Leg::Exit)) if unseen && self.engines.len() > 1 && self.refusal_booked(id) => {
+                self.watch.meet(&key, cycle, Limit::RefusalCrossed);
+            }
+            _ => {
                 let (is, has) = (order.state.status, order.state.cum_qty);
-                let what = format!("5: order {id} was reported as {status} with {cum}, it is {is} with {has}");
-                return self.watch.wrong(what);
+                self.watch.wrong(format!("5: order {id} was reported as {status} with {cum}, it is {is} with {has}"));
             }
         }
     }
@@ -156,6 +193,7 @@ impl World {
     /// Redis came back with less than it had. What fired and neither it nor Postgres knows of is forgotten by all but the
     /// engines that saw it themselves.
     pub(crate) fn redis_lost_data(&mut self) {
+        self.watch.losses.push(self.now_ms);
         for key in self.plan.wishes.iter().map(|wish| wish.key.clone()).collect::<Vec<_>>() {
             self.forget_fired(&key);
         }
@@ -163,13 +201,12 @@ impl World {
 
     /// As [`World::redis_lost_data`] of one strategy: what fired at levels which its user had moved is void.
     pub(crate) fn forget_fired(&mut self, of: &str) {
-        for ((key, cycle), alone) in self.watch.owed.clone().into_iter().filter(|((key, _), _)| key == of) {
+        for (key, cycle) in self.watch.owed.keys().filter(|(key, _)| key == of).cloned().collect::<Vec<_>>() {
             let exits = |known: Strategy| known.cycle == cycle && known.exit_in_flight();
             let known = self.redis.strategy(&key).is_some_and(exits)
                 || self.postgres.row(&key).and_then(|row| row.state().ok()).is_some_and(exits);
-            if alone.is_none() && !known && !self.watch.sent.contains(&(key.clone(), cycle)) {
+            if !known && self.watch.forget(&(key.clone(), cycle), Seer::Redis) {
                 self.say(|| format!("forgotten: {key} cycle {cycle} had fired"));
-                self.watch.owed.remove(&(key.clone(), cycle));
                 self.watch.meet(&key, cycle, Limit::FiredAndLost);
             }
         }
@@ -178,10 +215,19 @@ impl World {
     /// A user begins the next cycle, because Redis says that the last one is over.
     pub(crate) fn begins_anew(&mut self, key: &str) {
         for cycle in self.cycles_of(key) {
-            if self.broker.filled(key, cycle, Leg::Entry) != self.broker.filled(key, cycle, Leg::Exit) {
+            if self.broker.filled(key, cycle, Leg::Entry) != self.broker.filled(key, cycle, Leg::Exit)
+                && self.was_lost_since(key, cycle)
+            {
                 self.watch.meet(key, cycle, Limit::BegunAnew);
             }
         }
+    }
+
+    /// Whether Redis lost data after something was sent in a cycle.
+    fn was_lost_since(&self, key: &str, cycle: u64) -> bool {
+        let legs = [Leg::Entry, Leg::Exit].into_iter();
+        let first = legs.flat_map(|leg| self.broker.of(key, cycle, leg)).map(|order| order.sent_ms).min();
+        first.is_some_and(|first| self.watch.losses.iter().any(|lost| *lost >= first))
     }
 
     /// The cycles in which something was sent.
@@ -192,13 +238,14 @@ impl World {
     /// An engine told that an account holds something else than its strategies say.
     pub(crate) fn told_position(&mut self, user: &str, symbol: &str) {
         self.say(|| format!("told: {user} holds another quantity of {symbol} than its strategies say"));
-        self.watch.told_accounts.insert((user.to_owned(), symbol.to_owned()));
+        self.watch.told_accounts.insert((user.to_owned(), symbol.to_owned()), self.now_ms);
     }
 
     /// Whether what is left of a cycle was told to somebody as a difference of the account.
     fn is_told(&self, key: &str, cycle: u64, symbol: &str) -> bool {
         let account = (crate::recon::user_of(key).to_owned(), symbol.to_owned());
-        self.watch.has_met(key, cycle, Limit::BegunAnew) && self.watch.told_accounts.contains(&account)
+        let told = self.watch.told_accounts.get(&account).is_some_and(|told| *told >= self.healed_ms());
+        self.watch.has_met(key, cycle, Limit::BegunAnew) && told
     }
 
     /// The book holds what the hash says.
@@ -210,9 +257,13 @@ impl World {
         }
     }
 
+    const fn healed_ms(&self) -> i64 {
+        crate::faults::START_MS + self.plan.heal_ms
+    }
+
     /// Why it is not quiet yet.
     pub(crate) fn unrest(&self) -> Option<String> {
-        let heal_ms = crate::faults::START_MS + self.plan.heal_ms;
+        let heal_ms = self.healed_ms();
         let journal = &self.redis.data.journal;
         if journal.has_new() || journal.pending() > 0 {
             return Some("the journal is not in Postgres".to_owned());

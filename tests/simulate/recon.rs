@@ -3,9 +3,10 @@
 use crate::data::Fields;
 use crate::effects::Fate;
 use crate::engine::{Life, Work};
+use crate::settle::{Claimed, Listed};
 use crate::stream::Id;
 use crate::world::World;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use strat_core::{Quantity, Strategy, StrategyKey};
 use strat_engine::config::UnknownPolicy;
@@ -20,14 +21,21 @@ const DRAIN_MS: i64 = 10_000;
 /// Pauses after failures, ms.
 const BACKOFF_MS: (i64, i64) = (200, 5_000);
 
+/// What a user moves when a stop is moved.
+const LEVELS: [&str; 2] = ["stop_loss", "take_profit"];
+
 /// Where a reconciliation is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
+pub(crate) enum Stage {
     Begin,
     Drain,
     Rows,
     Mend,
     Broker,
+    /// One order of the broker's after another.
+    Order,
+    /// A lost attempt is reported dead.
+    Dead,
     Close,
     Done,
 }
@@ -54,6 +62,8 @@ pub(crate) struct Pass {
     missing: Vec<Row>,
     doubts: Vec<Doubt>,
     flying: BTreeSet<String>,
+    pub(crate) listed: VecDeque<Listed>,
+    pub(crate) claimed: Option<Claimed>,
     pub(crate) jobs: Vec<Job>,
 }
 
@@ -72,6 +82,8 @@ impl World {
             missing: Vec::new(),
             doubts: Vec::new(),
             flying: BTreeSet::new(),
+            listed: VecDeque::new(),
+            claimed: None,
             jobs: Vec::new(),
         };
         self.send(engine, Work::Pass(Box::new(pass)));
@@ -114,7 +126,7 @@ impl World {
     /// One stage at the servers that it needs.
     pub(crate) fn pass_at_servers(&mut self, engine: usize, mut pass: Pass) -> (i64, Life) {
         let fate = self.fate_at_redis(engine, matches!(pass.stage, Stage::Mend));
-        let postgres = matches!(pass.stage, Stage::Rows | Stage::Mend | Stage::Broker);
+        let postgres = matches!(pass.stage, Stage::Rows | Stage::Mend | Stage::Broker | Stage::Order);
         if fate != Fate::Answered || (postgres && self.postgres.down) {
             return (fate.ms(), Life::Passed(None));
         }
@@ -142,7 +154,9 @@ impl World {
                 self.mend(&mut pass);
                 Some(Stage::Broker)
             }
-            Stage::Broker => self.settle_with_broker(engine, &mut pass).then_some(Stage::Close),
+            Stage::Broker => self.list_orders(engine, &mut pass).then_some(Stage::Order),
+            Stage::Order => Some(self.settle_next(engine, &mut pass)),
+            Stage::Dead => Some(self.tell_death(engine, &mut pass)),
             Stage::Close | Stage::Done => (pass.epoch == self.redis.epoch).then(|| {
                 self.hand_over(&mut pass);
                 Stage::Done
@@ -200,7 +214,9 @@ impl World {
         match (verdict, row, hash) {
             (Verdict::RowWins(_), Some(row), Some(hash)) => {
                 self.replace(&key, &row, &hash);
-                self.forget_fired(&key);
+                if LEVELS.iter().any(|level| row.fields.get(*level) != hash.get(*level)) {
+                    self.forget_fired(&key);
+                }
             }
             (Verdict::HashWins(_), Some(row), Some(hash)) => {
                 let judged = row.version();

@@ -1,7 +1,7 @@
 //! A model of the reconciliation with the broker: what it has and we have not heard of.
 
 use crate::effects::Fate;
-use crate::recon::{Pass, user_of};
+use crate::recon::{Pass, Stage, user_of};
 use crate::world::World;
 use std::collections::BTreeMap;
 use strat_client::ReportRequest;
@@ -9,15 +9,30 @@ use strat_core::order::OrderIdentity;
 use strat_core::{Action, ExecType, Leg, Quantity, Strategy, StrategyKey};
 use strat_engine::broker::{BrokerPosition, OrderSide, OrderState};
 use strat_engine::executor::Job;
-use strat_engine::reconcile::differences;
+use strat_engine::reconcile::{differences, exit_in_hand, exit_of, own_order};
+
+/// An order that the broker has listed and that is news, and whose it is where Postgres knows.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    user: String,
+    state: OrderState,
+    key: Option<String>,
+}
+
+/// A strategy whose lock a reconciliation holds, to report its attempt dead.
+#[derive(Debug)]
+pub(crate) struct Claimed {
+    key: String,
+    token: String,
+    attempt: u64,
+    shows: bool,
+}
 
 impl World {
     /// One look at the broker's orders; false where it gives no answer and nothing may be sent before.
-    pub(crate) fn settle_with_broker(&mut self, engine: usize, pass: &mut Pass) -> bool {
-        let may_go_on = self.engines[engine].gate.as_ref() == Some(&pass.epoch);
-        let odds = self.plan.odds.broker_lost;
-        if self.broker.down || self.random.chance(odds) {
-            return may_go_on;
+    pub(crate) fn list_orders(&mut self, engine: usize, pass: &mut Pass) -> bool {
+        if self.fate_at_broker() != Fate::Answered {
+            return self.engines[engine].gate.as_ref() == Some(&pass.epoch);
         }
         for at in 0..self.broker.orders.len() {
             let order = &self.broker.orders[at];
@@ -27,24 +42,35 @@ impl World {
                 continue;
             }
             let known = self.postgres.known_order(&state.client_order_id).cloned();
-            let owner = match &known {
+            match &known {
                 Some(known) if known.cum_qty > state.cum_qty => {
                     self.tell_order(&state, "the broker knows of fewer fills");
-                    continue;
                 }
-                Some(known) if known.cum_qty == state.cum_qty && (known.ended || !state.status.is_terminal()) => {
-                    continue;
-                }
-                Some(known) => Some(known.key.clone()),
-                None => self.owner_of(&user, &state.client_order_id),
-            };
-            match owner {
-                Some(key) => self.settle_order(engine, &key, &state, pass),
-                None => self.tell_order(&state, "an order that is not ours"),
+                Some(known) if known.cum_qty == state.cum_qty && (known.ended || !state.status.is_terminal()) => {}
+                _ => pass.listed.push_back(Listed { user, state, key: known.map(|known| known.key) }),
             }
         }
-        self.compare_positions(engine, pass);
         true
+    }
+
+    /// The next order of the listing.
+    pub(crate) fn settle_next(&mut self, engine: usize, pass: &mut Pass) -> Stage {
+        let Some(mut listed) = pass.listed.pop_front() else {
+            self.compare_positions(engine, pass);
+            return Stage::Close;
+        };
+        listed.key = listed.key.or_else(|| self.owner_of(&listed.user, &listed.state.client_order_id));
+        let Some(key) = listed.key.clone() else {
+            self.tell_order(&listed.state, "an order that is not ours");
+            return Stage::Order;
+        };
+        if let Some(claimed) = self.claim_behind(engine, &key, &listed.state) {
+            pass.claimed = Some(claimed);
+            pass.listed.push_front(listed);
+            return Stage::Dead;
+        }
+        self.settle_order(engine, &key, &listed.state, pass);
+        Stage::Order
     }
 
     /// What the accounts hold, compared with what the strategies held when the pass began. What lasts is told.
@@ -52,10 +78,10 @@ impl World {
         let mut accounts: BTreeMap<(String, String), Quantity> = BTreeMap::new();
         for order in &self.broker.orders {
             let account = (order.request.user.clone(), order.request.symbol.clone());
-            let net = accounts.entry(account).or_insert(Quantity::ZERO);
-            *net = match order.request.side {
-                OrderSide::Buy => net.plus(order.state.cum_qty),
-                OrderSide::Sell => net.minus(order.state.cum_qty),
+            let sum = accounts.entry(account).or_insert(Quantity::ZERO);
+            *sum = match order.request.side {
+                OrderSide::Buy => sum.plus(order.state.cum_qty),
+                OrderSide::Sell => sum.net(order.state.cum_qty),
             };
         }
         let listed = accounts.into_iter().map(|((user, symbol), quantity)| BrokerPosition { user, symbol, quantity });
@@ -72,12 +98,11 @@ impl World {
         let rows = self.postgres.rows();
         let mine = rows.iter().filter(|row| row.user == user && !row.removed);
         mine.map(|row| (row.key(), row.state()))
-            .find(|(key, state)| state.as_ref().is_ok_and(|state| own_order(key, state, id).is_some()))
+            .find(|(key, state)| state.as_ref().is_ok_and(|state| own(key, state, id).is_some()))
             .map(|(key, _)| key)
     }
 
     fn settle_order(&mut self, engine: usize, key: &str, state: &OrderState, pass: &mut Pass) {
-        self.catch_up(engine, key, state);
         if self.redis.lock_of(key, self.now_ms).is_some() || self.engines[engine].tracks(key) {
             return;
         }
@@ -87,68 +112,80 @@ impl World {
         if strategy.pending.is_some() || strategy.working.is_some() {
             return;
         }
-        match own_order(key, &strategy, &state.client_order_id) {
-            Some(Leg::Exit) if strategy.position.is_open() => {
-                let action = strategy.retry_action.unwrap_or_else(|| Action::timed_exit(strategy.side));
-                pass.jobs.push(Job {
-                    key: key.to_owned(),
-                    action,
-                    cycle: strategy.cycle,
-                    ack: None,
-                    must_query: true,
-                    doubtful: false,
-                    sent_ms: None,
-                    entry_asked_ms: None,
-                    unasked: true,
-                    due_ms: None,
-                });
+        match own(key, &strategy, &state.client_order_id) {
+            Some((Leg::Exit, attempt)) if strategy.position.is_open() && attempt == strategy.attempt => {
+                pass.jobs.push(Job::unasked(key.to_owned(), exit_of(&strategy, state), strategy.cycle));
             }
-            Some(Leg::Entry) if strategy.position.is_open() => self.report_late(engine, key, &strategy, state),
+            Some((Leg::Entry, _)) if strategy.position.is_open() => self.report_late(engine, key, &strategy, state),
             _ if state.cum_qty == Quantity::ZERO => {}
             _ => self.tell_order(state, "fills that no strategy accounts for"),
         }
     }
 
-    /// How the attempt ended that the strategy is at.
-    fn end_of(&self, key: &str, strategy: &Strategy) -> Option<ReportRequest> {
+    /// The strategy, where the broker's order is a later attempt of its exit.
+    fn behind(&self, key: &str, state: &OrderState) -> Option<Strategy> {
+        let strategy = self.redis.strategy(key)?;
+        let own = own(key, &strategy, &state.client_order_id);
+        matches!(own, Some((Leg::Exit, attempt)) if attempt > strategy.attempt).then_some(strategy)
+    }
+
+    /// The broker has a later attempt than the strategy knows of: those before it are dead, and are reported so under the
+    /// strategy's lock.
+    fn claim_behind(&mut self, engine: usize, key: &str, state: &OrderState) -> Option<Claimed> {
+        let strategy = self.behind(key, state)?;
+        let (now, found) = (self.now_ms, &mut self.engines[engine].found);
+        let since = *found.entry(state.client_order_id.clone()).or_insert(now);
+        let entry_works = strategy.working.is_some_and(|action| action.leg(strategy.side) == Leg::Entry);
+        if !strategy.position.is_open() || entry_works {
+            return None;
+        }
+        let fate = self.fate_at_redis(engine, true);
+        let (owner, epoch) = (format!("e{engine}"), self.redis.epoch.clone());
+        let exit = (exit_in_hand(&strategy), owner.as_str());
+        let lock = fate.happens().then(|| self.redis.lock(key, exit, crate::engine::TTL_MS, &epoch, now))?;
+        let token = lock.ok().flatten().filter(|_| fate == Fate::Answered)?;
+        let shows = now - since >= self.plan.settle_ms;
+        Some(Claimed { key: key.to_owned(), token, attempt: strategy.attempt, shows })
+    }
+
+    /// Reports how the attempt ended that a claimed strategy is at; the order that it is behind is looked at again.
+    pub(crate) fn tell_death(&mut self, engine: usize, pass: &mut Pass) -> Stage {
+        let (Some(claimed), Some(listed)) = (pass.claimed.take(), pass.listed.pop_front()) else { return Stage::Order };
+        let Claimed { key, token, attempt, shows } = claimed;
+        let strategy = self.behind(&key, &listed.state).filter(|strategy| strategy.attempt == attempt);
+        let dead = strategy.and_then(|strategy| self.end_of(&key, &strategy, shows));
+        let fate = self.fate_at_redis(engine, true);
+        let Some(dead) = dead.filter(|_| fate.happens()) else {
+            self.redis.unlock(&key, &token, self.now_ms);
+            return Stage::Order;
+        };
+        let done = self.redis.report(&key, &token, &dead, self.now_ms);
+        self.say(|| format!("reconcile {key}: attempt {attempt} is dead: {done:?}"));
+        if done.is_ok() {
+            self.declared(&dead);
+        }
+        if done.is_ok() && fate == Fate::Answered {
+            pass.listed.push_front(listed);
+        }
+        Stage::Order
+    }
+
+    /// How the attempt ended that the strategy is at, as far as the broker says. `shows`: what it denies never was accepted.
+    fn end_of(&mut self, key: &str, strategy: &Strategy, shows: bool) -> Option<ReportRequest> {
         let key = StrategyKey::parse(key)?;
         let identity = OrderIdentity { key, cycle: strategy.cycle, leg: Leg::Exit, attempt: strategy.attempt };
         let id = identity.client_order_id();
-        let Some(order) = self.broker.orders.iter().rev().find(|order| order.request.client_order_id == id) else {
-            return Some(ReportRequest::new(ExecType::Rejected).order_id(id).text("later attempt"));
+        if self.fate_at_broker() != Fate::Answered {
+            return None;
+        }
+        let Some(state) = self.broker.lookup(&id, self.now_ms, &mut self.random) else {
+            return shows.then(|| ReportRequest::new(ExecType::Rejected).order_id(id).text("later attempt"));
         };
-        let state = &order.state;
         let report = ReportRequest::new(state.status).order_id(id).text("later attempt").ts_ms(state.ts_ms);
         state.status.is_terminal().then(|| match state.avg_px.filter(|_| state.cum_qty > Quantity::ZERO) {
             Some(price) => report.cumulative(state.cum_qty, price),
             None => report,
         })
-    }
-
-    /// The broker has a later attempt than the strategy knows of: those before it are dead.
-    fn catch_up(&mut self, engine: usize, key: &str, state: &OrderState) {
-        loop {
-            let Some(strategy) = self.redis.strategy(key) else { return };
-            if later_attempt(key, &strategy, &state.client_order_id).is_none() {
-                return;
-            }
-            self.engines[engine].found.insert(state.client_order_id.clone());
-            if !strategy.position.is_open() || self.fate_at_redis(engine, true) != Fate::Answered {
-                return;
-            }
-            let exit = |action: &Action| action.leg(strategy.side) == Leg::Exit;
-            let in_flight = strategy.working.filter(exit).or(strategy.pending.filter(exit));
-            let action = in_flight.or(strategy.retry_action).unwrap_or_else(|| Action::timed_exit(strategy.side));
-            let (owner, epoch) = (format!("e{engine}"), self.redis.epoch.clone());
-            let lock = self.redis.lock(key, (action, &owner), crate::engine::TTL_MS, &epoch, self.now_ms);
-            let Ok(Some(token)) = lock else { return };
-            let Some(dead) = self.end_of(key, &strategy) else { return };
-            let done = self.redis.report(key, &token, &dead, self.now_ms);
-            self.say(|| format!("reconcile {key}: attempt {} is dead: {done:?}", strategy.attempt));
-            if done.is_err() {
-                return;
-            }
-        }
     }
 
     /// An entry that filled on after its end was reported.
@@ -166,6 +203,9 @@ impl World {
             .cumulative(state.cum_qty, price)
             .ts_ms(state.ts_ms);
         let done = self.redis.report(key, &token, &report, self.now_ms);
+        if done.is_ok() {
+            self.declared(&report);
+        }
         self.redis.unlock(key, &token, self.now_ms);
         self.say(|| format!("reconcile {key}: its entry filled on: {done:?}"));
     }
@@ -179,20 +219,6 @@ impl World {
     }
 }
 
-/// Which order of a strategy's current cycle this is.
-fn own_order(key: &str, strategy: &Strategy, id: &str) -> Option<Leg> {
-    let key = StrategyKey::parse(key)?;
-    let of = |leg, attempt| OrderIdentity { key, cycle: strategy.cycle, leg, attempt }.client_order_id();
-    if of(Leg::Entry, 0) == id {
-        return Some(Leg::Entry);
-    }
-    let known = of(Leg::Exit, strategy.attempt) == id || later_attempt(&key.hash(), strategy, id).is_some();
-    known.then_some(Leg::Exit)
-}
-
-/// The attempt of an exit, if it is later than the strategy's.
-fn later_attempt(key: &str, strategy: &Strategy, id: &str) -> Option<u64> {
-    let key = StrategyKey::parse(key)?;
-    let of = |attempt| OrderIdentity { key, cycle: strategy.cycle, leg: Leg::Exit, attempt }.client_order_id();
-    (strategy.attempt + 1..=strategy.attempt + 8).find(|attempt| of(*attempt) == id)
+fn own(key: &str, strategy: &Strategy, id: &str) -> Option<(Leg, u64)> {
+    own_order(StrategyKey::parse(key)?, strategy, id)
 }

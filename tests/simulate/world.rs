@@ -19,6 +19,8 @@ use strat_engine::random::SplitMix;
 const LOOK_MS: i64 = 500;
 /// Everything must have been quiet for so long, ms: longer than the time between two reconciliations.
 const QUIET_MS: i64 = 6_500;
+/// As long again, where an account holds what no strategy does: only a difference that lasts is told.
+const TOLD_MS: i64 = 6_500;
 /// How long a dead holder's right to trade keeps others from it, ms.
 const LEASE_MS: i64 = 10_500;
 /// After the healing everything must be quiet within this, ms.
@@ -177,7 +179,8 @@ impl World {
         self.quiet_since = if quiet { self.quiet_since.or(Some(self.now_ms)) } else { None };
         // The right to trade may have to run out first.
         let lease_ms = if self.plan.class == Idempotency::Dedupes { 0 } else { LEASE_MS + self.plan.settle_ms };
-        if self.quiet_since.is_some_and(|since| self.now_ms - since >= QUIET_MS + lease_ms) {
+        let told_ms = if self.watch.anew_on_a_loss() { TOLD_MS } else { 0 };
+        if self.quiet_since.is_some_and(|since| self.now_ms - since >= QUIET_MS + told_ms + lease_ms) {
             return true;
         }
         if since_heal > PATIENCE_MS + lease_ms {

@@ -5,7 +5,7 @@
 
 use super::machine::{OrderMachine, SentAlone, Submissions};
 use super::{Executor, Job};
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use strat_core::order::OrderIdentity;
 use strat_core::{Action, Leg, Strategy, StrategyKey};
@@ -29,14 +29,17 @@ pub struct Unclaimed {
     pub strategy: Strategy,
     /// Epoch ms of the tick or of the time that asks for it.
     pub ts_ms: i64,
+    /// How long ago the strategy was known to be as Redis has it, ms.
+    pub age_ms: i64,
 }
 
 /// Exits that were handed over and have not been reported to Redis yet.
 #[derive(Debug)]
 pub(super) struct Alone {
     known: Mutex<HashSet<String>>,
-    /// Exits that the broker has, of later attempts than Redis knew of when it was asked.
-    found: Mutex<HashSet<String>>,
+    /// Exits that the broker has, of later attempts than Redis knew of when it was asked; and since when, by the
+    /// monotonic clock.
+    found: Mutex<HashMap<String, i64>>,
     /// Exits whose end this engine has reported: what it knows of the strategy by the journal may be a moment older.
     ended: Mutex<Ended>,
     sent: Mutex<Submissions>,
@@ -92,19 +95,21 @@ impl Executor {
         // Asked for every order, and nearly always there is none: no id is made for nothing.
         let (known, found) = (self.known_alone(), self.found());
         let none = known.is_empty() && found.is_empty();
-        !none && exit_id(key, cycle, attempt).is_some_and(|id| known.contains(&id) || found.contains(&id))
+        !none && exit_id(key, cycle, attempt).is_some_and(|id| known.contains(&id) || found.contains_key(&id))
     }
 
-    /// Notes an exit that the broker has, of a later attempt than the strategy's: Redis has lost the one before.
-    pub(crate) fn note_found(&self, id: &str) {
-        let mut found = self.found();
+    /// Notes an exit that the broker has, of a later attempt than the strategy's: Redis has lost the one before. Answers
+    /// whether it has been known for so long that whatever was sent before it must show at the broker.
+    pub(crate) fn note_found(&self, id: &str) -> bool {
+        let (mut found, now_ms) = (self.found(), self.now().mono_ms);
         if found.len() >= FOUND_MAX {
             found.clear();
         }
-        found.insert(id.to_owned());
+        let since = *found.entry(id.to_owned()).or_insert(now_ms);
+        now_ms.saturating_sub(since) >= self.rules().settle_ms
     }
 
-    fn found(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
+    fn found(&self) -> std::sync::MutexGuard<'_, HashMap<String, i64>> {
         self.alone.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -133,6 +138,11 @@ impl Executor {
         self.sent().may_send(id, job, (asked_ms, now_ms), rules)
     }
 
+    /// Whether a job of this engine sent an order so shortly before the broker was asked that a denial proves nothing.
+    pub(super) fn may_hide(&self, id: &str, asker: Option<u64>, asked_ms: i64) -> bool {
+        self.sent().may_hide(id, asker, asked_ms, self.rules())
+    }
+
     /// Takes a submission back that certainly never was one.
     pub(super) fn never_sent(&self, id: &str) {
         self.sent().never_sent(id);
@@ -156,12 +166,13 @@ impl Executor {
 
     /// The machine of an exit, and the order id under which it is known.
     pub(super) fn machine_alone(&self, exit: Unclaimed) -> (OrderMachine, String) {
-        let Unclaimed { key, action, strategy, ts_ms } = exit;
+        let Unclaimed { key, action, strategy, ts_ms, age_ms } = exit;
         let id = exit_id(&key, strategy.cycle, strategy.attempt).unwrap_or_default();
         // Another job of this engine may have sent it a moment ago, or whoever the strategy says is at it.
         let works = strategy.working.is_some_and(|working| working.leg(strategy.side) == Leg::Exit);
         let doubtful = works || self.hands.has_key(&key);
         let job = Job { due_ms: Some(ts_ms), doubtful, ..Job::unasked(key, action, strategy.cycle) };
-        (OrderMachine::unclaimed(job, strategy, self.rules()), id)
+        let copied_ms = self.now().mono_ms.saturating_sub(age_ms);
+        (OrderMachine::unclaimed(job, strategy, self.rules()).copied(copied_ms), id)
     }
 }

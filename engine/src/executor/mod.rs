@@ -113,7 +113,8 @@ impl Job {
     }
 
     /// The job of an exit that the strategy has not asked for.
-    pub(crate) fn unasked(key: String, action: Action, cycle: u64) -> Self {
+    #[must_use]
+    pub fn unasked(key: String, action: Action, cycle: u64) -> Self {
         Self { must_query: true, unasked: true, ..Self::new(key, action, cycle) }
     }
 

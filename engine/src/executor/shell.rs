@@ -1,9 +1,11 @@
 //! Carries the effects of an order's machine out, against Redis and the broker.
 
 use super::hands::Hand;
-use super::machine::{Claim, Effect, Found, Holder, Input, OrderMachine, ReportFailure, Seen, is_restored};
+use super::machine::{
+    Claim, Effect, Found, Holder, Input, OrderMachine, OrderName, ReportFailure, Seen, SentAlone, is_restored,
+};
 use super::{Executor, Job};
-use crate::broker::{BrokerError, OrderRef};
+use crate::broker::{BrokerError, OrderRef, OrderState};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use strat_client::{Error, LockToken, ReportRequest, StratCommands as _, StrategyUpdate};
@@ -32,6 +34,8 @@ pub(super) struct Run {
     extended: Option<Instant>,
     /// What was last written to the strategy's field `error`.
     alarm: String,
+    /// It was said that the exit is not sent because another engine trades.
+    told_not_sent: bool,
 }
 
 impl Drop for Run {
@@ -44,7 +48,17 @@ impl Run {
     pub(super) fn new(executor: Arc<Executor>, machine: OrderMachine) -> Self {
         let hand = executor.hands.take(&machine.job().key);
         let number = executor.next_job.fetch_add(1, Ordering::Relaxed);
-        Self { executor, hand, machine, number, ended_before: 0, epoch: None, extended: None, alarm: String::new() }
+        Self {
+            executor,
+            hand,
+            machine,
+            number,
+            ended_before: 0,
+            epoch: None,
+            extended: None,
+            alarm: String::new(),
+            told_not_sent: false,
+        }
     }
 
     pub(super) fn job(&self) -> &Job {
@@ -57,7 +71,7 @@ impl Run {
 
     /// Begins, or goes on after a wait.
     pub(super) fn go(&mut self) -> Effect {
-        if self.is_superseded() {
+        if self.machine.is_alone() && self.is_superseded() {
             tracing::info!(key = self.job().key, "a later attempt of this exit is asked for; this one is not sent");
             return Effect::Done;
         }
@@ -69,9 +83,23 @@ impl Run {
         self.step(go)
     }
 
+    /// Whether this engine knows of a later attempt of the exit.
     fn is_superseded(&self) -> bool {
         let Job { key, cycle, .. } = self.job();
-        self.machine.attempt_after().is_some_and(|after| self.executor.knows_exit(key, *cycle, after))
+        let knows = |attempt| self.executor.knows_exit(key, *cycle, attempt);
+        self.machine.exit_attempt().is_some_and(|attempt| matches!(SentAlone::of(attempt, knows), SentAlone::Later(_)))
+    }
+
+    /// Looks an order up. What another job of this engine sent a moment ago may not show yet.
+    async fn look_up(&self, name: &OrderName) -> Result<Option<OrderState>, BrokerError> {
+        let id = &name.client_order_id;
+        let own = self.machine.order().is_some_and(|order| order.client_order_id == *id);
+        let asked_ms = self.executor.now().mono_ms;
+        let found = self.executor.broker_lookup(name.order_ref()).await?;
+        if found.is_none() && self.executor.may_hide(id, own.then_some(self.number), asked_ms) {
+            return Err(BrokerError::Unknown("another job of this engine sent it a moment ago".to_owned()));
+        }
+        Ok(found)
     }
 
     pub(super) fn step(&mut self, input: Input) -> Effect {
@@ -99,7 +127,7 @@ impl Run {
             Effect::Claim { epoch } => Input::Claimed(executor.claim(job, &epoch).await),
             Effect::Inspect => Input::Inspected(executor.inspect(&job.key).await),
             Effect::Read => Input::Read(executor.read(job).await),
-            Effect::Lookup(name) => Input::Looked(executor.broker_lookup(name.order_ref()).await),
+            Effect::Lookup(name) => Input::Looked(self.look_up(&name).await),
             Effect::Cancel(name) => Input::Canceled(executor.broker_cancel(name.order_ref()).await),
             Effect::Extend => {
                 // Before the question: the lock lives at least from then on.
@@ -120,11 +148,7 @@ impl Run {
                 }
                 let lease = &executor.settings.lease;
                 if !(if self.machine.is_alone() { lease.may_act() } else { lease.may_trade() }) {
-                    if self.machine.job().unasked {
-                        // That engine does not know of it: Redis was away when the level was crossed.
-                        let Job { key, action, .. } = self.machine.job();
-                        tracing::error!(key, %action, "EXIT NOT SENT: another engine trades now; this one saw the level crossed while Redis was away");
-                    }
+                    self.tell_not_sent();
                     return Input::Submitted(Err(BrokerError::Unavailable("another engine trades".to_owned())));
                 }
                 if !executor.may_send(&request.client_order_id, self.number, self.machine.asked_ms()) {
@@ -169,6 +193,15 @@ impl Run {
         match self.executor.redis.clone().strat_update(&self.job().key, &update).await {
             Ok(_) => why.clone_into(&mut self.alarm),
             Err(error) => tracing::warn!(key = self.job().key, %error, "cannot write the alarm into the strategy yet"),
+        }
+    }
+
+    /// Another engine trades, and does not know of an exit that this one saw asked for while Redis was away. Said once.
+    fn tell_not_sent(&mut self) {
+        let Job { key, action, unasked, .. } = self.machine.job();
+        if *unasked && !self.told_not_sent {
+            tracing::error!(key, %action, "EXIT NOT SENT: another engine trades now; this one saw the level crossed while Redis was away");
+            self.told_not_sent = true;
         }
     }
 
@@ -303,7 +336,7 @@ impl Executor {
     }
 
     /// Looks an order up within the time that an answer may take.
-    async fn broker_lookup(&self, order: OrderRef<'_>) -> Result<Option<crate::broker::OrderState>, BrokerError> {
+    async fn broker_lookup(&self, order: OrderRef<'_>) -> Result<Option<OrderState>, BrokerError> {
         match timeout(self.settings.broker_timeout, self.broker.lookup(order)).await {
             Ok(answer) => answer,
             Err(_) => Err(BrokerError::Unknown("no answer to a look-up".to_owned())),

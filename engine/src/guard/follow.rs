@@ -91,7 +91,8 @@ impl Guard {
             }
         }
         if whole {
-            lock(&self.state).fresh = Some(Instant::now());
+            // From before the question: a process that was stopped gets an old answer.
+            lock(&self.state).fresh = Some(started);
         }
         Ok(())
     }
@@ -115,6 +116,7 @@ impl Guard {
 
     /// Reads every strategy. False: Redis was not reconciled all the while, and nothing was taken over.
     async fn fill(&self, journal: &mut JournalFollower, redis: &mut Connection, epoch: &str) -> Result<bool> {
+        let started = Instant::now();
         // First, so that nothing falls between the pages and the journal.
         journal.stand_at_end().await?;
         let mut hashes = Vec::new();
@@ -143,7 +145,7 @@ impl Guard {
         for hash in hashes {
             lock(&self.shadow).put_hash(hash.key(), Some(&hash));
         }
-        lock(&self.state).fresh = Some(Instant::now());
+        lock(&self.state).fresh = Some(started);
         Ok(true)
     }
 }

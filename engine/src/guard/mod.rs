@@ -185,7 +185,10 @@ impl Guard {
     }
 
     fn hand_over(&self, exits: Vec<Unclaimed>, why: &str) {
+        let age = lock(&self.state).fresh.map(|fresh| fresh.elapsed().as_millis());
+        let age_ms = age.and_then(|ms| i64::try_from(ms).ok()).unwrap_or(i64::MAX);
         for exit in exits {
+            let exit = Unclaimed { age_ms, ..exit };
             let Unclaimed { key, action, strategy, .. } = &exit;
             if self.exits.knows(key, strategy.cycle, strategy.attempt) {
                 continue;

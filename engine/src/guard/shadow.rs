@@ -193,7 +193,7 @@ impl Shadow {
             for key in keys {
                 let exit = self.known.get(&*key).and_then(|known| known.strategy().ok()).and_then(|strategy| {
                     let action = strategy.fire(price, text, ts_ms)?.enqueue?.action;
-                    Some(Unclaimed { key: key.to_string(), action, strategy, ts_ms })
+                    Some(Unclaimed { key: key.to_string(), action, strategy, ts_ms, age_ms: 0 })
                 });
                 self.hand_over(&key, exit, fired);
             }
@@ -211,7 +211,7 @@ impl Shadow {
                 let exit = self.known.get(&*key).and_then(|known| known.strategy().ok()).and_then(|strategy| {
                     let action = strategy.due(now_ms)?.enqueue?.action;
                     let exit = action.leg(strategy.side) == Leg::Exit;
-                    exit.then(|| Unclaimed { key: key.to_string(), action, strategy, ts_ms: now_ms })
+                    exit.then(|| Unclaimed { key: key.to_string(), action, strategy, ts_ms: now_ms, age_ms: 0 })
                 });
                 self.hand_over(&key, exit, fired);
             }
@@ -223,7 +223,7 @@ impl Shadow {
         for key in std::mem::take(&mut self.enqueued) {
             let exit = self.known.get(&key).and_then(|known| known.strategy().ok()).and_then(|strategy| {
                 let action = strategy.pending?;
-                Some(Unclaimed { key: key.clone(), action, strategy, ts_ms: now_ms })
+                Some(Unclaimed { key: key.clone(), action, strategy, ts_ms: now_ms, age_ms: 0 })
             });
             self.hand_over(&key, exit, fired);
         }

@@ -5,7 +5,7 @@
 
 use super::Reconciler;
 use super::audit::{accounts_for, row_of};
-use crate::broker::{BrokerError, BrokerOrder};
+use crate::broker::{BrokerError, BrokerOrder, OrderState};
 use crate::executor::Job;
 use crate::executor::machine::LATER_ATTEMPTS_MAX;
 use crate::failure::sentence;
@@ -62,7 +62,8 @@ fn judge(order: &BrokerOrder, known: Option<&KnownOrder>) -> Finding {
 }
 
 /// Which order of a strategy's current cycle this is: the leg and the attempt.
-pub(super) fn own_order(key: StrategyKey<'_>, strategy: &Strategy, client_order_id: &str) -> Option<(Leg, u64)> {
+#[must_use]
+pub fn own_order(key: StrategyKey<'_>, strategy: &Strategy, client_order_id: &str) -> Option<(Leg, u64)> {
     let id = |leg, attempt| OrderIdentity { key, cycle: strategy.cycle, leg, attempt }.client_order_id();
     if id(Leg::Entry, 0) == client_order_id {
         return Some((Leg::Entry, 0));
@@ -76,8 +77,9 @@ pub(super) fn own_order(key: StrategyKey<'_>, strategy: &Strategy, client_order_
 }
 
 /// Which exit an order was, as far as it can be told: nobody but the engine that sent it knows for certain.
-fn exit_of(strategy: &Strategy, order: &BrokerOrder) -> Action {
-    let by_price = || order.state.avg_px.and_then(|price| strategy.crossed_by(price));
+#[must_use]
+pub fn exit_of(strategy: &Strategy, state: &OrderState) -> Action {
+    let by_price = || state.avg_px.and_then(|price| strategy.crossed_by(price));
     strategy.retry_action.or_else(by_price).unwrap_or_else(|| Action::timed_exit(strategy.side))
 }
 
@@ -181,7 +183,7 @@ impl Reconciler {
     ) -> Result<()> {
         match own {
             Some((Leg::Exit, attempt)) if strategy.position.is_open() && attempt == strategy.attempt => {
-                let action = exit_of(strategy, order);
+                let action = exit_of(strategy, &order.state);
                 // A full channel: the next reconciliation tries again.
                 if self.adopted.try_send(Job::unasked(key.to_owned(), action, strategy.cycle)).is_ok() {
                     tracing::warn!(key, order = order.state.client_order_id, status = %order.state.status, "the broker has an exit that was not reported; the executor looks it up");
@@ -251,7 +253,7 @@ impl Reconciler {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::{OrderSide, OrderState};
+    use crate::broker::OrderSide;
     use strat_core::ExecType;
 
     fn order(status: ExecType, cum: &str) -> BrokerOrder {

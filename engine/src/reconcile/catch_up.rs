@@ -22,7 +22,7 @@ impl Reconciler {
         let (key, mut redis) = (id.hash(), self.link.connection());
         let settings = self.executor.settings();
         while let Some(strategy) = self.behind(id, order).await? {
-            self.executor.note_found(&order.state.client_order_id);
+            let earlier_shows = self.executor.note_found(&order.state.client_order_id);
             let entry_works = strategy.working.is_some_and(|action| action.leg(strategy.side) == Leg::Entry);
             // Whoever carries the exit out ends the entry first.
             if !strategy.position.is_open() || entry_works {
@@ -31,7 +31,7 @@ impl Reconciler {
             let lock = redis.strat_lock(&key, exit_in_hand(&strategy), &settings.owner, settings.lock_ttl, None).await;
             // Somebody is at it: what it sends, it looks up first.
             let Ok(Some(token)) = lock else { return Ok(()) };
-            let told = self.tell_death(id, order, strategy.attempt, &token).await;
+            let told = self.tell_death(id, order, (strategy.attempt, earlier_shows), &token).await;
             if matches!(told, Ok(true)) {
                 continue;
             }
@@ -58,18 +58,18 @@ impl Reconciler {
     }
 
     /// Reports how the attempt ended that the strategy is at, under its lock; false where that is not known, or where it is
-    /// at another attempt by now.
+    /// at another attempt by now. `earlier_shows`: an attempt that the broker denies never was accepted.
     async fn tell_death(
         &self,
         id: StrategyKey<'_>,
         order: &BrokerOrder,
-        attempt: u64,
+        (attempt, earlier_shows): (u64, bool),
         token: &LockToken,
     ) -> Result<bool> {
         let Some(strategy) = self.behind(id, order).await?.filter(|strategy| strategy.attempt == attempt) else {
             return Ok(false);
         };
-        let Some(dead) = self.end_of(id, &strategy).await? else { return Ok(false) };
+        let Some(dead) = self.end_of(id, &strategy, earlier_shows).await? else { return Ok(false) };
         let key = id.hash();
         self.link.connection().strat_report(&key, token, &dead).await?;
         let found = &order.state.client_order_id;
@@ -80,8 +80,8 @@ impl Reconciler {
 
 impl Reconciler {
     /// How the attempt ended that the strategy is at: as the broker says, or without a trace. `None` where the broker says
-    /// that it has not.
-    async fn end_of(&self, id: StrategyKey<'_>, strategy: &Strategy) -> Result<Option<ReportRequest>> {
+    /// that it has not, or may not show it yet.
+    async fn end_of(&self, id: StrategyKey<'_>, strategy: &Strategy, shows: bool) -> Result<Option<ReportRequest>> {
         const WHY: &str = "the broker has a later attempt of this exit";
         let identity = OrderIdentity { key: id, cycle: strategy.cycle, leg: Leg::Exit, attempt: strategy.attempt };
         let client_order_id = identity.client_order_id();
@@ -90,7 +90,7 @@ impl Reconciler {
         let looked = looked.unwrap_or_else(|_| Err(BrokerError::Unknown("no answer in time".to_owned())));
         Ok(
             match looked.map_err(|error| eyre!("the broker does not say how order {client_order_id} ended: {error}"))? {
-                None => Some(ReportRequest::new(ExecType::Rejected).order_id(client_order_id).text(WHY)),
+                None => shows.then(|| ReportRequest::new(ExecType::Rejected).order_id(client_order_id).text(WHY)),
                 Some(state) if state.status.is_terminal() => {
                     let report =
                         ReportRequest::new(state.status).order_id(client_order_id).ts_ms(state.ts_ms).text(WHY);
@@ -106,7 +106,8 @@ impl Reconciler {
 }
 
 /// The exit that can be claimed.
-fn exit_in_hand(strategy: &Strategy) -> Action {
+#[must_use]
+pub fn exit_in_hand(strategy: &Strategy) -> Action {
     let exit = |action: &Action| action.leg(strategy.side) == Leg::Exit;
     let in_flight = strategy.working.filter(exit).or(strategy.pending.filter(exit));
     in_flight.or(strategy.retry_action).unwrap_or_else(|| Action::timed_exit(strategy.side))

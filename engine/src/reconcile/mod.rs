@@ -19,6 +19,8 @@ use crate::gate::EpochGate;
 use crate::link::Link;
 use crate::store::{self, Fields, Filter, Row, Store};
 use crate::sync::SyncHandle;
+pub use broker::{exit_of, own_order};
+pub use catch_up::exit_in_hand;
 use color_eyre::Result;
 use color_eyre::eyre::{bail, eyre};
 pub use judge::{Verdict, judge, to_load};

@@ -57,7 +57,7 @@ pub fn held_by_account(hashes: &BTreeMap<String, Fields>) -> BTreeMap<(String, S
         let open = strategy.open_quantity();
         *sum = match strategy.side {
             Side::Long => sum.plus(open),
-            Side::Short => sum.minus(open),
+            Side::Short => sum.net(open),
         };
     }
     held
@@ -80,6 +80,7 @@ mod tests {
                 hash(&[("position", "SHORTED"), ("side", "SHORT"), ("filled_quantity", "4")]),
             ),
             ("user:b:strategy:1".to_owned(), hash(&[])),
+            ("user:d:strategy:1".to_owned(), hash(&[("position", "SHORTED"), ("side", "SHORT")])),
         ]);
         let held = held_by_account(&hashes);
         assert_eq!(held[&("a".to_owned(), "IBM".to_owned())].to_string(), "6");
@@ -88,8 +89,8 @@ mod tests {
             symbol: "IBM".into(),
             quantity: quantity.parse().unwrap(),
         };
-        assert!(differences(&held, vec![position("a", "6")]).is_empty());
-        let different = differences(&held, vec![position("a", "16"), position("c", "-1")]);
+        assert!(differences(&held, vec![position("a", "6"), position("d", "-10")]).is_empty());
+        let different = differences(&held, vec![position("a", "16"), position("c", "-1"), position("d", "-10")]);
         assert_eq!(different.keys().map(|(user, _)| user.as_str()).collect::<Vec<_>>(), ["a", "c"]);
     }
 }

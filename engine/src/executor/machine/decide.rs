@@ -1,6 +1,6 @@
 //! From what is known to the next effect.
 
-use super::{Effect, Facts, OrderMachine, OrderName, State, Step, Waits, facts};
+use super::{COPY_LIFE_MS, Effect, Facts, OrderMachine, OrderName, State, Step, Waits, facts};
 use strat_core::{ExecType, Leg, Strategy, StrategyKey};
 
 impl OrderMachine {
@@ -31,9 +31,9 @@ impl OrderMachine {
             own: self.own.clone(),
             entry: self.entry.clone(),
             entry_reported: self.entry_reported,
-            before: self.before.clone(),
-            after: self.after.clone(),
+            others: &self.others,
             alone: self.alone,
+            stale: self.alone && self.now.mono_ms.saturating_sub(self.copied_ms) > COPY_LIFE_MS,
             later_alone: self.later_alone,
             restored: self.restored,
         };
@@ -43,13 +43,10 @@ impl OrderMachine {
 
     fn carry_out(&mut self, step: Step, strategy: &Strategy, id: String) -> Effect {
         match step {
-            Step::QueryAttempt(attempt) => {
-                let after = attempt > strategy.attempt;
-                match self.name_of(&Strategy { attempt, ..strategy.clone() }, Leg::Exit) {
-                    Some(name) => self.to(State::LookingForAttempt { after }, Effect::Lookup(name)),
-                    None => self.give_back("the order has no name"),
-                }
-            }
+            Step::QueryAttempt(attempt) => match self.name_of(&Strategy { attempt, ..strategy.clone() }, Leg::Exit) {
+                Some(name) => self.to(State::LookingForAttempt(attempt), Effect::Lookup(name)),
+                None => self.give_back("the order has no name"),
+            },
             Step::KillBefore(attempt) => match self.name_of(&Strategy { attempt, ..strategy.clone() }, Leg::Exit) {
                 Some(name) => self.to(State::CancelingBefore, Effect::Cancel(name)),
                 None => self.give_back("the order has no name"),

@@ -4,6 +4,7 @@ mod exits;
 
 use super::types::Now;
 use crate::broker::{Idempotency, OrderRequest, OrderSide, OrderState};
+use std::collections::BTreeMap;
 use strat_core::order::OrderIdentity;
 use strat_core::planted::{self, Mistake};
 use strat_core::{Action, Leg, Quantity, Strategy, StrategyKey};
@@ -38,6 +39,9 @@ impl From<Option<OrderState>> for Known {
         found.map_or(Self::Absent, Self::There)
     }
 }
+
+/// What the broker said of an exit's attempts: `None` where it does not have one.
+pub type Attempts = BTreeMap<u64, Option<OrderState>>;
 
 /// Everything that the decision depends on.
 #[derive(Debug, Clone)]
@@ -83,12 +87,13 @@ pub struct Facts<'a> {
     pub entry: Known,
     /// For exits: the entry's end has been reported.
     pub entry_reported: bool,
-    /// For exits: the attempt before this one at the broker, which was taken for dead.
-    pub before: Known,
-    /// For exits: the attempt after this one at the broker, which shows that the strategy was further already.
-    pub after: Known,
+    /// For exits: other attempts at the broker, as far as it was asked. Those before this one were taken for dead; one
+    /// after it shows that the strategy was further already.
+    pub others: &'a Attempts,
     /// Redis is away: the strategy is as this engine last knew it.
     pub alone: bool,
+    /// The engine's copy of the strategy is old: others may have made several attempts since.
+    pub stale: bool,
     /// This engine may have sent a later attempt of the exit without Redis.
     pub later_alone: Option<u64>,
     /// The cycle is older than Redis's memory.
@@ -128,7 +133,7 @@ pub enum Step {
     Query,
     /// Look another attempt of this exit up.
     QueryAttempt(u64),
-    /// Ask the broker to cancel the attempt before this one.
+    /// Ask the broker to cancel an attempt before this one.
     KillBefore(u64),
     /// The broker has the next attempt: memory was lost. Report this one as dead, so that the next is followed.
     Superseded,

@@ -26,7 +26,7 @@ mod turns;
 mod types;
 mod unknown;
 
-pub use facts::{Facts, Known, Step, is_restored};
+pub use facts::{Attempts, Facts, Known, Step, is_restored};
 pub use submissions::Submissions;
 pub use types::{
     Claim, Effect, Found, Holder, Input, Now, OrderName, Phase, ReportFailure, Rules, Seen, SentAlone, Waits,
@@ -36,7 +36,7 @@ use super::Job;
 use crate::broker::OrderState;
 use state::{After, Rival, State};
 use strat_client::LockToken;
-use strat_core::{ExecType, Quantity, Strategy};
+use strat_core::{ExecType, Leg, Quantity, Strategy};
 
 /// First wait of a job whose strategy is locked by somebody else, ms; it grows to eight times that. Cut short when an
 /// order of this engine ends.
@@ -51,6 +51,10 @@ const REFUSED_WAIT_MS: i64 = 2_000;
 const BROKEN_WAIT_MS: i64 = 5_000;
 /// Attempts of an exit that are looked for beyond the one that the strategy knows of.
 pub(crate) const LATER_ATTEMPTS_MAX: u64 = 8;
+/// Attempts before the current one that are made sure to be dead.
+const EARLIER_ATTEMPTS_MAX: u64 = 8;
+/// A copy of a strategy is at most one attempt behind for so long, ms: attempts follow on each other no faster.
+const COPY_LIFE_MS: i64 = 1_000;
 /// Tries for what may be tried again at once.
 const TRIES: u32 = 3;
 /// First pause between tries, ms; each is twice the one before.
@@ -68,13 +72,15 @@ pub struct OrderMachine {
     own: Known,
     entry: Known,
     entry_reported: bool,
-    before: Known,
-    after: Known,
+    /// Other attempts of the exit.
+    others: Attempts,
     /// What was reported last of the own order.
     reported: Option<(ExecType, Quantity)>,
     order: Option<OrderName>,
     /// Redis is away: the strategy is as it was last known, until the order has been sent.
     alone: bool,
+    /// When the strategy was last known to be as Redis has it, by the monotonic clock, while the machine works without.
+    copied_ms: i64,
     /// The broker has it, or there is nothing to send: only Redis has to hear of it.
     handed: bool,
     /// This engine may have sent a later attempt without Redis.
@@ -115,11 +121,11 @@ impl OrderMachine {
             own: Known::NotAsked,
             entry: Known::NotAsked,
             entry_reported: false,
-            before: Known::NotAsked,
-            after: Known::NotAsked,
+            others: Attempts::new(),
             reported: None,
             order: None,
             alone: false,
+            copied_ms: i64::MAX,
             handed: false,
             later_alone: None,
             restored: false,
@@ -174,11 +180,17 @@ impl OrderMachine {
         self.alone
     }
 
-    /// While it works without Redis and has not sent anything: the attempt after its own. Once that one is asked for,
-    /// the strategy has heard that this one is dead.
+    /// Says when the strategy was last as Redis had it, by the monotonic clock.
     #[must_use]
-    pub fn attempt_after(&self) -> Option<u64> {
-        self.strategy.as_ref().filter(|_| self.alone).map(|strategy| strategy.attempt + 1)
+    pub fn copied(self, mono_ms: i64) -> Self {
+        Self { copied_ms: mono_ms, ..self }
+    }
+
+    /// The attempt of the exit that it is at. Once a later one is asked for, the strategy has heard that this one is dead.
+    #[must_use]
+    pub fn exit_attempt(&self) -> Option<u64> {
+        let strategy = self.strategy.as_ref()?;
+        (self.job.action.leg(strategy.side) == Leg::Exit).then_some(strategy.attempt)
     }
 
     /// Takes the outcome of the last effect, answers with the next one.
@@ -221,15 +233,15 @@ impl OrderMachine {
                 self.own = self.recall(found).into();
                 self.look_again()
             }
-            (State::LookingForAttempt { after }, Input::Looked(Ok(found))) => {
-                *(if after { &mut self.after } else { &mut self.before }) = found.into();
+            (State::LookingForAttempt(attempt), Input::Looked(Ok(found))) => {
+                self.others.insert(attempt, found);
                 self.look_again()
             }
             (State::CancelingBefore, Input::Canceled(Ok(()))) => {
                 self.release_and_wait(CANCEL_WAIT_MS, Waits::Turn, "the attempt before is being cancelled")
             }
             (State::CancelingEntry(_) | State::CancelingBefore, Input::Canceled(Err(error)))
-            | (State::LookingForEntry | State::Looking | State::LookingForAttempt { .. }, Input::Looked(Err(error))) => {
+            | (State::LookingForEntry | State::Looking | State::LookingForAttempt(_), Input::Looked(Err(error))) => {
                 self.broker_trouble(error)
             }
             (State::ReportingEntry, Input::Reported(Ok(()))) => {

@@ -19,7 +19,7 @@ pub(super) enum State {
     LookingForEntry,
     ReportingEntry,
     Looking,
-    LookingForAttempt { after: bool },
+    LookingForAttempt(u64),
     CancelingBefore,
     Extending(OrderRequest, u32),
     Submitting(OrderRequest, u32),

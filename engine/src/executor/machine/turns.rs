@@ -13,7 +13,7 @@ impl OrderMachine {
 
     pub(super) fn go(&mut self, epoch: Option<Arc<str>>) -> Effect {
         (self.own, self.entry, self.entry_reported) = (Known::NotAsked, Known::NotAsked, false);
-        (self.before, self.after) = (Known::NotAsked, Known::NotAsked);
+        self.others.clear();
         self.asked_ms = self.now.mono_ms;
         if std::mem::take(&mut self.job.doubtful) {
             self.job.doubt(self.now.mono_ms);

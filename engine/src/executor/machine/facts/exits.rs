@@ -1,6 +1,7 @@
 //! What an exit must make sure of before it is sent.
 
-use super::{CANCEL_WAIT_MS, Facts, Known, PERSON_WAIT_MS, SETTLE_LOOK_MS, Step};
+use super::super::{EARLIER_ATTEMPTS_MAX, LATER_ATTEMPTS_MAX};
+use super::{CANCEL_WAIT_MS, Facts, Known, PERSON_WAIT_MS, SETTLE_LOOK_MS, Step, is_of_the_past};
 use crate::broker::OrderState;
 use strat_core::planted::{self, Mistake};
 use strat_core::{ExecType, Leg, Position, Quantity};
@@ -54,36 +55,57 @@ impl Facts<'_> {
 
     /// Two attempts alive would sell twice.
     pub(super) fn beside_other_attempts(&self) -> Option<Step> {
+        self.beside_later().or_else(|| self.beside_earlier())
+    }
+
+    /// The strategy may be further than is known: what comes fresh from the queue is as new as it gets, everything else may
+    /// come from an older copy.
+    fn beside_later(&self) -> Option<Step> {
+        if !self.alone && !self.must_query {
+            return None;
+        }
         let attempt = self.strategy.attempt;
-        let alarm = |why| Some(Step::Alarm { ms: PERSON_WAIT_MS, why });
-        // What comes fresh from the queue is as new as it gets; everything else may come from an older copy.
-        if self.alone || self.must_query {
-            match &self.after {
-                Known::NotAsked => return Some(Step::QueryAttempt(self.later_alone.unwrap_or(attempt + 1))),
-                Known::There(_) if self.alone => {
+        let first = self.later_alone.unwrap_or(attempt + 1);
+        let last = if self.stale { attempt + LATER_ATTEMPTS_MAX } else { first };
+        for later in first..=last {
+            match self.others.get(&later) {
+                None => return Some(Step::QueryAttempt(later)),
+                Some(Some(_)) if self.alone => {
                     return alarm(
                         "the broker has a later attempt: the strategy is further than this engine knows, Redis must say",
                     );
                 }
-                Known::There(_) => return Some(Step::Superseded),
-                Known::Absent => {
-                    // An exit that is said to work, and the broker does not have it: it died, and Redis has lost that.
-                    let works = self.strategy.working.is_some_and(|action| action.leg(self.strategy.side) == Leg::Exit);
-                    let later = self.later_alone.is_some() || (self.restored && works);
-                    if let Some(ms) = self.unsettled(self.sent_ms.filter(|_| later)) {
-                        return Some(Step::Wait { ms, why: "a later attempt may still show at the broker" });
-                    }
-                }
+                Some(Some(_)) => return Some(Step::Superseded),
+                Some(None) => {}
             }
         }
-        let before = attempt.checked_sub(1)?;
-        match &self.before {
-            Known::NotAsked => Some(Step::QueryAttempt(before)),
-            Known::There(state) if !state.status.is_terminal() => Some(Step::KillBefore(before)),
-            Known::There(state) if state.cum_qty > self.strategy.prior_exit.0 => {
-                alarm("an attempt that was taken for dead has filled: compare the position at the broker")
-            }
-            Known::There(_) | Known::Absent => None,
-        }
+        // An exit that is said to work, and the broker does not have it: it died, and Redis has lost that.
+        let works = self.strategy.working.is_some_and(|action| action.leg(self.strategy.side) == Leg::Exit);
+        let lost = self.later_alone.is_some() || (self.restored && works);
+        let ms = self.unsettled(self.sent_ms.filter(|_| lost))?;
+        Some(Step::Wait { ms, why: "a later attempt may still show at the broker" })
     }
+
+    /// Attempts that were taken for dead must be: an engine that had not heard of it may have sent one late.
+    fn beside_earlier(&self) -> Option<Step> {
+        let attempt = self.strategy.attempt;
+        let mut filled = Quantity::ZERO;
+        for earlier in (attempt.saturating_sub(EARLIER_ATTEMPTS_MAX)..attempt).rev() {
+            match self.others.get(&earlier) {
+                None => return Some(Step::QueryAttempt(earlier)),
+                Some(Some(state)) if !state.status.is_terminal() => return Some(Step::KillBefore(earlier)),
+                Some(Some(state)) if is_of_the_past(self.strategy, self.action, state, self.skew_ms) => {}
+                Some(Some(state)) => filled = filled.plus(state.cum_qty),
+                Some(None) => {}
+            }
+        }
+        if filled > self.strategy.prior_exit.0 {
+            return alarm("an attempt that was taken for dead has filled: compare the position at the broker");
+        }
+        None
+    }
+}
+
+fn alarm(why: &'static str) -> Option<Step> {
+    Some(Step::Alarm { ms: PERSON_WAIT_MS, why })
 }

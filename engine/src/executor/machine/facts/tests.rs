@@ -1,7 +1,9 @@
+use super::super::LATER_ATTEMPTS_MAX;
 use super::*;
 use strat_core::ExecType;
 
 const KEY: &str = "user:alice:strategy:s1";
+static NOT_ASKED: Attempts = Attempts::new();
 
 fn strategy(fields: &[(&str, &str)]) -> Strategy {
     let base = [("symbol", "IBM"), ("quantity", "10"), ("cycle", "1")];
@@ -34,8 +36,8 @@ fn facts(strategy: &Strategy, action: Action) -> Facts<'_> {
         own: Known::NotAsked,
         entry: Known::NotAsked,
         entry_reported: false,
-        before: Known::NotAsked,
-        after: Known::NotAsked,
+        others: &NOT_ASKED,
+        stale: false,
         alone: false,
         later_alone: None,
         restored: false,
@@ -148,7 +150,8 @@ fn an_exit_waits_for_its_retry_time() {
     assert!(matches!(facts(&held, Action::StopLoss).next_step(), Step::Wait { ms: 500, .. }));
     let later = Facts { now: Now::at(1_500), ..facts(&held, Action::StopLoss) };
     assert_eq!(later.next_step(), Step::QueryAttempt(0));
-    assert_eq!(quantity_of(Facts { before: Known::Absent, ..later }.next_step()), "Sell 10");
+    let absent = Attempts::from([(0, None)]);
+    assert_eq!(quantity_of(Facts { others: &absent, ..later }.next_step()), "Sell 10");
 }
 
 #[test]
@@ -280,19 +283,51 @@ fn an_exit_that_was_sent_without_redis_is_told_to_a_strategy_that_did_not_ask() 
 fn two_attempts_of_an_exit_never_live_side_by_side() {
     let second = [("position", "BOUGHT"), ("filled_quantity", "10"), ("pending", "STOPLOSS"), ("attempt", "1")];
     let second = strategy(&[&second[..], &[("exit_quantity", "4"), ("prior_exit_quantity", "4")]].concat());
-    let beside = |before| Facts { before, ..facts(&second, Action::StopLoss) }.next_step();
-    assert_eq!(beside(Known::NotAsked), Step::QueryAttempt(0));
-    assert_eq!(beside(Known::There(order(ExecType::PartialFill, "4"))), Step::KillBefore(0));
-    assert_eq!(quantity_of(beside(Known::There(order(ExecType::Canceled, "4")))), "Sell 6");
-    assert!(matches!(beside(Known::There(order(ExecType::Canceled, "5"))), Step::Alarm { .. }));
+    let beside = |before| {
+        let others = Attempts::from([(0, Some(before))]);
+        Facts { others: &others, ..facts(&second, Action::StopLoss) }.next_step()
+    };
+    assert_eq!(facts(&second, Action::StopLoss).next_step(), Step::QueryAttempt(0));
+    assert_eq!(beside(order(ExecType::PartialFill, "4")), Step::KillBefore(0));
+    assert_eq!(quantity_of(beside(order(ExecType::Canceled, "4"))), "Sell 6");
+    assert!(matches!(beside(order(ExecType::Canceled, "5")), Step::Alarm { .. }));
     // It is the attempt after that shows how old our knowledge is.
     let first = strategy(&[("position", "BOUGHT"), ("filled_quantity", "10"), ("pending", "STOPLOSS")]);
     let again = Facts { must_query: true, own: Known::Absent, ..facts(&first, Action::StopLoss) };
     assert_eq!(again.next_step(), Step::QueryAttempt(1));
-    let known = Known::There(order(ExecType::New, "0"));
-    assert_eq!(Facts { after: known.clone(), ..again.clone() }.next_step(), Step::Superseded);
+    let known = Attempts::from([(1, Some(order(ExecType::New, "0")))]);
+    assert_eq!(Facts { others: &known, ..again.clone() }.next_step(), Step::Superseded);
     // Without Redis nothing can be told to the strategy.
-    assert!(matches!(Facts { after: known, alone: true, ..again }.next_step(), Step::Alarm { .. }));
+    assert!(matches!(Facts { others: &known, alone: true, ..again }.next_step(), Step::Alarm { .. }));
+}
+
+#[test]
+fn every_attempt_before_is_made_sure_to_be_dead_and_what_they_filled_is_known() {
+    let fields = [("position", "BOUGHT"), ("filled_quantity", "10"), ("pending", "STOPLOSS"), ("attempt", "2")];
+    let third = strategy(&[&fields[..], &[("exit_quantity", "4"), ("prior_exit_quantity", "4")]].concat());
+    let beside = |others: &Attempts| Facts { others, ..facts(&third, Action::StopLoss) }.next_step();
+    assert_eq!(beside(&Attempts::new()), Step::QueryAttempt(1));
+    let filled = |cum: &str| Some(order(ExecType::Canceled, cum));
+    assert_eq!(beside(&Attempts::from([(1, None)])), Step::QueryAttempt(0));
+    // Refused, booked as dead, and sent once more by an engine that had not heard of it.
+    let late = Attempts::from([(1, None), (0, Some(order(ExecType::New, "0")))]);
+    assert_eq!(beside(&late), Step::KillBefore(0));
+    assert_eq!(quantity_of(beside(&Attempts::from([(1, None), (0, filled("4"))]))), "Sell 6");
+    assert!(matches!(beside(&Attempts::from([(1, filled("3")), (0, filled("4"))])), Step::Alarm { .. }));
+}
+
+#[test]
+fn an_old_copy_of_a_strategy_may_be_several_attempts_behind() {
+    let held = strategy(&[("position", "BOUGHT"), ("filled_quantity", "10"), ("pending", "STOPLOSS")]);
+    let refused = Attempts::from([(1, None)]);
+    let fresh = Facts { alone: true, own: Known::Absent, others: &refused, ..facts(&held, Action::StopLoss) };
+    assert_eq!(quantity_of(fresh.next_step()), "Sell 10");
+    let stale = Facts { stale: true, ..fresh };
+    assert_eq!(stale.next_step(), Step::QueryAttempt(2));
+    let further = Attempts::from([(1, None), (2, Some(order(ExecType::Fill, "10")))]);
+    assert!(matches!(Facts { others: &further, ..stale.clone() }.next_step(), Step::Alarm { .. }));
+    let none: Attempts = (1..=LATER_ATTEMPTS_MAX).map(|attempt| (attempt, None)).collect();
+    assert_eq!(quantity_of(Facts { others: &none, ..stale }.next_step()), "Sell 10");
 }
 
 #[test]
@@ -300,25 +335,27 @@ fn an_exit_waits_for_a_later_attempt_that_this_engine_may_have_sent() {
     let held = strategy(&[("position", "BOUGHT"), ("filled_quantity", "10"), ("pending", "STOPLOSS")]);
     let asked = Facts { must_query: true, own: Known::Absent, ..facts(&held, Action::StopLoss) };
     assert_eq!(asked.next_step(), Step::QueryAttempt(1));
-    let later = Facts { after: Known::Absent, later_alone: Some(1), sent_ms: Some(900), settle_ms: 500, ..asked };
+    let absent = Attempts::from([(1, None)]);
+    let later = Facts { others: &absent, later_alone: Some(1), sent_ms: Some(900), settle_ms: 500, ..asked };
     assert!(matches!(later.next_step(), Step::Wait { .. }));
     let settled = Facts { asked_ms: 1_500, ..later.clone() };
     assert_eq!(quantity_of(settled.next_step()), "Sell 10");
     // The attempts between may have been refused without a trace.
-    let far = Facts { after: Known::NotAsked, later_alone: Some(3), ..later.clone() };
+    let far = Facts { others: &NOT_ASKED, later_alone: Some(3), ..later.clone() };
     assert_eq!(far.next_step(), Step::QueryAttempt(3));
-    let there = Facts { after: Known::There(order(ExecType::New, "0")), ..later };
-    assert_eq!(there.next_step(), Step::Superseded);
+    let there = Attempts::from([(1, Some(order(ExecType::New, "0")))]);
+    assert_eq!(Facts { others: &there, ..later }.next_step(), Step::Superseded);
 }
 
 #[test]
 fn an_exit_that_works_by_an_old_memory_and_not_at_the_broker_has_perhaps_a_successor() {
     let held = strategy(&[("position", "BOUGHT"), ("filled_quantity", "10"), ("working", "STOPLOSS")]);
+    let absent = Attempts::from([(1, None)]);
     let lost = Facts {
         must_query: true,
         restored: true,
         own: Known::Absent,
-        after: Known::Absent,
+        others: &absent,
         sent_ms: Some(900),
         settle_ms: 500,
         ..facts(&held, Action::StopLoss)
