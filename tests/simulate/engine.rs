@@ -14,7 +14,7 @@ use strat_client::{LockToken, QueueEntry};
 use strat_core::Action;
 use strat_core::planted::{self, Mistake};
 use strat_engine::broker::{BrokerError, OrderState};
-use strat_engine::executor::machine::{Effect, Input, Now, OrderMachine, Rules, SentAlone, Submissions, Waits};
+use strat_engine::executor::machine::{Effect, Input, Now, OrderMachine, Rules, Submissions, Waits};
 
 /// Life of an order lock, ms.
 pub(crate) const TTL_MS: i64 = 3_000;
@@ -259,12 +259,17 @@ impl World {
         self.engines[engine].sent.may_send(id, run, (asked, now), rules)
     }
 
-    /// Whether the engine knows of a later attempt of the exit.
+    /// Whether the engine asks for a later attempt of the exit.
     fn is_superseded(&self, engine: usize, run: u64) -> bool {
         let Some(run) = self.engines[engine].runs.get(&run) else { return false };
         let job = run.machine.job();
         let knows = |attempt| self.knows_exit(engine, &job.key, job.cycle, attempt);
-        run.machine.exit_attempt().is_some_and(|attempt| matches!(SentAlone::of(attempt, knows), SentAlone::Later(_)))
+        let hides = |attempt| {
+            let (sent, asked_ms) = (&self.engines[engine].sent, run.machine.asked_ms());
+            let id = crate::guard::exit_id(&job.key, job.cycle, attempt);
+            id.is_some_and(|id| sent.may_hide(&id, None, asked_ms, self.rules()))
+        };
+        run.machine.is_superseded(knows, hides)
     }
 
     pub(crate) fn step(&mut self, engine: usize, number: u64, input: Input) {

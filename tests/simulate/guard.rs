@@ -245,7 +245,7 @@ impl World {
     }
 }
 
-fn exit_id(key: &str, cycle: u64, attempt: u64) -> Option<String> {
+pub(crate) fn exit_id(key: &str, cycle: u64, attempt: u64) -> Option<String> {
     let key = StrategyKey::parse(key)?;
     Some(OrderIdentity { key, cycle, leg: Leg::Exit, attempt }.client_order_id())
 }

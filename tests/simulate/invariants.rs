@@ -26,6 +26,8 @@ pub(crate) struct Watch {
     limits: BTreeSet<(String, u64, Limit)>,
     /// Accounts whose positions were told to differ, and when last.
     told_accounts: BTreeMap<(String, String), i64>,
+    /// Orders that strategies were told to be rejected.
+    rejected: BTreeSet<String>,
     /// When Redis came back with less than it had.
     losses: Vec<i64>,
 }
@@ -156,10 +158,9 @@ impl World {
         self.engines.len() > 1 && exits().filter(booked).any(|one| exits().any(|other| crossed((one, other))))
     }
 
-    /// Whether an order that the broker refused was reported as rejected.
+    /// Whether an order that the broker refused was once reported as rejected.
     fn refusal_booked(&self, id: &str) -> bool {
-        let declared = self.broker.declared.get(id).is_some_and(|(status, ..)| *status == ExecType::Rejected);
-        declared && self.broker.refused.contains_key(id)
+        self.watch.rejected.contains(id) && self.broker.refused.contains_key(id)
     }
 
     /// A strategy was told that an order has ended.
@@ -167,6 +168,9 @@ impl World {
         let Some(id) = report.order().filter(|_| report.exec_type().is_terminal()) else { return };
         let cum = report.filled().map_or(Quantity::ZERO, |(cum, _)| cum);
         self.broker.declared.insert(id.to_owned(), (report.exec_type(), cum, self.now_ms));
+        if report.exec_type() == ExecType::Rejected {
+            self.watch.rejected.insert(id.to_owned());
+        }
         self.check_declared(id);
     }
 

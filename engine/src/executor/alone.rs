@@ -143,6 +143,11 @@ impl Executor {
         self.sent().may_hide(id, asker, asked_ms, self.rules())
     }
 
+    /// As [`Executor::may_hide`] of an exit, whichever job sent it.
+    pub(super) fn exit_may_hide(&self, key: &str, cycle: u64, attempt: u64, asked_ms: i64) -> bool {
+        exit_id(key, cycle, attempt).is_some_and(|id| self.may_hide(&id, None, asked_ms))
+    }
+
     /// Takes a submission back that certainly never was one.
     pub(super) fn never_sent(&self, id: &str) {
         self.sent().never_sent(id);

@@ -1,9 +1,7 @@
 //! Carries the effects of an order's machine out, against Redis and the broker.
 
 use super::hands::Hand;
-use super::machine::{
-    Claim, Effect, Found, Holder, Input, OrderMachine, OrderName, ReportFailure, Seen, SentAlone, is_restored,
-};
+use super::machine::{Claim, Effect, Found, Holder, Input, OrderMachine, OrderName, ReportFailure, Seen, is_restored};
 use super::{Executor, Job};
 use crate::broker::{BrokerError, OrderRef, OrderState};
 use std::sync::Arc;
@@ -83,11 +81,12 @@ impl Run {
         self.step(go)
     }
 
-    /// Whether this engine knows of a later attempt of the exit.
+    /// Whether this engine asks for a later attempt of the exit.
     fn is_superseded(&self) -> bool {
-        let Job { key, cycle, .. } = self.job();
-        let knows = |attempt| self.executor.knows_exit(key, *cycle, attempt);
-        self.machine.exit_attempt().is_some_and(|attempt| matches!(SentAlone::of(attempt, knows), SentAlone::Later(_)))
+        let (Job { key, cycle, .. }, executor) = (self.job(), &self.executor);
+        let knows = |attempt| executor.knows_exit(key, *cycle, attempt);
+        let hides = |attempt| executor.exit_may_hide(key, *cycle, attempt, self.machine.asked_ms());
+        self.machine.is_superseded(knows, hides)
     }
 
     /// Looks an order up. What another job of this engine sent a moment ago may not show yet.

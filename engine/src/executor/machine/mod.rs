@@ -186,11 +186,18 @@ impl OrderMachine {
         Self { copied_ms: mono_ms, ..self }
     }
 
-    /// The attempt of the exit that it is at. Once a later one is asked for, the strategy has heard that this one is dead.
+    /// Whether the engine asks for a later attempt of the exit by another job: then the strategy has heard that this one is
+    /// dead, or is about to. `knows`: an attempt is asked for without Redis; `hides`: it was sent, and may not show yet.
+    ///
+    /// A later attempt that was looked for and does not show was refused without a trace, and stands in nobody's way.
     #[must_use]
-    pub fn exit_attempt(&self) -> Option<u64> {
-        let strategy = self.strategy.as_ref()?;
-        (self.job.action.leg(strategy.side) == Leg::Exit).then_some(strategy.attempt)
+    pub fn is_superseded(&self, knows: impl Fn(u64) -> bool, hides: impl Fn(u64) -> bool) -> bool {
+        let exit = |strategy: &&Strategy| self.job.action.leg(strategy.side) == Leg::Exit;
+        let Some(strategy) = self.strategy.as_ref().filter(exit) else { return false };
+        match SentAlone::of(strategy.attempt, knows) {
+            SentAlone::Later(later) => self.alone || self.later_alone != Some(later) || hides(later),
+            SentAlone::Same | SentAlone::No => false,
+        }
     }
 
     /// Takes the outcome of the last effect, answers with the next one.

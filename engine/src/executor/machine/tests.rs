@@ -59,13 +59,16 @@ struct Play {
     now_ms: i64,
     /// Redis was restored after the cycle began.
     restored: bool,
+    /// What the engine knows of the exit by another way.
+    sent_alone: SentAlone,
     /// Effects so far, as words.
     seen: Vec<String>,
 }
 
 impl Play {
     fn of(job: Job, strategy: Strategy, rules: Rules) -> Self {
-        Self { machine: OrderMachine::new(job, rules), strategy, now_ms: 10_000, restored: false, seen: Vec::new() }
+        let machine = OrderMachine::new(job, rules);
+        Self { machine, strategy, now_ms: 10_000, restored: false, sent_alone: SentAlone::No, seen: Vec::new() }
     }
 
     fn buy(rules: Rules, deliveries: u64) -> Self {
@@ -90,7 +93,7 @@ impl Play {
             strategy: self.strategy.clone(),
             grace_ms: None,
             entries_wait: None,
-            sent_alone: SentAlone::No,
+            sent_alone: self.sent_alone,
             restored: self.restored,
         })))
     }
@@ -129,6 +132,25 @@ impl Play {
     fn count(&self, effect: &str) -> usize {
         self.seen.iter().filter(|seen| *seen == effect).count()
     }
+}
+
+#[test]
+fn an_attempt_does_not_go_out_beside_a_later_one_of_its_own_engine() {
+    let (knows, shows) = (|attempt| attempt == 1, |_| false);
+    let mut play = Play::stop(RULES);
+    assert!(matches!(play.go(), Effect::Submit(_)));
+    assert!(!play.machine.is_superseded(|_| false, |_| true));
+    assert!(play.machine.is_superseded(knows, shows), "asked for since this one was decided");
+
+    // The later one was refused without a trace: it must not stand in this one's way for ever.
+    let mut play = Play { sent_alone: SentAlone::Later(1), ..Play::stop(RULES) };
+    let mut effect = play.go();
+    while let Effect::Lookup(_) = effect {
+        effect = play.answer(Input::Looked(Ok(None)));
+    }
+    assert!(matches!(effect, Effect::Submit(_)), "{effect:?}");
+    assert!(!play.machine.is_superseded(knows, shows));
+    assert!(play.machine.is_superseded(knows, |_| true), "sent since, and it may not show yet");
 }
 
 #[test]
@@ -260,7 +282,8 @@ fn without_redis_an_exit_is_sent_with_its_own_id_and_claimed_afterwards() {
     assert!(matches!(machine.step(Now::at(3), Input::Submitted(Ok(order(ExecType::New, "0")))), Effect::Wait { .. }));
     assert!(!machine.is_alone());
     // Redis is still away, then back; the strategy has heard nothing and is still armed.
-    let mut play = Play { machine, strategy: held, now_ms: 4, restored: false, seen: Vec::new() };
+    let mut play =
+        Play { machine, strategy: held, now_ms: 4, restored: false, sent_alone: SentAlone::No, seen: Vec::new() };
     assert!(matches!(
         play.tell(Input::Go { epoch: Some("1-e".into()), opened_ms: None, redis_away: false }),
         Effect::Claim { .. }
