@@ -182,6 +182,16 @@ impl OrderIdentity<'_> {
         id.truncate(20);
         id
     }
+
+    /// The attempt that a client order id is of, looked for among so many before and after this one.
+    #[must_use]
+    pub fn attempt_of(self, client_order_id: &str, (before, after): (u64, u64)) -> Option<u64> {
+        let oldest = self.attempt.saturating_sub(before);
+        let newest = self.attempt.saturating_add(after);
+        // The likeliest first.
+        let attempts = (oldest..=self.attempt).rev().chain(self.attempt + 1..=newest);
+        attempts.into_iter().find(|attempt| Self { attempt: *attempt, ..self }.client_order_id() == client_order_id)
+    }
 }
 
 #[cfg(test)]
@@ -192,6 +202,16 @@ mod tests {
     fn identity(key: &str, cycle: u64, leg: Leg, attempt: u64) -> String {
         let key = StrategyKey::parse(key).unwrap();
         OrderIdentity { key, cycle, leg, attempt }.client_order_id()
+    }
+
+    #[test]
+    fn an_order_id_tells_its_attempt_to_who_looks_near_enough() {
+        let key = StrategyKey::parse("user:alice:strategy:s1").unwrap();
+        let third = OrderIdentity { key, cycle: 1, leg: Leg::Exit, attempt: 3 };
+        let of = |attempt| OrderIdentity { attempt, ..third }.client_order_id();
+        assert_eq!([0, 3, 5].map(|attempt| third.attempt_of(&of(attempt), (3, 2))), [Some(0), Some(3), Some(5)]);
+        assert_eq!(third.attempt_of(&of(0), (2, 2)), None);
+        assert_eq!(third.attempt_of(&OrderIdentity { cycle: 2, ..third }.client_order_id(), (8, 8)), None);
     }
 
     #[test]

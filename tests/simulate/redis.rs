@@ -209,6 +209,7 @@ impl Redis {
             text: given.words().to_owned(),
             ts_ms: given.at_ms().unwrap_or(now_ms),
         };
+        strategy.check_attempt(id, action, &report.order_id)?;
         if let Some(mut change) = strategy.report(action, &report, BACKOFF)? {
             change.release_lock &= action == claimed;
             if !really {

@@ -4,8 +4,12 @@ use super::{Change, Position, Status, Strategy};
 use crate::decimal::{Price, Quantity, average_price};
 use crate::event::{EventType, OrderReport};
 use crate::field::OnStop;
-use crate::order::{Action, ExecType, Leg};
+use crate::key::StrategyKey;
+use crate::order::{Action, ExecType, Leg, OrderIdentity};
 use crate::refusal::{Code, Refusal};
+
+/// Attempts before and after the current one whose orders are recognized.
+const ATTEMPTS_NEAR: u64 = 8;
 
 /// One execution report. Quantities are cumulative over the order, so a repeat changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +65,26 @@ impl Strategy {
         self.restate_fills(&mut change);
         let nothing_new = change.fields.is_empty() && !change.release_lock;
         Ok((!nothing_new).then_some(change))
+    }
+
+    /// What is said of another attempt's order is none of the current one's: a report that was told before, and told again
+    /// after the strategy went on, would count twice. Order ids that do not come from [`OrderIdentity`] say nothing.
+    ///
+    /// # Errors
+    /// `BUSY` where the order is of another attempt of the cycle's exit.
+    pub fn check_attempt(&self, key: StrategyKey<'_>, action: Action, order_id: &str) -> Result<(), Refusal> {
+        if action.leg(self.side) == Leg::Entry || order_id.is_empty() {
+            return Ok(());
+        }
+        let current = OrderIdentity { key, cycle: self.cycle, leg: Leg::Exit, attempt: self.attempt };
+        match current.attempt_of(order_id, (ATTEMPTS_NEAR, ATTEMPTS_NEAR)) {
+            Some(other) if other != self.attempt => {
+                let what =
+                    format!("order {order_id} is of attempt {other}, the strategy is at attempt {}", self.attempt);
+                Err(Refusal::new(Code::Busy, what))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// An entry that works may still fill: an exit neither takes its place nor concludes the cycle under it.

@@ -64,16 +64,13 @@ fn judge(order: &BrokerOrder, known: Option<&KnownOrder>) -> Finding {
 /// Which order of a strategy's current cycle this is: the leg and the attempt.
 #[must_use]
 pub fn own_order(key: StrategyKey<'_>, strategy: &Strategy, client_order_id: &str) -> Option<(Leg, u64)> {
-    let id = |leg, attempt| OrderIdentity { key, cycle: strategy.cycle, leg, attempt }.client_order_id();
-    if id(Leg::Entry, 0) == client_order_id {
+    let of = |leg, attempt| OrderIdentity { key, cycle: strategy.cycle, leg, attempt };
+    if of(Leg::Entry, 0).client_order_id() == client_order_id {
         return Some((Leg::Entry, 0));
     }
-    let oldest = strategy.attempt.saturating_sub(ATTEMPTS_MAX);
     // Later ones too: Redis and Postgres may have lost the death of attempts that the broker has seen.
-    let attempts =
-        (oldest..=strategy.attempt).rev().chain(strategy.attempt + 1..=strategy.attempt + LATER_ATTEMPTS_MAX);
-    let attempt = attempts.into_iter().find(|attempt| id(Leg::Exit, *attempt) == client_order_id)?;
-    Some((Leg::Exit, attempt))
+    let exit = of(Leg::Exit, strategy.attempt);
+    exit.attempt_of(client_order_id, (ATTEMPTS_MAX, LATER_ATTEMPTS_MAX)).map(|attempt| (Leg::Exit, attempt))
 }
 
 /// Which exit an order was, as far as it can be told: nobody but the engine that sent it knows for certain.

@@ -32,6 +32,7 @@ pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Ref
     if let Some((stream, entry)) = request.ack {
         check_entry(ctx, &key, stream, entry)?;
     }
+    strategy.check_attempt(key, action, &request.report.order_id)?;
     let change = strategy.report(action, &request.report, settings::backoff())?;
     let mut version = strategy.version;
     if let Some(mut change) = change {

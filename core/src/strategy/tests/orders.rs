@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::event::EventType;
+use crate::key::StrategyKey;
+use crate::order::{Leg, OrderIdentity};
 use Action::{Buy, Sell, SquareOff, StopLoss, TakeProfit};
 use ExecType::{Canceled, Expired, Fill, New, PartialFill, Rejected};
 
@@ -218,6 +220,22 @@ fn a_fill_needs_quantity_and_price() {
         let refusal = entering("").state().report(Buy, &report, BACKOFF).unwrap_err();
         assert_eq!(refusal.code, Code::Err);
     }
+}
+
+#[test]
+fn a_report_on_another_attempts_order_is_none_of_the_current_ones() {
+    let key = StrategyKey::parse("user:alice:strategy:s1").unwrap();
+    let strategy = Hash::of(&[("position", "BOUGHT"), ("filled_quantity", "10"), ("cycle", "1"), ("attempt", "2")]);
+    let strategy = strategy.state();
+    let id = |cycle, leg, attempt| OrderIdentity { key, cycle, leg, attempt }.client_order_id();
+    for other in [0, 1, 3] {
+        let refusal = strategy.check_attempt(key, StopLoss, &id(1, Leg::Exit, other)).unwrap_err();
+        assert_eq!(refusal.code, Code::Busy, "{refusal}");
+    }
+    for known in [id(1, Leg::Exit, 2), id(1, Leg::Entry, 0), id(2, Leg::Exit, 0), "by hand".to_owned(), String::new()] {
+        assert!(strategy.check_attempt(key, StopLoss, &known).is_ok(), "{known}");
+    }
+    assert!(strategy.check_attempt(key, Buy, &id(1, Leg::Exit, 1)).is_ok(), "said of the entry");
 }
 
 #[test]

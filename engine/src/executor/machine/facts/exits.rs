@@ -67,7 +67,8 @@ impl Facts<'_> {
         let attempt = self.strategy.attempt;
         let first = self.later_alone.unwrap_or(attempt + 1);
         let last = if self.stale { attempt + LATER_ATTEMPTS_MAX } else { first };
-        for later in first..=last {
+        // The likeliest last: what the broker said of it must not grow old.
+        for later in (first..=last).rev() {
             match self.others.get(&later) {
                 None => return Some(Step::QueryAttempt(later)),
                 Some(Some(_)) if self.alone => {

@@ -322,9 +322,10 @@ fn an_old_copy_of_a_strategy_may_be_several_attempts_behind() {
     let refused = Attempts::from([(1, None)]);
     let fresh = Facts { alone: true, own: Known::Absent, others: &refused, ..facts(&held, Action::StopLoss) };
     assert_eq!(quantity_of(fresh.next_step()), "Sell 10");
-    let stale = Facts { stale: true, ..fresh };
-    assert_eq!(stale.next_step(), Step::QueryAttempt(2));
-    let further = Attempts::from([(1, None), (2, Some(order(ExecType::Fill, "10")))]);
+    let stale = Facts { stale: true, others: &NOT_ASKED, ..fresh };
+    assert_eq!(stale.next_step(), Step::QueryAttempt(LATER_ATTEMPTS_MAX), "the likeliest is asked for last");
+    let mut further: Attempts = (1..=LATER_ATTEMPTS_MAX).map(|attempt| (attempt, None)).collect();
+    further.insert(2, Some(order(ExecType::Fill, "10")));
     assert!(matches!(Facts { others: &further, ..stale.clone() }.next_step(), Step::Alarm { .. }));
     let none: Attempts = (1..=LATER_ATTEMPTS_MAX).map(|attempt| (attempt, None)).collect();
     assert_eq!(quantity_of(Facts { others: &none, ..stale }.next_step()), "Sell 10");
