@@ -11,7 +11,7 @@ use std::sync::Arc;
 use strat_core::{Quantity, Strategy, StrategyKey};
 use strat_engine::config::UnknownPolicy;
 use strat_engine::executor::Job;
-use strat_engine::reconcile::{Verdict, held_by_account, judge, to_load};
+use strat_engine::reconcile::{Verdict, held_by_account, judge, to_load, to_replace};
 use strat_engine::store::Row;
 
 /// Time between two reconciliations, ms.
@@ -229,7 +229,7 @@ impl World {
 
     /// The row comes in the older hash's place, as `reconcile::mend` does it.
     fn replace(&mut self, key: &str, row: &Row, hash: &Fields) {
-        let fields = to_load(row);
+        let fields = to_replace(row, hash);
         let Ok(kept) = row.state() else { return };
         let cycle = hash.get("cycle").and_then(|cycle| cycle.parse().ok()).unwrap_or(0);
         let as_it_is = !kept.position.is_open() || row.cycle() > cycle;

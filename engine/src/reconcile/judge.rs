@@ -2,8 +2,8 @@
 
 use crate::config::UnknownPolicy;
 use crate::store::{Fields, Row};
-use strat_core::Strategy;
 use strat_core::field::parse_count;
+use strat_core::{Action, Status, Strategy};
 
 /// What to do about a strategy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +58,7 @@ fn unknown(hash: &Fields, policy: UnknownPolicy) -> Verdict {
 
 /// Whether Redis has to know it: it runs, or it is in the market.
 fn is_live(row: &Row) -> bool {
-    row.state().is_ok_and(|state| state.status == strat_core::Status::Running || !state.is_idle())
+    row.state().is_ok_and(|state| state.status == Status::Running || !state.is_idle())
 }
 
 /// The fields with which a row goes into Redis.
@@ -74,6 +74,31 @@ pub fn to_load(row: &Row) -> Fields {
         fields.insert("working".to_owned(), pending);
     }
     fields
+}
+
+/// The fields with which a row comes in an older hash's place. What a tick fired there meanwhile stays asked for.
+#[must_use]
+pub fn to_replace(row: &Row, hash: &Fields) -> Fields {
+    let mut fields = to_load(row);
+    if let Some(exit) = fired(row, hash) {
+        fields.insert("pending".to_owned(), exit.to_string());
+    }
+    fields
+}
+
+/// An exit that an older hash asks for and the row does not know of, at a level that the row has as well.
+pub(super) fn fired(row: &Row, hash: &Fields) -> Option<Action> {
+    let (kept, old) = (row.state().ok()?, state(hash).ok()?);
+    let exit = old.pending?;
+    let level = match exit {
+        Action::StopLoss => "stop_loss",
+        Action::TakeProfit => "take_profit",
+        // Times come again, and a user's word is in the row.
+        _ => return None,
+    };
+    let guarded = kept.status == Status::Running && kept.position.is_open() && kept.cycle == old.cycle;
+    let asked = kept.exit_in_flight() || kept.retry_at.is_some();
+    (guarded && !asked && row.fields.get(level) == hash.get(level)).then_some(exit)
 }
 
 pub(super) fn state(fields: &Fields) -> Result<Strategy, strat_core::Refusal> {
@@ -137,6 +162,26 @@ mod tests {
         assert_eq!(removed(&[]), Verdict::Remove);
         assert!(matches!(removed(&[("position", "BOUGHT")]), Verdict::Adopt(_)));
         assert!(matches!(removed(&[("pending", "BUY")]), Verdict::Adopt(_)));
+    }
+
+    #[test]
+    fn what_fired_on_an_older_hash_stays_asked_for_at_the_same_level() {
+        let open = [("position", "BOUGHT"), ("filled_quantity", "4"), ("stop_loss", "95"), ("working", "BUY")];
+        let old = [("position", "BOUGHT"), ("filled_quantity", "2"), ("stop_loss", "95"), ("pending", "STOPLOSS")];
+        let replaced = |kept: &[(&str, &str)], old: &[(&str, &str)]| {
+            to_replace(&row(kept), &fields(old)).get("pending").cloned().unwrap_or_default()
+        };
+        let with = |given: &[(&'static str, &'static str)], more: &[(&'static str, &'static str)]| {
+            [more, given].concat().into_iter().rev().collect::<Vec<_>>()
+        };
+        assert_eq!(replaced(&open, &old), "STOPLOSS");
+        assert_eq!(replaced(&open, &[("position", "BOUGHT"), ("stop_loss", "95")]), "", "nothing fired");
+        let moved = [("position", "BOUGHT"), ("stop_loss", "94"), ("pending", "STOPLOSS")];
+        assert_eq!(replaced(&open, &moved), "", "its user had moved it");
+        assert_eq!(replaced(&with(&open, &[("status", "STOPPED")]), &old), "", "its user had stopped it");
+        assert_eq!(replaced(&with(&open, &[("cycle", "2")]), &old), "", "of another cycle");
+        assert_eq!(replaced(&with(&open, &[("retry_at", "9"), ("retry_action", "STOPLOSS")]), &old), "", "asked for");
+        assert_eq!(replaced(&[("position", "EXITED_BY_SL"), ("stop_loss", "95")], &old), "", "nothing is held");
     }
 
     #[test]

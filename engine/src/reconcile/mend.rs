@@ -1,6 +1,6 @@
 //! Carries out what was judged; every action is logged with its key and reason.
 
-use super::judge::{Verdict, number, state, to_load};
+use super::judge::{Verdict, fired, number, state, to_load, to_replace};
 use super::{Doubt, Reconciler, Report};
 use crate::store::{Fields, Row};
 use color_eyre::Result;
@@ -82,7 +82,7 @@ impl Reconciler {
     /// order is in flight there, the hash goes first, in one step with what follows. Such a step cannot be taken back,
     /// so the fields are judged before it.
     async fn replace(&self, key: &str, row: &Row, hash: &Fields, reason: &str, report: &mut Report) -> Result<()> {
-        let spec = StrategySpec::from_fields(to_load(row));
+        let spec = StrategySpec::from_fields(to_replace(row, hash));
         spec.check()?;
         let kept = state(&row.fields).map_err(strat_client::Error::from)?;
         let mut redis = self.link.connection();
@@ -100,8 +100,11 @@ impl Reconciler {
                     set.arg(name).arg(value);
                 }
                 let mut step = redis::pipe();
-                step.atomic().cmd("DEL").arg(key).ignore().add_command(set);
-                let (version,): (u64,) = step.query_async(&mut redis).await.map_err(strat_client::Error::from)?;
+                step.atomic().cmd("HGET").arg(key).arg("pending");
+                step.cmd("DEL").arg(key).ignore().add_command(set);
+                let (pending, version): (Option<String>, u64) =
+                    step.query_async(&mut redis).await.map_err(strat_client::Error::from)?;
+                tell_fired_since(key, row, hash, pending);
                 version
             }
         };
@@ -150,5 +153,14 @@ impl Reconciler {
             crate::sync::raise_cycle(&mut self.link.connection(), key, cycle).await?;
         }
         Ok(())
+    }
+}
+
+/// A tick may cross a level between the look at a hash and the step that replaces it.
+fn tell_fired_since(key: &str, row: &Row, hash: &Fields, pending: Option<String>) {
+    let mut last = hash.clone();
+    last.extend(pending.map(|pending| ("pending".to_owned(), pending)));
+    if let Some(exit) = fired(row, &last).filter(|_| fired(row, hash).is_none()) {
+        tracing::error!(key, %exit, "A STOP FIRED WHILE ITS STRATEGY WAS BEING RESTORED: it fires again with the next price beyond its level");
     }
 }

@@ -23,7 +23,7 @@ pub use broker::{exit_of, own_order};
 pub use catch_up::exit_in_hand;
 use color_eyre::Result;
 use color_eyre::eyre::{bail, eyre};
-pub use judge::{Verdict, judge, to_load};
+pub use judge::{Verdict, judge, to_load, to_replace};
 use orphans::in_flight;
 pub use positions::{differences, held_by_account};
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,7 +1,7 @@
 //! What an exit must make sure of before it is sent.
 
 use super::super::{EARLIER_ATTEMPTS_MAX, LATER_ATTEMPTS_MAX};
-use super::{CANCEL_WAIT_MS, Facts, Known, PERSON_WAIT_MS, SETTLE_LOOK_MS, Step, is_of_the_past};
+use super::{CANCEL_WAIT_MS, Facts, Known, PERSON_WAIT_MS, SETTLE_LOOK_MS, Step};
 use crate::broker::OrderState;
 use strat_core::planted::{self, Mistake};
 use strat_core::{ExecType, Leg, Position, Quantity};
@@ -95,7 +95,6 @@ impl Facts<'_> {
             match self.others.get(&earlier) {
                 None => return Some(Step::QueryAttempt(earlier)),
                 Some(Some(state)) if !state.status.is_terminal() => return Some(Step::KillBefore(earlier)),
-                Some(Some(state)) if is_of_the_past(self.strategy, self.action, state, self.skew_ms) => {}
                 Some(Some(state)) => filled = filled.plus(state.cum_qty),
                 Some(None) => {}
             }
