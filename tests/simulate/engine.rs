@@ -180,6 +180,8 @@ impl World {
         }
         let wakes = self.engines[engine].paused_until;
         if wakes > self.now_ms {
+            // Healing wakes it too.
+            let wakes = if self.healed { wakes } else { wakes.min(self.healed_ms()) };
             return self.at(wakes, Event::Engine(engine, life, what));
         }
         match what {

@@ -261,7 +261,7 @@ impl World {
         }
     }
 
-    const fn healed_ms(&self) -> i64 {
+    pub(crate) const fn healed_ms(&self) -> i64 {
         crate::faults::START_MS + self.plan.heal_ms
     }
 
