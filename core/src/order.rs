@@ -154,6 +154,9 @@ pub mod queue_field {
     pub const TS: &str = "ts";
 }
 
+/// Attempts before and after the current one that are looked for, and whose orders are recognized.
+pub const ATTEMPTS_NEAR: u64 = 8;
+
 /// What identifies one order at the broker, for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OrderIdentity<'a> {

@@ -104,13 +104,10 @@ impl World {
     fn carry_out(&mut self, engine: usize, errand: Errand) -> (i64, Input) {
         match errand.effect {
             Effect::Submit(ref request) => {
-                let id = request.client_order_id.clone();
+                let (id, run) = (request.client_order_id.clone(), errand.run);
                 let answer = self.at_broker(errand);
-                if matches!(
-                    answer.1,
-                    Input::Submitted(Err(BrokerError::Unavailable(_) | BrokerError::RateLimited { .. }))
-                ) {
-                    self.engines[engine].sent.never_sent(&id);
+                if let Input::Submitted(outcome) = &answer.1 {
+                    self.engines[engine].sent.answered(&id, run, outcome);
                 }
                 answer
             }
@@ -244,6 +241,10 @@ impl World {
                 self.submit(&errand, request, fate, ms)
             }
             Effect::Lookup(name) => {
+                if fate == Fate::Answered && !self.healed && self.random.chance(3) {
+                    let error = BrokerError::RateLimited { retry_after: Duration::from_millis(300) };
+                    return (1, Input::Looked(Err(error)));
+                }
                 let answer = self.broker.lookup(&name.client_order_id, now, &mut self.random);
                 (ms, Input::Looked(if fate == Fate::Answered { Ok(answer) } else { Err(unknown()) }))
             }

@@ -239,8 +239,7 @@ impl World {
     }
 
     pub(crate) fn go(&mut self, engine: usize, run: u64) {
-        let alone = self.engines[engine].runs.get(&run).is_some_and(|run| run.machine.is_alone());
-        if alone && self.is_superseded(engine, run) {
+        if self.is_overtaken(engine, run) {
             return self.run_done(engine, run);
         }
         let own = &self.engines[engine];
@@ -261,7 +260,15 @@ impl World {
         self.engines[engine].sent.may_send(id, run, (asked, now), rules)
     }
 
-    /// Whether the engine asks for a later attempt of the exit.
+    /// Whether another run of the engine works on a later attempt of an exit that this one has not sent.
+    fn is_overtaken(&self, engine: usize, run: u64) -> bool {
+        let Some(run) = self.engines[engine].runs.get(&run).filter(|run| run.machine.is_alone()) else { return false };
+        let (job, known) = (run.machine.job(), &self.engines[engine].alone);
+        let asks = |later| crate::guard::exit_id(&job.key, job.cycle, later).is_some_and(|id| known.contains(&id));
+        run.machine.is_superseded(asks, |_| false)
+    }
+
+    /// Whether the engine knows of a later attempt of the exit that was not looked for.
     fn is_superseded(&self, engine: usize, run: u64) -> bool {
         let Some(run) = self.engines[engine].runs.get(&run) else { return false };
         let job = run.machine.job();
@@ -316,9 +323,11 @@ impl World {
             }
             Effect::Watch => self.run_watches(engine, number),
             Effect::Submit(_) if !self.may_send(engine, number) || self.is_superseded(engine, number) => {
+                let superseded = self.is_superseded(engine, number);
                 if let Some(job) = self.engines[engine].runs.get(&number).map(|run| run.machine.job().clone())
                     && job.unasked
                     && !self.may_trade(engine)
+                    && !superseded
                 {
                     self.alarm_of(&job.key, job.cycle, "EXIT NOT SENT: another engine trades now");
                 }

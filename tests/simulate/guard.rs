@@ -213,7 +213,7 @@ impl World {
                 due_ms: Some(ts_ms),
             };
             let heard_ms = self.engines[engine].guard.heard_ms;
-            let machine = OrderMachine::unclaimed(job, strategy, self.rules()).copied(heard_ms);
+            let machine = OrderMachine::unclaimed(job, strategy, heard_ms, self.rules());
             self.start_run(engine, machine, Name::Alone(id));
         }
     }

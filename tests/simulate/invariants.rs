@@ -184,7 +184,9 @@ impl World {
         // Refused to the one engine, and taken from the other so shortly before that the look-up did not show it.
         let unseen = at - order.sent_ms <= self.broker.settle_ms;
         match self.broker.owners.get(id).cloned() {
-            Some((key, cycle, Leg::Exit)) if unseen && self.engines.len() > 1 && self.refusal_booked(id) => {
+            Some((key, cycle, Leg::Exit))
+                if *status == ExecType::Rejected && unseen && self.engines.len() > 1 && self.refusal_booked(id) =>
+            {
                 self.watch.meet(&key, cycle, Limit::RefusalCrossed);
             }
             _ => {

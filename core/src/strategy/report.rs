@@ -5,11 +5,8 @@ use crate::decimal::{Price, Quantity, average_price};
 use crate::event::{EventType, OrderReport};
 use crate::field::OnStop;
 use crate::key::StrategyKey;
-use crate::order::{Action, ExecType, Leg, OrderIdentity};
+use crate::order::{ATTEMPTS_NEAR, Action, ExecType, Leg, OrderIdentity};
 use crate::refusal::{Code, Refusal};
-
-/// Attempts before and after the current one whose orders are recognized.
-const ATTEMPTS_NEAR: u64 = 8;
 
 /// One execution report. Quantities are cumulative over the order, so a repeat changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,6 +5,7 @@
 
 use super::machine::{OrderMachine, SentAlone, Submissions};
 use super::{Executor, Job};
+use crate::broker::{BrokerError, OrderState};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use strat_core::order::OrderIdentity;
@@ -89,6 +90,12 @@ impl Executor {
         }
     }
 
+    /// Whether a job of this engine works on an exit without Redis.
+    pub(super) fn asks_for(&self, key: &str, cycle: u64, attempt: u64) -> bool {
+        let known = self.known_alone();
+        !known.is_empty() && exit_id(key, cycle, attempt).is_some_and(|id| known.contains(&id))
+    }
+
     /// Whether this engine sent an exit, or is about to, or saw it at the broker, without Redis having heard of it yet.
     #[must_use]
     pub fn knows_exit(&self, key: &str, cycle: u64, attempt: u64) -> bool {
@@ -148,9 +155,9 @@ impl Executor {
         exit_id(key, cycle, attempt).is_some_and(|id| self.may_hide(&id, None, asked_ms))
     }
 
-    /// Takes a submission back that certainly never was one.
-    pub(super) fn never_sent(&self, id: &str) {
-        self.sent().never_sent(id);
+    /// Takes the broker's word on a submission.
+    pub(super) fn answered(&self, id: &str, job: u64, answer: &Result<OrderState, BrokerError>) {
+        self.sent().answered(id, job, answer);
     }
 
     fn sent(&self) -> std::sync::MutexGuard<'_, Submissions> {
@@ -178,6 +185,6 @@ impl Executor {
         let doubtful = works || self.hands.has_key(&key);
         let job = Job { due_ms: Some(ts_ms), doubtful, ..Job::unasked(key, action, strategy.cycle) };
         let copied_ms = self.now().mono_ms.saturating_sub(age_ms);
-        (OrderMachine::unclaimed(job, strategy, self.rules()).copied(copied_ms), id)
+        (OrderMachine::unclaimed(job, strategy, copied_ms, self.rules()), id)
     }
 }

@@ -69,7 +69,7 @@ impl Run {
 
     /// Begins, or goes on after a wait.
     pub(super) fn go(&mut self) -> Effect {
-        if self.machine.is_alone() && self.is_superseded() {
+        if self.is_overtaken() {
             tracing::info!(key = self.job().key, "a later attempt of this exit is asked for; this one is not sent");
             return Effect::Done;
         }
@@ -81,7 +81,13 @@ impl Run {
         self.step(go)
     }
 
-    /// Whether this engine asks for a later attempt of the exit.
+    /// Whether another job of this engine works on a later attempt of an exit that this one has not sent.
+    fn is_overtaken(&self) -> bool {
+        let (Job { key, cycle, .. }, executor) = (self.job(), &self.executor);
+        self.machine.is_alone() && self.machine.is_superseded(|later| executor.asks_for(key, *cycle, later), |_| false)
+    }
+
+    /// Whether this engine knows of a later attempt of the exit that was not looked for.
     fn is_superseded(&self) -> bool {
         let (Job { key, cycle, .. }, executor) = (self.job(), &self.executor);
         let knows = |attempt| executor.knows_exit(key, *cycle, attempt);
@@ -157,9 +163,7 @@ impl Run {
                 let answer = timeout(executor.settings.broker_timeout, executor.broker.submit(&request)).await;
                 crash_point("after_submit");
                 let answer = answer.unwrap_or_else(|_| Err(BrokerError::Unknown("no answer in time".to_owned())));
-                if matches!(answer, Err(BrokerError::Unavailable(_) | BrokerError::RateLimited { .. })) {
-                    executor.never_sent(&request.client_order_id);
-                }
+                executor.answered(&request.client_order_id, self.number, &answer);
                 Input::Submitted(answer)
             }
             Effect::Report(report) => {

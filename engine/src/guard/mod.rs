@@ -76,7 +76,7 @@ struct State {
     exits: u64,
     alarms: u64,
     /// Crossed without the lease; sent if it comes while Redis is away.
-    held_back: Vec<Unclaimed>,
+    held_back: Vec<(Instant, Unclaimed)>,
 }
 
 /// Watches stops while Redis does not.
@@ -185,10 +185,13 @@ impl Guard {
     }
 
     fn hand_over(&self, exits: Vec<Unclaimed>, why: &str) {
-        let age = lock(&self.state).fresh.map(|fresh| fresh.elapsed().as_millis());
-        let age_ms = age.and_then(|ms| i64::try_from(ms).ok()).unwrap_or(i64::MAX);
+        let fresh = lock(&self.state).fresh;
+        let exits = exits.into_iter().map(|exit| Unclaimed { age_ms: ms_since(fresh), ..exit });
+        self.hand_over_aged(exits, why);
+    }
+
+    fn hand_over_aged(&self, exits: impl IntoIterator<Item = Unclaimed>, why: &str) {
         for exit in exits {
-            let exit = Unclaimed { age_ms, ..exit };
             let Unclaimed { key, action, strategy, .. } = &exit;
             if self.exits.knows(key, strategy.cycle, strategy.attempt) {
                 continue;
@@ -202,7 +205,7 @@ impl Guard {
                 tracing::error!(key, %action, %quantity, symbol = strategy.symbol, why, "EXIT NOT SENT: Redis is away, another engine may act, and this broker would take the order twice");
                 let mut state = lock(&self.state);
                 state.alarms += 1;
-                state.held_back.push(exit);
+                state.held_back.push((Instant::now(), exit));
             }
         }
     }
@@ -230,7 +233,11 @@ impl Guard {
             let released = if self.lease.may_act() { std::mem::take(&mut state.held_back) } else { Vec::new() };
             (late, released)
         };
-        self.hand_over(held_back, "the right to act came");
+        let aged = |(since, exit): (Instant, Unclaimed)| {
+            let age_ms = exit.age_ms.saturating_add(ms_since(Some(since)));
+            Unclaimed { age_ms, ..exit }
+        };
+        self.hand_over_aged(held_back.into_iter().map(aged), "the right to act came");
         if !late {
             return;
         }
@@ -276,6 +283,11 @@ impl Guard {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What panics half-way through a change leaves at worst one strategy out, which the next reading brings back.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How long ago that was, ms; for ever where it never was.
+fn ms_since(at: Option<Instant>) -> i64 {
+    at.and_then(|at| i64::try_from(at.elapsed().as_millis()).ok()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

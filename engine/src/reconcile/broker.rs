@@ -152,7 +152,9 @@ impl Reconciler {
     /// not, answers the row.
     async fn settle_order(&self, key: &str, order: &BrokerOrder) -> Result<Option<OrderRow>> {
         let Some(id) = StrategyKey::parse(key) else { return Ok(None) };
-        self.catch_up(id, order).await?;
+        if !self.catch_up(id, order).await? {
+            return Ok(None);
+        }
         let Some(strategy) = self.at_rest(id, order).await? else { return Ok(None) };
         let of_now = self.is_of_now(&strategy, order);
         match own_order(id, &strategy, &order.state.client_order_id) {

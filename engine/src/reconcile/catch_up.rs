@@ -18,7 +18,9 @@ const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 impl Reconciler {
     /// An attempt follows only on the death of the one before. So those before the broker's are dead, and are reported so:
     /// sending one of them now would sell twice.
-    pub(super) async fn catch_up(&self, id: StrategyKey<'_>, order: &BrokerOrder) -> Result<()> {
+    ///
+    /// Answers whether the strategy is where the broker is; otherwise the next reconciliation goes on.
+    pub(super) async fn catch_up(&self, id: StrategyKey<'_>, order: &BrokerOrder) -> Result<bool> {
         let (key, mut redis) = (id.hash(), self.link.connection());
         let settings = self.executor.settings();
         while let Some(strategy) = self.behind(id, order).await? {
@@ -26,11 +28,11 @@ impl Reconciler {
             let entry_works = strategy.working.is_some_and(|action| action.leg(strategy.side) == Leg::Entry);
             // Whoever carries the exit out ends the entry first.
             if !strategy.position.is_open() || entry_works {
-                return Ok(());
+                return Ok(true);
             }
             let lock = redis.strat_lock(&key, exit_in_hand(&strategy), &settings.owner, settings.lock_ttl, None).await;
             // Somebody is at it: what it sends, it looks up first.
-            let Ok(Some(token)) = lock else { return Ok(()) };
+            let Ok(Some(token)) = lock else { return Ok(false) };
             let told = self.tell_death(id, order, (strategy.attempt, earlier_shows), &token).await;
             if matches!(told, Ok(true)) {
                 continue;
@@ -40,12 +42,12 @@ impl Reconciler {
                 // It says no to this report: its own trouble, and nobody else's.
                 Err(error) if concerns_one_row(&error) => {
                     tracing::error!(key, error = sentence(&error), "AN EXIT'S DEATH COULD NOT BE REPORTED");
-                    Ok(())
+                    Ok(false)
                 }
-                told => told.map(drop),
+                told => told,
             };
         }
-        Ok(())
+        Ok(true)
     }
 
     /// The strategy, where the broker's order is a later attempt of its exit.

@@ -93,7 +93,7 @@ pub(super) fn fired(row: &Row, hash: &Fields) -> Option<Action> {
     let level = match exit {
         Action::StopLoss => "stop_loss",
         Action::TakeProfit => "take_profit",
-        // Times come again, and a user's word is in the row.
+        // Times come again. A user's word may be older than the row, where he said something else.
         _ => return None,
     };
     let guarded = kept.status == Status::Running && kept.position.is_open() && kept.cycle == old.cycle;

@@ -92,6 +92,7 @@ impl OrderMachine {
                 if (others || alone) && self.job.sent_ms.is_none() {
                     self.job.doubt(self.now.mono_ms);
                 }
+                self.copied_ms = self.asked_ms;
                 self.restored = restored;
                 self.job.must_query |= restored && leg == Leg::Exit;
                 self.later_alone = match sent_alone {

@@ -50,10 +50,11 @@ const REFUSED_WAIT_MS: i64 = 2_000;
 /// Wait before a hash that does not parse is looked at again, ms.
 const BROKEN_WAIT_MS: i64 = 5_000;
 /// Attempts of an exit that are looked for beyond the one that the strategy knows of.
-pub(crate) const LATER_ATTEMPTS_MAX: u64 = 8;
+pub(crate) const LATER_ATTEMPTS_MAX: u64 = strat_core::order::ATTEMPTS_NEAR;
 /// Attempts before the current one that are made sure to be dead.
-const EARLIER_ATTEMPTS_MAX: u64 = 8;
-/// A copy of a strategy is at most one attempt behind for so long, ms: attempts follow on each other no faster.
+const EARLIER_ATTEMPTS_MAX: u64 = strat_core::order::ATTEMPTS_NEAR;
+/// A copy of a strategy is taken to be at most one attempt behind for so long, ms: the pauses between attempts that fail,
+/// `strat.retry-backoff-ms` and twice that, are longer by default.
 const COPY_LIFE_MS: i64 = 1_000;
 /// Tries for what may be tried again at once.
 const TRIES: u32 = 3;
@@ -79,7 +80,7 @@ pub struct OrderMachine {
     order: Option<OrderName>,
     /// Redis is away: the strategy is as it was last known, until the order has been sent.
     alone: bool,
-    /// When the strategy was last known to be as Redis has it, by the monotonic clock, while the machine works without.
+    /// When the strategy was last known to be as Redis has it, by the monotonic clock.
     copied_ms: i64,
     /// The broker has it, or there is nothing to send: only Redis has to hear of it.
     handed: bool,
@@ -125,7 +126,7 @@ impl OrderMachine {
             reported: None,
             order: None,
             alone: false,
-            copied_ms: i64::MAX,
+            copied_ms: 0,
             handed: false,
             later_alone: None,
             restored: false,
@@ -142,12 +143,13 @@ impl OrderMachine {
     }
 
     /// The machine of an exit that cannot be claimed because Redis is away. It is sent with the id that it has anyway,
-    /// and claimed and reported as soon as Redis is back.
+    /// and claimed and reported as soon as Redis is back. `copied_ms`: when the strategy was last known to be as Redis has
+    /// it, by the monotonic clock.
     #[must_use]
-    pub fn unclaimed(mut job: Job, strategy: Strategy, rules: Rules) -> Self {
+    pub fn unclaimed(mut job: Job, strategy: Strategy, copied_ms: i64, rules: Rules) -> Self {
         job.unasked = true;
         let strategy = Strategy { pending: Some(job.action), ..strategy };
-        Self { alone: true, strategy: Some(strategy), ..Self::new(job, rules) }
+        Self { alone: true, strategy: Some(strategy), copied_ms, ..Self::new(job, rules) }
     }
 
     /// The job that it carries out.
@@ -178,12 +180,6 @@ impl OrderMachine {
     #[must_use]
     pub const fn is_alone(&self) -> bool {
         self.alone
-    }
-
-    /// Says when the strategy was last as Redis had it, by the monotonic clock.
-    #[must_use]
-    pub fn copied(self, mono_ms: i64) -> Self {
-        Self { copied_ms: mono_ms, ..self }
     }
 
     /// Whether the engine asks for a later attempt of the exit by another job: then the strategy has heard that this one is

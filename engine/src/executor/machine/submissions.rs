@@ -1,7 +1,7 @@
 //! What an engine has sent, so that its own jobs do not send one order beside each other.
 
 use super::Rules;
-use crate::broker::Idempotency;
+use crate::broker::{BrokerError, Idempotency, OrderState};
 use std::collections::HashMap;
 use strat_core::planted::{self, Mistake};
 
@@ -11,9 +11,25 @@ const SENT_MAX: usize = 100_000;
 /// A submission: when, by the monotonic clock, and which of the engine's jobs made it.
 type Made = (i64, u64);
 
+#[derive(Debug)]
+struct Sent {
+    last: Made,
+    /// The broker refused the last one.
+    refused: bool,
+    /// The one before, which a refusal of the last says nothing about.
+    before: Option<Made>,
+}
+
+impl Sent {
+    /// The submission that may be at the broker.
+    fn alive(&self) -> Option<Made> {
+        if self.refused { self.before } else { Some(self.last) }
+    }
+}
+
 /// When an engine last sent each order, and when before that.
 #[derive(Debug, Default)]
-pub struct Submissions(HashMap<String, (Made, Option<Made>)>);
+pub struct Submissions(HashMap<String, Sent>);
 
 impl Submissions {
     /// Notes that a job sends an order now. `false` where another job of the engine sent it so short a time before the
@@ -22,31 +38,38 @@ impl Submissions {
     pub fn may_send(&mut self, id: &str, job: u64, (asked_ms, now_ms): (i64, i64), rules: Rules) -> bool {
         let others = |by: u64| by != job || rules.idempotency != Idempotency::Dedupes;
         let fresh = |at: i64| asked_ms.saturating_sub(at) < rules.settle_ms;
-        let last = self.0.get(id).map(|(last, _)| *last);
-        if last.is_some_and(|(at, by)| fresh(at) && others(by)) && !planted::is(Mistake::BlindResend) {
+        let known = self.0.get(id);
+        // One that was refused as well: whoever is about to say so must not be overtaken.
+        if known.is_some_and(|sent| fresh(sent.last.0) && others(sent.last.1)) && !planted::is(Mistake::BlindResend) {
             return false;
         }
+        let before = known.and_then(Sent::alive);
         if self.0.len() >= SENT_MAX {
-            self.0.retain(|_, ((at, _), _)| fresh(*at));
+            self.0.retain(|_, sent| fresh(sent.last.0));
         }
-        self.0.insert(id.to_owned(), ((now_ms, job), last));
+        self.0.insert(id.to_owned(), Sent { last: (now_ms, job), refused: false, before });
         true
+    }
+
+    /// Takes the broker's word on a job's submission: what it refused, or certainly never got, is not there.
+    pub fn answered(&mut self, id: &str, job: u64, answer: &Result<OrderState, BrokerError>) {
+        let Some(sent) = self.0.get_mut(id).filter(|sent| sent.last.1 == job) else { return };
+        match (answer, sent.before) {
+            (Err(BrokerError::Rejected(_)), _) => sent.refused = true,
+            (Err(BrokerError::Unavailable(_) | BrokerError::RateLimited { .. }), Some(before)) => {
+                *sent = Sent { last: before, refused: false, before: None };
+            }
+            (Err(BrokerError::Unavailable(_) | BrokerError::RateLimited { .. }), None) => drop(self.0.remove(id)),
+            _ => {}
+        }
     }
 
     /// Whether an order may be at the broker although it denied that when it was asked at `asked_ms`, because a job of this
     /// engine sent it so short a time before. What `asker` itself sent it knows.
     #[must_use]
     pub fn may_hide(&self, id: &str, asker: Option<u64>, asked_ms: i64, rules: Rules) -> bool {
-        let made = self.0.get(id).map(|(last, _)| *last).filter(|(_, by)| Some(*by) != asker);
+        let made = self.0.get(id).and_then(Sent::alive).filter(|(_, by)| Some(*by) != asker);
         made.is_some_and(|(at, _)| asked_ms.saturating_sub(at) < rules.settle_ms)
-    }
-
-    /// Takes the last submission of an order back, which certainly never was one. What was sent before stands.
-    pub fn never_sent(&mut self, id: &str) {
-        let before = self.0.remove(id).and_then(|(_, before)| before);
-        if let Some(before) = before {
-            self.0.insert(id.to_owned(), (before, None));
-        }
     }
 }
 
@@ -78,13 +101,31 @@ mod tests {
 
     #[test]
     fn what_was_never_sent_does_not_hide_what_was_sent_before() {
+        let away = || Err(BrokerError::Unavailable("away".to_owned()));
         let mut sent = Submissions::default();
         assert!(sent.may_send("A", 1, (0, 0), RULES));
         assert!(sent.may_send("A", 1, (50, 50), RULES));
-        sent.never_sent("A");
+        sent.answered("A", 1, &away());
         assert!(!sent.may_send("A", 2, (60, 60), RULES));
+        assert!(sent.may_send("A", 2, (100, 100), RULES));
+        sent.answered("A", 1, &away());
+        assert!(sent.may_hide("A", None, 110, RULES), "an answer to another job's request");
         assert!(sent.may_send("B", 1, (0, 0), RULES));
-        sent.never_sent("B");
+        sent.answered("B", 1, &away());
         assert!(sent.may_send("B", 2, (0, 0), RULES));
+    }
+
+    #[test]
+    fn what_was_refused_hides_nowhere_and_is_not_overtaken() {
+        let refused = || Err(BrokerError::Rejected("no funds".to_owned()));
+        let mut sent = Submissions::default();
+        assert!(sent.may_send("A", 1, (0, 0), RULES));
+        sent.answered("A", 1, &refused());
+        assert!(!sent.may_hide("A", None, 1, RULES));
+        assert!(!sent.may_send("A", 2, (1, 1), RULES));
+        // A refusal may be that of a repeat.
+        assert!(sent.may_send("B", 1, (0, 0), RULES) && sent.may_send("B", 1, (10, 10), RULES));
+        sent.answered("B", 1, &refused());
+        assert!(sent.may_hide("B", None, 20, RULES));
     }
 }

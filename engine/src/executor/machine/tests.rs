@@ -38,6 +38,9 @@ fn order(status: ExecType, cum: &str) -> OrderState {
     }
 }
 
+/// A copy that is as new as it gets.
+const NOW_COPIED: i64 = i64::MAX;
+
 /// The id of the entry, and, where the leg does not matter, of any order.
 fn own_id() -> String {
     id_of(Leg::Entry, 0)
@@ -151,6 +154,30 @@ fn an_attempt_does_not_go_out_beside_a_later_one_of_its_own_engine() {
     assert!(matches!(effect, Effect::Submit(_)), "{effect:?}");
     assert!(!play.machine.is_superseded(knows, shows));
     assert!(play.machine.is_superseded(knows, |_| true), "sent since, and it may not show yet");
+}
+
+#[test]
+fn an_old_copy_looks_far_ahead_once_and_keeps_that_over_a_rate_limit() {
+    let held = strategy(&[("position", "BOUGHT"), ("filled_quantity", "10")]);
+    let mut machine = OrderMachine::unclaimed(Job::unasked(KEY.into(), Action::StopLoss, 1), held, 0, RULES);
+    let away = || Input::Go { epoch: None, opened_ms: None, redis_away: true };
+    let asked = |effect: Effect| match effect {
+        Effect::Lookup(name) => name.client_order_id,
+        other => panic!("{other:?}"),
+    };
+    let mut effect = machine.step(Now::at(60_000), away());
+    assert_eq!(asked(effect), id_of(Leg::Exit, 0));
+    for later in (2..=LATER_ATTEMPTS_MAX).rev() {
+        effect = machine.step(Now::at(60_000), Input::Looked(Ok(None)));
+        assert_eq!(asked(effect), id_of(Leg::Exit, later));
+    }
+    assert_eq!(asked(machine.step(Now::at(60_000), Input::Looked(Ok(None)))), id_of(Leg::Exit, 1));
+    let limited = BrokerError::RateLimited { retry_after: std::time::Duration::from_millis(100) };
+    assert!(matches!(machine.step(Now::at(60_000), Input::Looked(Err(limited))), Effect::Wait { .. }));
+    // What is near is asked for again, the rest is not.
+    assert_eq!(asked(machine.step(Now::at(60_100), away())), id_of(Leg::Exit, 0));
+    assert_eq!(asked(machine.step(Now::at(60_100), Input::Looked(Ok(None)))), id_of(Leg::Exit, 1));
+    assert!(matches!(machine.step(Now::at(60_100), Input::Looked(Ok(None))), Effect::Submit(_)));
 }
 
 #[test]
@@ -271,7 +298,7 @@ fn without_redis_an_exit_is_sent_with_its_own_id_and_claimed_afterwards() {
     let held = strategy(&[("position", "BOUGHT"), ("filled_quantity", "10")]);
     let queued = Play::stop(RULES).go();
     let job = Job::unasked(KEY.into(), Action::StopLoss, 1);
-    let mut machine = OrderMachine::unclaimed(job, held.clone(), RULES);
+    let mut machine = OrderMachine::unclaimed(job, held.clone(), NOW_COPIED, RULES);
     assert!(matches!(
         machine.step(Now::at(1), Input::Go { epoch: None, opened_ms: None, redis_away: true }),
         Effect::Lookup(_)
@@ -297,7 +324,7 @@ fn without_redis_an_exit_is_sent_with_its_own_id_and_claimed_afterwards() {
 #[test]
 fn without_redis_an_exit_first_ends_the_entry_and_sells_what_it_filled() {
     let part = strategy(&[("position", "BOUGHT"), ("filled_quantity", "4"), ("working", "BUY")]);
-    let mut machine = OrderMachine::unclaimed(Job::unasked(KEY.into(), Action::StopLoss, 1), part, RULES);
+    let mut machine = OrderMachine::unclaimed(Job::unasked(KEY.into(), Action::StopLoss, 1), part, NOW_COPIED, RULES);
     assert!(matches!(
         machine.step(Now::at(1), Input::Go { epoch: None, opened_ms: None, redis_away: true }),
         Effect::Cancel(_)
@@ -352,7 +379,7 @@ fn after_another_epoch_everything_is_reported_again() {
 #[test]
 fn an_exit_that_was_not_sent_yet_is_claimed_when_redis_is_back() {
     let held = strategy(&[("position", "BOUGHT"), ("filled_quantity", "4"), ("working", "BUY")]);
-    let mut machine = OrderMachine::unclaimed(Job::unasked(KEY.into(), Action::StopLoss, 1), held, RULES);
+    let mut machine = OrderMachine::unclaimed(Job::unasked(KEY.into(), Action::StopLoss, 1), held, NOW_COPIED, RULES);
     let go = |redis_away| Input::Go { epoch: Some("1-e".into()), opened_ms: None, redis_away };
     assert!(matches!(machine.step(Now::at(1), go(true)), Effect::Cancel(_)));
     assert!(matches!(machine.step(Now::at(2), Input::Canceled(Ok(()))), Effect::Lookup(_)));
@@ -366,7 +393,8 @@ fn an_exit_of_unknown_outcome_is_decided_anew_when_redis_is_back() {
     for idempotency in [Idempotency::Dedupes, Idempotency::Queryable] {
         let held = strategy(&[("position", "BOUGHT"), ("filled_quantity", "10")]);
         let rules = Rules { idempotency, ..RULES };
-        let mut machine = OrderMachine::unclaimed(Job::unasked(KEY.into(), Action::StopLoss, 1), held, rules);
+        let mut machine =
+            OrderMachine::unclaimed(Job::unasked(KEY.into(), Action::StopLoss, 1), held, NOW_COPIED, rules);
         let go = |redis_away| Input::Go { epoch: Some("1-e".into()), opened_ms: None, redis_away };
         let mut effect = machine.step(Now::at(1), go(true));
         while let Effect::Lookup(_) = effect {
@@ -383,7 +411,7 @@ fn an_exit_of_unknown_outcome_is_decided_anew_when_redis_is_back() {
 #[test]
 fn without_redis_an_exit_that_is_not_found_is_not_sent_again_before_later_attempts_were_looked_for() {
     let held = strategy(&[("position", "BOUGHT"), ("filled_quantity", "10")]);
-    let mut machine = OrderMachine::unclaimed(Job::unasked(KEY.into(), Action::StopLoss, 1), held, RULES);
+    let mut machine = OrderMachine::unclaimed(Job::unasked(KEY.into(), Action::StopLoss, 1), held, NOW_COPIED, RULES);
     let away = || Input::Go { epoch: None, opened_ms: None, redis_away: true };
     machine.step(Now::at(1), away());
     machine.step(Now::at(2), Input::Looked(Ok(None)));
@@ -526,7 +554,7 @@ fn an_order_whose_end_was_seen_does_not_become_one_that_never_was() {
 #[test]
 fn an_exit_that_is_not_out_yet_is_sent_without_redis_each_time_redis_goes_away() {
     let held = strategy(&[("position", "BOUGHT"), ("filled_quantity", "10")]);
-    let mut machine = OrderMachine::unclaimed(Job::unasked(KEY.into(), Action::StopLoss, 1), held, RULES);
+    let mut machine = OrderMachine::unclaimed(Job::unasked(KEY.into(), Action::StopLoss, 1), held, NOW_COPIED, RULES);
     let go = |redis_away| Input::Go { epoch: None, opened_ms: None, redis_away };
     assert!(matches!(machine.step(Now::at(1), go(true)), Effect::Lookup(_)));
     let mute = Input::Looked(Err(BrokerError::Unavailable("away".into())));
@@ -544,7 +572,7 @@ fn an_exit_that_is_not_out_yet_is_sent_without_redis_each_time_redis_goes_away()
 #[test]
 fn without_redis_a_refused_exit_is_tried_again() {
     let held = strategy(&[("position", "BOUGHT"), ("filled_quantity", "10")]);
-    let mut machine = OrderMachine::unclaimed(Job::unasked(KEY.into(), Action::StopLoss, 1), held, RULES);
+    let mut machine = OrderMachine::unclaimed(Job::unasked(KEY.into(), Action::StopLoss, 1), held, NOW_COPIED, RULES);
     let away = || Input::Go { epoch: None, opened_ms: None, redis_away: true };
     let refused = || Input::Submitted(Err(BrokerError::Rejected("no funds".into())));
     for _ in 0..3 {

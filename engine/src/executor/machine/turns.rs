@@ -13,7 +13,7 @@ impl OrderMachine {
 
     pub(super) fn go(&mut self, epoch: Option<Arc<str>>) -> Effect {
         (self.own, self.entry, self.entry_reported) = (Known::NotAsked, Known::NotAsked, false);
-        self.others.clear();
+        self.forget_others();
         self.asked_ms = self.now.mono_ms;
         if std::mem::take(&mut self.job.doubtful) {
             self.job.doubt(self.now.mono_ms);
@@ -28,6 +28,15 @@ impl OrderMachine {
             None => self.await_epoch(),
             Some(epoch) => self.to(State::Claiming, Effect::Claim { epoch }),
         }
+    }
+
+    /// Other attempts are asked for anew, but for what has ended for good, and, without Redis, those that are farther than
+    /// the next: a broker that takes few requests must not be asked for all of them over and over.
+    fn forget_others(&mut self) {
+        let next = self.strategy.as_ref().map_or(0, |strategy| strategy.attempt + 1);
+        let ended = |found: &Option<OrderState>| found.as_ref().is_some_and(|state| state.status.is_terminal());
+        let alone = self.alone;
+        self.others.retain(|attempt, found| ended(found) || (alone && *attempt > next));
     }
 
     /// What a look-up found, or had found before: an order that has ended does not become one that never was.

@@ -53,9 +53,10 @@ impl Facts<'_> {
         }
     }
 
-    /// Two attempts alive would sell twice.
+    /// Two attempts alive would sell twice. On each side the likeliest is asked for last, and the later ones after the
+    /// earlier: what the broker said of them must not grow old.
     pub(super) fn beside_other_attempts(&self) -> Option<Step> {
-        self.beside_later().or_else(|| self.beside_earlier())
+        self.beside_earlier().or_else(|| self.beside_later())
     }
 
     /// The strategy may be further than is known: what comes fresh from the queue is as new as it gets, everything else may
@@ -67,7 +68,6 @@ impl Facts<'_> {
         let attempt = self.strategy.attempt;
         let first = self.later_alone.unwrap_or(attempt + 1);
         let last = if self.stale { attempt + LATER_ATTEMPTS_MAX } else { first };
-        // The likeliest last: what the broker said of it must not grow old.
         for later in (first..=last).rev() {
             match self.others.get(&later) {
                 None => return Some(Step::QueryAttempt(later)),
@@ -76,7 +76,11 @@ impl Facts<'_> {
                         "the broker has a later attempt: the strategy is further than this engine knows, Redis must say",
                     );
                 }
-                Some(Some(_)) => return Some(Step::Superseded),
+                // This one is dead, but where somebody without Redis sent it a moment ago it may not show yet.
+                Some(Some(_)) => {
+                    let ms = self.unsettled(self.sent_ms.max(self.opened_ms));
+                    return Some(ms.map_or(Step::Superseded, |ms| Step::Wait { ms, why: "it may still show" }));
+                }
                 Some(None) => {}
             }
         }
@@ -91,7 +95,7 @@ impl Facts<'_> {
     fn beside_earlier(&self) -> Option<Step> {
         let attempt = self.strategy.attempt;
         let mut filled = Quantity::ZERO;
-        for earlier in (attempt.saturating_sub(EARLIER_ATTEMPTS_MAX)..attempt).rev() {
+        for earlier in attempt.saturating_sub(EARLIER_ATTEMPTS_MAX)..attempt {
             match self.others.get(&earlier) {
                 None => return Some(Step::QueryAttempt(earlier)),
                 Some(Some(state)) if !state.status.is_terminal() => return Some(Step::KillBefore(earlier)),
