@@ -11,8 +11,8 @@ use crate::world::{Event, World};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use strat_client::{LockToken, QueueEntry};
-use strat_core::Action;
 use strat_core::planted::{self, Mistake};
+use strat_core::{Action, ExecType};
 use strat_engine::broker::{BrokerError, OrderState};
 use strat_engine::executor::machine::{Effect, Input, Now, OrderMachine, Rules, Submissions, Waits};
 
@@ -283,7 +283,11 @@ impl World {
 
     pub(crate) fn step(&mut self, engine: usize, number: u64, input: Input) {
         let now = Now { wall_ms: self.clock(engine), mono_ms: self.now_ms };
-        let Some(run) = self.engines[engine].runs.get_mut(&number) else { return };
+        let Engine { runs, sent, .. } = &mut self.engines[engine];
+        let Some(run) = runs.get_mut(&number) else { return };
+        if let (Input::Reported(_), Some(order)) = (&input, run.machine.order()) {
+            sent.told(&order.client_order_id, number);
+        }
         let shown = if self.trace.is_on() { format!("{input:?}") } else { String::new() };
         if planted::is(Mistake::AckBeforeReport) && matches!(input, Input::Submitted(Err(_))) {
             // Acknowledged when it was sent: whoever asks is told that it is in good hands.
@@ -339,6 +343,12 @@ impl World {
                 self.later(engine, 1, Life::Done(number, Box::new(Input::Submitted(Err(error)))));
             }
             effect => {
+                if let Effect::Report(report) = &effect
+                    && let Some(id) = report.order().filter(|_| report.exec_type() == ExecType::Rejected)
+                {
+                    let now = self.now_ms;
+                    self.engines[engine].sent.telling(id, number, now);
+                }
                 self.note_extension(engine, number, &effect);
                 let Some(run) = self.engines[engine].runs.get(&number) else { return };
                 let job = run.machine.job();

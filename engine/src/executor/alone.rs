@@ -8,8 +8,9 @@ use super::{Executor, Job};
 use crate::broker::{BrokerError, OrderState};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
+use strat_client::ReportRequest;
 use strat_core::order::OrderIdentity;
-use strat_core::{Action, Leg, Strategy, StrategyKey};
+use strat_core::{Action, ExecType, Leg, Strategy, StrategyKey};
 use tokio::sync::{Mutex as AsyncMutex, mpsc};
 
 /// Exits that may wait for the driver to take them up.
@@ -153,6 +154,20 @@ impl Executor {
     /// As [`Executor::may_hide`] of an exit, whichever job sent it.
     pub(super) fn exit_may_hide(&self, key: &str, cycle: u64, attempt: u64, asked_ms: i64) -> bool {
         exit_id(key, cycle, attempt).is_some_and(|id| self.may_hide(&id, None, asked_ms))
+    }
+
+    /// Tells Redis by `tell` how an order goes on. While that is a rejection no other job sends the order.
+    pub(super) async fn telling<T>(&self, report: &ReportRequest, job: u64, tell: impl Future<Output = T>) -> T {
+        let rejected = report.order().filter(|_| report.exec_type() == ExecType::Rejected);
+        if let Some(id) = rejected {
+            let now_ms = self.now().mono_ms;
+            self.sent().telling(id, job, now_ms);
+        }
+        let answer = tell.await;
+        if let Some(id) = rejected {
+            self.sent().told(id, job);
+        }
+        answer
     }
 
     /// Takes the broker's word on a submission.

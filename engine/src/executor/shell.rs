@@ -168,7 +168,8 @@ impl Run {
             }
             Effect::Report(report) => {
                 crash_point("before_report");
-                let outcome = executor.report(job, self.machine.lock(), &report).await;
+                let tell = executor.report(job, self.machine.lock(), &report);
+                let outcome = executor.telling(&report, self.number, tell).await;
                 crash_point("after_report");
                 if let (Ok(()), Some(id)) = (&outcome, order_ended_by(&report)) {
                     executor.note_end(id);

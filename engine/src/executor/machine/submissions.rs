@@ -8,6 +8,9 @@ use strat_core::planted::{self, Mistake};
 /// Submissions remembered; more than that within the time that a broker may deny an order are none of one engine's.
 const SENT_MAX: usize = 100_000;
 
+/// A word to Redis arrives within this or not at all, ms.
+const TELLING_MS: i64 = 10_000;
+
 /// A submission: when, by the monotonic clock, and which of the engine's jobs made it.
 type Made = (i64, u64);
 
@@ -29,7 +32,11 @@ impl Sent {
 
 /// When an engine last sent each order, and when before that.
 #[derive(Debug, Default)]
-pub struct Submissions(HashMap<String, Sent>);
+pub struct Submissions {
+    sent: HashMap<String, Sent>,
+    /// Orders whose rejection a job is telling Redis, and since when.
+    telling: HashMap<String, Made>,
+}
 
 impl Submissions {
     /// Notes that a job sends an order now. `false` where another job of the engine sent it so short a time before the
@@ -38,28 +45,43 @@ impl Submissions {
     pub fn may_send(&mut self, id: &str, job: u64, (asked_ms, now_ms): (i64, i64), rules: Rules) -> bool {
         let others = |by: u64| by != job || rules.idempotency != Idempotency::Dedupes;
         let fresh = |at: i64| asked_ms.saturating_sub(at) < rules.settle_ms;
-        let known = self.0.get(id);
+        let told = self.telling.get(id).is_some_and(|(at, by)| *by != job && now_ms.saturating_sub(*at) < TELLING_MS);
+        let known = self.sent.get(id);
         // One that was refused as well: whoever is about to say so must not be overtaken.
-        if known.is_some_and(|sent| fresh(sent.last.0) && others(sent.last.1)) && !planted::is(Mistake::BlindResend) {
+        let busy = told || known.is_some_and(|sent| fresh(sent.last.0) && others(sent.last.1));
+        if busy && !planted::is(Mistake::BlindResend) {
             return false;
         }
         let before = known.and_then(Sent::alive);
-        if self.0.len() >= SENT_MAX {
-            self.0.retain(|_, sent| fresh(sent.last.0));
+        if self.sent.len() >= SENT_MAX {
+            self.sent.retain(|_, sent| fresh(sent.last.0));
         }
-        self.0.insert(id.to_owned(), Sent { last: (now_ms, job), refused: false, before });
+        self.sent.insert(id.to_owned(), Sent { last: (now_ms, job), refused: false, before });
         true
+    }
+
+    /// A job is about to tell Redis that an order was rejected: until that has arrived no other job sends it.
+    pub fn telling(&mut self, id: &str, job: u64, now_ms: i64) {
+        self.telling.retain(|_, (at, _)| now_ms.saturating_sub(*at) < TELLING_MS);
+        self.telling.insert(id.to_owned(), (now_ms, job));
+    }
+
+    /// Redis has answered, or will not.
+    pub fn told(&mut self, id: &str, job: u64) {
+        if self.telling.get(id).is_some_and(|(_, by)| *by == job) {
+            self.telling.remove(id);
+        }
     }
 
     /// Takes the broker's word on a job's submission: what it refused, or certainly never got, is not there.
     pub fn answered(&mut self, id: &str, job: u64, answer: &Result<OrderState, BrokerError>) {
-        let Some(sent) = self.0.get_mut(id).filter(|sent| sent.last.1 == job) else { return };
+        let Some(sent) = self.sent.get_mut(id).filter(|sent| sent.last.1 == job) else { return };
         match (answer, sent.before) {
             (Err(BrokerError::Rejected(_)), _) => sent.refused = true,
             (Err(BrokerError::Unavailable(_) | BrokerError::RateLimited { .. }), Some(before)) => {
                 *sent = Sent { last: before, refused: false, before: None };
             }
-            (Err(BrokerError::Unavailable(_) | BrokerError::RateLimited { .. }), None) => drop(self.0.remove(id)),
+            (Err(BrokerError::Unavailable(_) | BrokerError::RateLimited { .. }), None) => drop(self.sent.remove(id)),
             _ => {}
         }
     }
@@ -68,7 +90,7 @@ impl Submissions {
     /// engine sent it so short a time before. What `asker` itself sent it knows.
     #[must_use]
     pub fn may_hide(&self, id: &str, asker: Option<u64>, asked_ms: i64, rules: Rules) -> bool {
-        let made = self.0.get(id).and_then(Sent::alive).filter(|(_, by)| Some(*by) != asker);
+        let made = self.sent.get(id).and_then(Sent::alive).filter(|(_, by)| Some(*by) != asker);
         made.is_some_and(|(at, _)| asked_ms.saturating_sub(at) < rules.settle_ms)
     }
 }
@@ -113,6 +135,19 @@ mod tests {
         assert!(sent.may_send("B", 1, (0, 0), RULES));
         sent.answered("B", 1, &away());
         assert!(sent.may_send("B", 2, (0, 0), RULES));
+    }
+
+    #[test]
+    fn nobody_sends_what_is_being_told_to_be_rejected() {
+        let mut sent = Submissions::default();
+        sent.telling("A", 1, 0);
+        assert!(!sent.may_send("A", 2, (500, 500), RULES) && sent.may_send("B", 2, (500, 500), RULES));
+        sent.told("A", 2);
+        assert!(!sent.may_send("A", 2, (500, 500), RULES), "another job's word");
+        sent.told("A", 1);
+        assert!(sent.may_send("A", 2, (500, 500), RULES));
+        sent.telling("C", 1, 0);
+        assert!(sent.may_send("C", 2, (TELLING_MS, TELLING_MS), RULES), "it never stands in the way for good");
     }
 
     #[test]
