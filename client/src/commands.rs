@@ -40,6 +40,18 @@ pub trait StratCommands: ConnectionLike + Send + Sized {
         async move { reply::optional(run(self, &command).await?)?.map(|v| reply::count(v, "version")).transpose() }
     }
 
+    /// Puts a strategy back that Redis has lost, or has an older `version` of; 0: has none of. Refused with `UNSYNCED` where
+    /// the epoch is over, and with `BADVERSION` where the strategy has moved on. Answers with its version.
+    fn strat_restore(
+        &mut self,
+        key: &str,
+        spec: &StrategySpec,
+        (epoch, version): (&str, u64),
+    ) -> impl Future<Output = Result<u64>> + Send {
+        let command = restore_command(key, spec, (epoch, version));
+        async move { reply::count(run(self, &command).await?, "version") }
+    }
+
     /// All fields of a strategy; `None` if there is none.
     fn strat_get(&mut self, key: &str) -> impl Future<Output = Result<Option<Strategy>>> + Send {
         let command = keyed("STRAT.GET", key);
@@ -236,7 +248,13 @@ fn set_command(key: &str, spec: &StrategySpec, only_if_absent: bool) -> Cmd {
     if only_if_absent {
         command.arg("NX");
     }
-    command.arg(field_arguments(spec.fields(), &["NX"]));
+    command.arg(field_arguments(spec.fields(), &["NX", "RESTORE"]));
+    command
+}
+
+fn restore_command(key: &str, spec: &StrategySpec, (epoch, version): (&str, u64)) -> Cmd {
+    let mut command = keyed("STRAT.SET", key);
+    command.arg("RESTORE").arg(epoch).arg(version).arg(field_arguments(spec.fields(), &[]));
     command
 }
 
@@ -305,6 +323,8 @@ mod tests {
     fn commands_have_the_modules_grammar() {
         let spec = StrategySpec::new("IBM", "10");
         assert_eq!(words(&set_command("k", &spec, true)), "STRAT.SET k NX symbol IBM quantity 10");
+        let restored = words(&restore_command("k", &spec, ("5-e", 3)));
+        assert_eq!(restored, "STRAT.SET k RESTORE 5-e 3 symbol IBM quantity 10");
         let update = StrategyUpdate::new().stop_loss("9.50").if_version(3).token(&LockToken::new("5-1"));
         assert_eq!(words(&update_command("k", &update)), "STRAT.UPDATE k IFVERSION 3 TOKEN 5-1 stop_loss 9.50");
         let ticks = [("{t}IBM", "1.50"), ("{t}M&M", "2")];

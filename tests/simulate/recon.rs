@@ -150,6 +150,8 @@ impl World {
                 self.compare(&mut pass);
                 Some(Stage::Mend)
             }
+            // What is restored is restored in this epoch only.
+            Stage::Mend if pass.epoch != self.redis.epoch => None,
             Stage::Mend => {
                 self.mend(&mut pass);
                 Some(Stage::Broker)
@@ -197,6 +199,7 @@ impl World {
         for mut doubt in std::mem::take(&mut pass.doubts) {
             pass.flying.insert(doubt.key.clone());
             if !matches!(doubt.verdict, Verdict::HashWins(_)) {
+                doubt.row = self.postgres.row(&doubt.key);
                 let fresh = self.redis.data.hashes.get(&doubt.key).map(filled);
                 let verdict = judge(doubt.row.as_ref(), fresh.as_ref(), UnknownPolicy::Adopt);
                 if std::mem::discriminant(&verdict) != std::mem::discriminant(&doubt.verdict) {

@@ -66,6 +66,39 @@ fn set_replaces_an_idle_strategy_and_goes_on_counting() {
 }
 
 #[test]
+fn what_was_lost_is_restored_in_its_epoch_and_in_place_of_what_was_seen_only() {
+    let redis = Redis::start();
+    let mut conn = redis.conn();
+    let epoch = conn.run("STRAT.EPOCH").text();
+    let restore = |conn: &mut Conn, epoch: &str, version: u64, fields: &str| {
+        conn.raw(&format!("STRAT.SET {KEY} RESTORE {epoch} {version} {fields}"))
+    };
+    let held =
+        "symbol IBM quantity 10 cycle 1 version 7 position BOUGHT filled_quantity 10 stop_loss 95 pending STOPLOSS";
+    assert_eq!(restore(&mut conn, "1-0", 0, held).code(), "UNSYNCED");
+    assert_eq!(restore(&mut conn, &epoch, 3, held).code(), "BADVERSION", "there is none");
+    assert!(conn.run(&format!("EXISTS {KEY}")).int() == 0);
+    let version = restore(&mut conn, &epoch, 0, held).int();
+    assert_eq!(conn.run("XLEN queue:exits").int(), 1, "what is pending is enqueued again");
+    assert_eq!(restore(&mut conn, &epoch, 0, held).code(), "BADVERSION", "somebody was faster");
+
+    // In the market, and locked: whoever restores knows better than memory that lost writes.
+    assert!(!conn.run(&format!("STRAT.LOCK {KEY} STOPLOSS me 5000")).text().is_empty());
+    let newer = "symbol AIG quantity 4 cycle 2 version 12 position BOUGHT filled_quantity 4 take_profit 120 note x";
+    assert_eq!(restore(&mut conn, &epoch, version.unsigned_abs() + 1, newer).code(), "BADVERSION");
+    restore(&mut conn, &epoch, version.unsigned_abs(), newer).int();
+    let fields = conn.run(&format!("STRAT.GET {KEY}")).fields();
+    assert_eq!((fields["symbol"].as_str(), fields["cycle"].as_str(), fields["note"].as_str()), ("AIG", "2", "x"));
+    assert!(!fields.contains_key("stop_loss") && fields.get("pending").is_none_or(String::is_empty), "{fields:?}");
+    assert!(fields["version"].parse::<u64>().unwrap() > 12, "{fields:?}");
+    assert_eq!(conn.run("EXISTS symbol:IBM:strategies").int(), 0);
+    assert_eq!(conn.run("SMEMBERS symbol:AIG:strategies").texts(), ["alice:s1"]);
+    assert_eq!(conn.run("STRAT.DEBUG VERIFY").items().len(), 0);
+    conn.run(&format!("HSET {KEY} quantity none"));
+    assert!(restore(&mut conn, &epoch, 9, newer).code() == "BADFIELD", "what does not parse is left to a person");
+}
+
+#[test]
 fn get_is_a_map_or_nil() {
     let redis = Redis::start();
     let (mut two, mut three) = (redis.conn(), redis.conn3());

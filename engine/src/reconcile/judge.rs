@@ -87,7 +87,7 @@ pub fn to_replace(row: &Row, hash: &Fields) -> Fields {
 }
 
 /// An exit that an older hash asks for and the row does not know of, at a level that the row has as well.
-pub(super) fn fired(row: &Row, hash: &Fields) -> Option<Action> {
+fn fired(row: &Row, hash: &Fields) -> Option<Action> {
     let (kept, old) = (row.state().ok()?, state(hash).ok()?);
     let exit = old.pending?;
     let level = match exit {

@@ -1,9 +1,10 @@
 //! Carries out what was judged; every action is logged with its key and reason.
 
-use super::judge::{Verdict, fired, number, state, to_load, to_replace};
+use super::judge::{Verdict, judge, number, to_load, to_replace};
 use super::{Doubt, Reconciler, Report};
 use crate::store::{Fields, Row};
 use color_eyre::Result;
+use color_eyre::eyre::bail;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use strat_client::{StratCommands as _, StrategySpec};
 use strat_core::{Code, StrategyKey};
@@ -18,10 +19,10 @@ enum Loaded {
 }
 
 impl Reconciler {
-    pub(super) async fn mend(&self, doubt: Doubt, report: &mut Report) -> Result<()> {
+    pub(super) async fn mend(&self, doubt: Doubt, epoch: &str, report: &mut Report) -> Result<()> {
         let Doubt { key, row, hash, verdict } = doubt;
         match (verdict, row, hash) {
-            (Verdict::RowWins(reason), Some(row), Some(hash)) => self.replace(&key, &row, &hash, reason, report).await,
+            (Verdict::RowWins(reason), Some(_), Some(hash)) => self.replace(&key, epoch, &hash, reason, report).await,
             (Verdict::HashWins(reason), Some(row), Some(hash)) => self.follow(&key, &row, hash, reason, report).await,
             (Verdict::Adopt(reason), row, Some(hash)) => self.adopt(&key, row, hash, reason, report).await,
             (Verdict::Remove, ..) => {
@@ -37,9 +38,9 @@ impl Reconciler {
     }
 
     /// Loads what is missing in Redis, many at a time: after a flush that is everything.
-    pub(super) async fn load_all(&self, rows: Vec<Row>, report: &mut Report) -> Result<()> {
+    pub(super) async fn load_all(&self, rows: Vec<Row>, epoch: &str, report: &mut Report) -> Result<()> {
         let mut loads =
-            stream::iter(rows).map(|row| async move { self.load(&row).await }).buffer_unordered(LOADS_AT_A_TIME);
+            stream::iter(rows).map(|row| async move { self.load(&row, epoch).await }).buffer_unordered(LOADS_AT_A_TIME);
         while let Some(loaded) = loads.try_next().await? {
             match loaded {
                 Loaded::Yes => report.loaded += 1,
@@ -50,71 +51,56 @@ impl Reconciler {
         Ok(())
     }
 
-    async fn load(&self, row: &Row) -> Result<Loaded> {
+    async fn load(&self, row: &Row, epoch: &str) -> Result<Loaded> {
         let key = row.key();
-        match self.link.connection().strat_set_nx(&key, &StrategySpec::from_fields(to_load(row))).await {
-            Ok(Some(version)) => {
+        let spec = StrategySpec::from_fields(to_load(row));
+        match self.link.connection().strat_restore(&key, &spec, (epoch, 0)).await {
+            Ok(version) => {
                 tracing::warn!(key, version, reason = "it was missing in Redis", "loaded a strategy from Postgres");
                 Ok(Loaded::Yes)
             }
-            Ok(None) => self.present(&key).await,
-            Err(error) if error.code().is_some_and(|code| code != Code::Loading) => {
-                tracing::error!(key, %error, "a strategy cannot be loaded from Postgres; correct it by `strategy update`");
-                Ok(Loaded::Refused)
-            }
-            Err(error) => Err(error.into()),
+            Err(error) => match error.code() {
+                Some(Code::BadVersion | Code::BadField | Code::BadPrice | Code::WrongType) => {
+                    self.present(&key, error).await
+                }
+                None | Some(Code::Loading | Code::Unsynced) => Err(error.into()),
+                Some(_) => Ok(refused(&key, &error)),
+            },
         }
     }
 
-    /// There is a hash after all: somebody has loaded or created it meanwhile, or it does not parse.
-    async fn present(&self, key: &str) -> Result<Loaded> {
+    /// There may be a hash after all: somebody has loaded or created it meanwhile, or it does not parse.
+    async fn present(&self, key: &str, error: strat_client::Error) -> Result<Loaded> {
         let hash = self.link.connection().strat_get(key).await?;
         match hash.map(|hash| hash.state()) {
+            Some(Ok(_)) => Ok(Loaded::Present),
             Some(Err(error)) => {
                 tracing::error!(key, %error, "THIS STRATEGY IS NOT GUARDED: its hash does not parse; correct the field by HSET");
                 Ok(Loaded::Refused)
             }
-            _ => Ok(Loaded::Present),
+            None => Ok(refused(key, &error)),
         }
     }
 
-    /// The row comes in the older hash's place. Where Redis replaces it by itself that is one command; else, because an
-    /// order is in flight there, the hash goes first, in one step with what follows. Such a step cannot be taken back,
-    /// so the fields are judged before it.
-    async fn replace(&self, key: &str, row: &Row, hash: &Fields, reason: &str, report: &mut Report) -> Result<()> {
-        let spec = StrategySpec::from_fields(to_replace(row, hash));
-        spec.check()?;
-        let kept = state(&row.fields).map_err(strat_client::Error::from)?;
-        let mut redis = self.link.connection();
-        // Redis takes an open position over an idle strategy of the same cycle for a new one and raises the cycle; the
-        // order ids of an exit that may be at the broker would not fit any more.
-        let as_it_is = !kept.position.is_open() || row.cycle() > number(hash, "cycle");
-        let set = if as_it_is { redis.strat_set(key, &spec).await.map(Some) } else { Ok(None) };
-        let version = match set {
-            Ok(Some(version)) => version,
-            Err(error) if error.code() != Some(Code::Busy) => return Err(error.into()),
-            _ => {
-                let mut set = redis::cmd("STRAT.SET");
-                set.arg(key).arg("NX");
-                for (name, value) in spec.fields() {
-                    set.arg(name).arg(value);
-                }
-                let mut step = redis::pipe();
-                step.atomic().cmd("HGET").arg(key).arg("pending");
-                step.cmd("DEL").arg(key).ignore().add_command(set);
-                let (pending, version): (Option<String>, u64) =
-                    step.query_async(&mut redis).await.map_err(strat_client::Error::from)?;
-                tell_fired_since(key, row, hash, pending);
-                version
-            }
+    /// The row comes in the older hash's place, in one step that is refused where the hash has moved on: a tick may fire
+    /// meanwhile. The row is read again, for this engine may have been stopped since.
+    async fn replace(&self, key: &str, epoch: &str, hash: &Fields, reason: &str, report: &mut Report) -> Result<()> {
+        let Some(id) = StrategyKey::parse(key) else { return Ok(()) };
+        let row = self.store.get(id.user, id.strategy).await?;
+        let Some(row) =
+            row.filter(|row| matches!(judge(Some(row), Some(hash), self.settings.unknown), Verdict::RowWins(_)))
+        else {
+            bail!("{key} has moved on while it was being restored");
         };
-        tracing::warn!(
-            key,
-            from = number(hash, "version"),
-            to = version,
-            reason,
-            "brought a strategy in Redis up to its row"
-        );
+        let spec = StrategySpec::from_fields(to_replace(&row, hash));
+        spec.check()?;
+        let from = number(hash, "version");
+        let restored = self.link.connection().strat_restore(key, &spec, (epoch, from.unsigned_abs())).await;
+        let to = match restored {
+            Err(error) if error.code() == Some(Code::BadVersion) => bail!("{key} has moved on: {error}"),
+            restored => restored?,
+        };
+        tracing::warn!(key, from, to, reason, "brought a strategy in Redis up to its row");
         report.hashes_mended += 1;
         Ok(())
     }
@@ -156,11 +142,7 @@ impl Reconciler {
     }
 }
 
-/// A tick may cross a level between the look at a hash and the step that replaces it.
-fn tell_fired_since(key: &str, row: &Row, hash: &Fields, pending: Option<String>) {
-    let mut last = hash.clone();
-    last.extend(pending.map(|pending| ("pending".to_owned(), pending)));
-    if let Some(exit) = fired(row, &last).filter(|_| fired(row, hash).is_none()) {
-        tracing::error!(key, %exit, "A STOP FIRED WHILE ITS STRATEGY WAS BEING RESTORED: it fires again with the next price beyond its level");
-    }
+fn refused(key: &str, error: &strat_client::Error) -> Loaded {
+    tracing::error!(key, %error, "a strategy cannot be loaded from Postgres; correct it by `strategy update`");
+    Loaded::Refused
 }

@@ -192,11 +192,11 @@ impl Reconciler {
         let mut report = Report { checked: hashes.len() as u64, ..Report::default() };
         let mut flying: BTreeSet<String> =
             hashes.iter().filter(|(_, hash)| in_flight(hash)).map(|(key, _)| key.clone()).collect();
-        for doubt in self.compare(hashes, &mut report, &mut flying).await? {
+        for doubt in self.compare(hashes, &epoch, &mut report, &mut flying).await? {
             flying.insert(doubt.key.clone());
             let key = doubt.key.clone();
             // One strategy that Redis or Postgres will not have must not stop everybody else's.
-            if let Err(error) = self.settle(doubt, &mut report).await {
+            if let Err(error) = self.settle(doubt, &epoch, &mut report).await {
                 if !concerns_one_row(&error) {
                     return Err(error);
                 }
@@ -250,6 +250,7 @@ impl Reconciler {
     async fn compare(
         &self,
         mut hashes: BTreeMap<String, Fields>,
+        epoch: &str,
         report: &mut Report,
         flying: &mut BTreeSet<String>,
     ) -> Result<Vec<Doubt>> {
@@ -271,7 +272,7 @@ impl Reconciler {
                 }
             }
             flying.extend(missing.iter().filter(|row| in_flight(&row.fields)).map(Row::key));
-            self.load_all(missing, report).await?;
+            self.load_all(missing, epoch, report).await?;
             if !full {
                 break;
             }
@@ -287,7 +288,7 @@ impl Reconciler {
     }
 
     /// Acts on a difference, unless it was only that the strategy moved on since its hash was read.
-    async fn settle(&self, mut doubt: Doubt, report: &mut Report) -> Result<()> {
+    async fn settle(&self, mut doubt: Doubt, epoch: &str, report: &mut Report) -> Result<()> {
         if !matches!(doubt.verdict, Verdict::HashWins(_)) {
             let fresh = self.link.connection().strat_get(&doubt.key).await?.as_ref().map(fields_of);
             let verdict = judge(doubt.row.as_ref(), fresh.as_ref(), self.settings.unknown);
@@ -303,7 +304,7 @@ impl Reconciler {
             report.unreadable += 1;
             return Ok(());
         }
-        self.mend(doubt, report).await
+        self.mend(doubt, epoch, report).await
     }
 }
 
@@ -322,7 +323,7 @@ fn concerns_one_row(error: &color_eyre::Report) -> bool {
         return matches!(error, sqlx::Error::Database(_)) && !store::is_away(error);
     }
     let refusal = error.downcast_ref::<strat_client::Error>().and_then(strat_client::Error::code);
-    refusal.is_some_and(|code| code != Code::Loading)
+    refusal.is_some_and(|code| !matches!(code, Code::Loading | Code::Unsynced))
 }
 
 /// A hash as it goes into a row: texts as they are, empty ones left out. So are fields written by hand that are nobody's

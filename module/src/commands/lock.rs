@@ -86,7 +86,8 @@ fn value(ctx: &Context, key: &StrategyKey<'_>) -> Option<Vec<u8>> {
     server::read(ctx, "GET", &[name.as_bytes()]).ok()?.into_bytes()
 }
 
-fn check_epoch(epoch: Option<&str>) -> Result<(), Refusal> {
+/// Refuses what was meant for an epoch that is over.
+pub(super) fn check_epoch(epoch: Option<&str>) -> Result<(), Refusal> {
     let current = state::with(|state| state.epoch.clone());
     match epoch {
         Some(epoch) if epoch != current => Err(Refusal::new(

@@ -1,4 +1,4 @@
-//! `STRAT.SET key [NX] field value [field value ...]`
+//! `STRAT.SET key [NX | RESTORE epoch version] field value [field value ...]`
 
 use super::{lock, salvage, strategy_at};
 use crate::args::Args;
@@ -9,12 +9,24 @@ use strat_core::strategy::{Salvaged, SetInput};
 use strat_core::{Code, Refusal, Strategy, StrategyKey};
 
 /// Creates a strategy, or replaces an idle one. Replies its version; nil with `NX` where one exists.
+///
+/// `RESTORE` puts back what memory has lost, whatever stands there: in this epoch only, and only in place of this version,
+/// 0 for none. Whoever restores may have been stopped since he looked.
 pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Refusal> {
     let mut args = Args::new("STRAT.SET", args);
     let key = args.strategy_key()?;
     let nx = args.option("NX");
+    let restore = !nx && args.option("RESTORE");
+    let restore = if restore { Some((args.text()?, args.count("version", 0, i64::MAX)?)) } else { None };
     let fields = args.pairs()?;
-    let (old, salvaged) = replaceable(ctx, &key)?;
+    let (old, salvaged) = match restore {
+        Some((epoch, version)) => {
+            lock::check_epoch(Some(epoch))?;
+            check_restored(ctx, &key, version)?;
+            (None, None)
+        }
+        None => replaceable(ctx, &key)?,
+    };
     let now_ms = wall_clock_ms();
     if nx && server::key_kind(ctx, &key.hash()) != server::KeyKind::Empty {
         // The arguments are judged all the same; the one that stays is not.
@@ -41,6 +53,14 @@ pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Ref
         .collect();
     let write = Write { key: &key, change, version, side, now_ms, replaced: Some(obsolete) };
     Ok(RedisValue::Integer(effects::apply(ctx, write)?.cast_signed()))
+}
+
+fn check_restored(ctx: &Context, key: &StrategyKey<'_>, version: i64) -> Result<(), Refusal> {
+    let found = strategy_at(ctx, key)?.map_or(0, |strategy| strategy.version);
+    if found == version.unsigned_abs() {
+        return Ok(());
+    }
+    Err(Refusal::new(Code::BadVersion, format!("RESTORE in place of version {version} but the version is {found}")))
 }
 
 /// What stands at the key. A hash that does not parse may be replaced if nothing of it can be in the market: that is

@@ -185,11 +185,15 @@ impl OrderMachine {
     /// Whether the engine asks for a later attempt of the exit by another job: then the strategy has heard that this one is
     /// dead, or is about to. `knows`: an attempt is asked for without Redis; `hides`: it was sent, and may not show yet.
     ///
-    /// A later attempt that was looked for and does not show was refused without a trace, and stands in nobody's way.
+    /// A later attempt that was looked for and does not show was refused without a trace, and stands in nobody's way. One
+    /// that another job has sent since it was looked for does, be it later or earlier.
     #[must_use]
     pub fn is_superseded(&self, knows: impl Fn(u64) -> bool, hides: impl Fn(u64) -> bool) -> bool {
         let exit = |strategy: &&Strategy| self.job.action.leg(strategy.side) == Leg::Exit;
         let Some(strategy) = self.strategy.as_ref().filter(exit) else { return false };
+        if self.others.iter().any(|(attempt, found)| found.is_none() && hides(*attempt)) {
+            return true;
+        }
         match SentAlone::of(strategy.attempt, knows) {
             SentAlone::Later(later) => self.alone || self.later_alone != Some(later) || hides(later),
             SentAlone::Same | SentAlone::No => false,

@@ -145,6 +145,14 @@ fn an_attempt_does_not_go_out_beside_a_later_one_of_its_own_engine() {
     assert!(!play.machine.is_superseded(|_| false, |_| true));
     assert!(play.machine.is_superseded(knows, shows), "asked for since this one was decided");
 
+    // Nor beside an earlier one that was looked for before another job sent it.
+    let again =
+        strategy(&[("position", "BOUGHT"), ("filled_quantity", "10"), ("pending", "STOPLOSS"), ("attempt", "1")]);
+    let mut play = Play { strategy: again, ..Play::stop(RULES) };
+    assert!(matches!(play.go(), Effect::Lookup(_)));
+    assert!(matches!(play.answer(Input::Looked(Ok(None))), Effect::Submit(_)));
+    assert!(play.machine.is_superseded(|_| false, |attempt| attempt == 0));
+
     // The later one was refused without a trace: it must not stand in this one's way for ever.
     let mut play = Play { sent_alone: SentAlone::Later(1), ..Play::stop(RULES) };
     let mut effect = play.go();
