@@ -60,9 +60,7 @@ impl Reconciler {
                 Ok(Loaded::Yes)
             }
             Err(error) => match error.code() {
-                Some(Code::BadVersion | Code::BadField | Code::BadPrice | Code::WrongType) => {
-                    self.present(&key, error).await
-                }
+                Some(Code::BadVersion | Code::BadField | Code::BadPrice) => self.present(&key, error).await,
                 None | Some(Code::Loading | Code::Unsynced) => Err(error.into()),
                 Some(_) => Ok(refused(&key, &error)),
             },

@@ -123,7 +123,8 @@ fn strat(rng: &mut Rng, known: &Known) -> Words {
 }
 
 fn set(rng: &mut Rng, key: &str) -> Words {
-    let mut command = words(&format!("STRAT.SET {key} {}", if rng.chance(10) { "NX" } else { "" }));
+    let option = *rng.pick(&["", "", "", "", "", "", "", "NX", "RESTORE 1-0 0", "RESTORE  7"]);
+    let mut command = words(&format!("STRAT.SET {key} {option}"));
     let mut names = vec!["symbol", "quantity"];
     for name in ["symbol", "quantity"] {
         let values =

@@ -58,6 +58,7 @@ const NASTY: &[&[u8]] = &[
     b"99 101 5;98 103 6",
     b"TS",
     b"NX",
+    b"RESTORE",
     b"TAG",
     b"EPOCH",
     b"TOKEN",
