@@ -260,6 +260,12 @@ impl World {
         self.engines[engine].sent.may_send(id, run, (asked, now), rules)
     }
 
+    /// Whether another run has told Redis meanwhile that the attempt of one that works without is dead.
+    fn is_told_dead(&self, engine: usize, run: u64, id: &str) -> bool {
+        let own = &self.engines[engine];
+        own.ended_orders.contains(id) && own.runs.get(&run).is_some_and(|run| run.machine.is_alone())
+    }
+
     /// Whether another run of the engine works on a later attempt of an exit that this one has not sent.
     fn is_overtaken(&self, engine: usize, run: u64) -> bool {
         let Some(run) = self.engines[engine].runs.get(&run).filter(|run| run.machine.is_alone()) else { return false };
@@ -326,7 +332,11 @@ impl World {
                 }
             }
             Effect::Watch => self.run_watches(engine, number),
-            Effect::Submit(_) if !self.may_send(engine, number) || self.is_superseded(engine, number) => {
+            Effect::Submit(ref request)
+                if !self.may_send(engine, number)
+                    || self.is_superseded(engine, number)
+                    || self.is_told_dead(engine, number, &request.client_order_id) =>
+            {
                 let superseded = self.is_superseded(engine, number);
                 if let Some(job) = self.engines[engine].runs.get(&number).map(|run| run.machine.job().clone())
                     && job.unasked

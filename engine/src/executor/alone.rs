@@ -179,7 +179,7 @@ impl Executor {
         self.alone.sent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn has_ended(&self, id: &str) -> bool {
+    pub(super) fn has_ended(&self, id: &str) -> bool {
         self.alone.ended.lock().unwrap_or_else(PoisonError::into_inner).ids.contains(id)
     }
 

@@ -148,7 +148,8 @@ impl Run {
                 if stale && !self.machine.is_alone() {
                     return Input::Submitted(Err(BrokerError::Unavailable("the lock has to be seen again".to_owned())));
                 }
-                if self.is_superseded() {
+                // Redis came back while it was looked up, and another job has told it that this attempt is dead.
+                if self.is_superseded() || self.machine.is_alone() && executor.has_ended(&request.client_order_id) {
                     return Input::Submitted(Err(BrokerError::Unavailable("a later attempt is asked for".to_owned())));
                 }
                 let lease = &executor.settings.lease;
