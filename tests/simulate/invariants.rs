@@ -13,6 +13,9 @@ use strat_client::ReportRequest;
 use strat_core::{Action, ExecType, Leg, Position, Quantity, Status, Strategy};
 use strat_engine::executor::machine::Waits;
 
+/// Between the last look-up before a request and the request itself, ms.
+const LOOKED_MS: i64 = 1_000;
+
 /// What was promised, and what was broken.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
@@ -151,7 +154,8 @@ impl World {
         let exits = || self.broker.of(key, cycle, Leg::Exit);
         let crossed = |(one, other): (&Order, &Order)| {
             let apart = one.request.client_order_id != other.request.client_order_id;
-            let unseen = one.sent_ms.abs_diff(other.sent_ms) <= self.broker.settle_ms.unsigned_abs();
+            // The one did not show when the other was looked up for the last time, which was a moment before it was sent.
+            let unseen = one.sent_ms.abs_diff(other.sent_ms) <= (self.broker.settle_ms + LOOKED_MS).unsigned_abs();
             apart && unseen && (one.alone || other.alone) && beyond <= one.state.cum_qty
         };
         let booked = |order: &&Order| self.refusal_booked(&order.request.client_order_id);
