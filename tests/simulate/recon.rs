@@ -8,7 +8,7 @@ use crate::stream::Id;
 use crate::world::World;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use strat_core::{Quantity, Strategy, StrategyKey};
+use strat_core::{Code, Quantity, Strategy, StrategyKey};
 use strat_engine::config::UnknownPolicy;
 use strat_engine::executor::Job;
 use strat_engine::reconcile::{Verdict, held_by_account, judge, to_load, to_replace};
@@ -150,12 +150,7 @@ impl World {
                 self.compare(&mut pass);
                 Some(Stage::Mend)
             }
-            // What is restored is restored in this epoch only.
-            Stage::Mend if pass.epoch != self.redis.epoch => None,
-            Stage::Mend => {
-                self.mend(&mut pass);
-                Some(Stage::Broker)
-            }
+            Stage::Mend => self.mend(&mut pass).then_some(Stage::Broker),
             Stage::Broker => self.list_orders(engine, &mut pass).then_some(Stage::Order),
             Stage::Order => Some(self.settle_next(engine, &mut pass)),
             Stage::Dead => Some(self.tell_death(engine, &mut pass)),
@@ -187,14 +182,18 @@ impl World {
         }
     }
 
-    fn mend(&mut self, pass: &mut Pass) {
+    /// Acts on what was judged; false where the pass has to begin again.
+    fn mend(&mut self, pass: &mut Pass) -> bool {
         for row in std::mem::take(&mut pass.missing) {
             let (key, now) = (row.key(), self.now_ms);
             if in_flight(&row.fields) {
                 pass.flying.insert(key.clone());
             }
-            let done = self.redis.set(&key, &to_load(&row), true, now);
+            let done = self.redis.restore(&key, &to_load(&row), (&pass.epoch, 0), now);
             self.say(|| format!("load {key} {:?}: {done:?}", row.fields));
+            if done.is_err_and(|refusal| refusal.code == Code::Unsynced) {
+                return false;
+            }
         }
         for mut doubt in std::mem::take(&mut pass.doubts) {
             pass.flying.insert(doubt.key.clone());
@@ -207,16 +206,21 @@ impl World {
                 }
                 doubt.hash = fresh;
             }
-            self.mend_one(doubt);
+            if !self.mend_one(doubt, &pass.epoch) {
+                return false;
+            }
         }
+        true
     }
 
-    fn mend_one(&mut self, doubt: Doubt) {
+    fn mend_one(&mut self, doubt: Doubt, epoch: &str) -> bool {
         let Doubt { key, row, hash, verdict } = doubt;
         self.say(|| format!("reconcile {key}: {verdict:?}"));
         match (verdict, row, hash) {
             (Verdict::RowWins(_), Some(row), Some(hash)) => {
-                self.replace(&key, &row, &hash);
+                if !self.replace(&key, &row, &hash, epoch) {
+                    return false;
+                }
                 if LEVELS.iter().any(|level| row.fields.get(*level) != hash.get(*level)) {
                     self.forget_fired(&key);
                 }
@@ -228,22 +232,13 @@ impl World {
             (Verdict::Adopt(_), _, Some(hash)) => drop(self.postgres.overwrite(&key, hash, None)),
             _ => {}
         }
+        true
     }
 
-    /// The row comes in the older hash's place, as `reconcile::mend` does it.
-    fn replace(&mut self, key: &str, row: &Row, hash: &Fields) {
-        let fields = to_replace(row, hash);
-        let Ok(kept) = row.state() else { return };
-        let cycle = hash.get("cycle").and_then(|cycle| cycle.parse().ok()).unwrap_or(0);
-        let as_it_is = !kept.position.is_open() || row.cycle() > cycle;
-        let busy = match as_it_is {
-            true => self.redis.set(key, &fields, false, self.now_ms).is_err(),
-            false => true,
-        };
-        if busy {
-            self.redis.del(key);
-            drop(self.redis.set(key, &fields, true, self.now_ms));
-        }
+    /// The row comes in the older hash's place, as `reconcile::mend` does it; false where it must not.
+    fn replace(&mut self, key: &str, row: &Row, hash: &Fields, epoch: &str) -> bool {
+        let version = hash.get("version").and_then(|version| version.parse().ok()).unwrap_or(0);
+        self.redis.restore(key, &to_replace(row, hash), (epoch, version), self.now_ms).is_ok()
     }
 
     /// Orders in flight that no queue entry and no lock speaks for.

@@ -80,16 +80,45 @@ impl Redis {
             return Ok(None);
         }
         let old = self.strategy(key);
-        let pairs: Vec<_> = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
-        let input = SetInput { key: id, fields: &pairs, old: old.as_ref(), salvaged: None, now_ms };
-        let (change, version) = Strategy::set(&input)?;
         if old.is_some() && self.lock_of(key, now_ms).is_some() {
             return Err(Refusal::new(Code::Busy, "an order is being placed for the strategy"));
         }
+        self.put(id, fields, old.as_ref(), now_ms).map(Some)
+    }
+
+    /// `STRAT.SET … RESTORE`: in place of this version only, 0 for none.
+    pub(crate) fn restore(
+        &mut self,
+        key: &str,
+        fields: &Fields,
+        (epoch, version): (&str, u64),
+        now_ms: i64,
+    ) -> Result<u64, Refusal> {
+        let id = StrategyKey::parse(key).ok_or_else(|| Refusal::new(Code::Err, "no key"))?;
+        if epoch != &*self.epoch {
+            return Err(Refusal::new(Code::Unsynced, "the epoch is over"));
+        }
+        if self.strategy(key).map_or(0, |strategy| strategy.version) != version {
+            return Err(Refusal::new(Code::BadVersion, "the strategy has moved on"));
+        }
+        self.put(id, fields, None, now_ms)
+    }
+
+    /// Writes a whole hash.
+    fn put(
+        &mut self,
+        id: StrategyKey<'_>,
+        fields: &Fields,
+        old: Option<&Strategy>,
+        now_ms: i64,
+    ) -> Result<u64, Refusal> {
+        let pairs: Vec<_> = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+        let (change, version) = Strategy::set(&SetInput { key: id, fields: &pairs, old, salvaged: None, now_ms })?;
+        let key = &id.hash();
         let side = if fields.get("side").is_some_and(|side| side == "SHORT") { Side::Short } else { Side::Long };
         self.data.hashes.remove(key);
         self.apply(key, change, version, side, now_ms, true);
-        Ok(Some(version))
+        Ok(version)
     }
 
     /// `STRAT.UPDATE`.
@@ -102,12 +131,6 @@ impl Redis {
         };
         self.apply(key, change, strategy.next_version(), strategy.side, now_ms, false);
         Ok(())
-    }
-
-    /// `DEL` of the hash, by the road past the commands.
-    pub(crate) fn del(&mut self, key: &str) {
-        self.data.hashes.remove(key);
-        self.follow(key);
     }
 
     /// `STRAT.SLCHECK` of one price: the strategies that it crosses by the hash, and those that it fired.
