@@ -190,14 +190,14 @@ impl Evidence {
 
     /// Redis, its replica and Postgres say the same, and the books are what the hashes say.
     pub(super) fn check_copies(&self, world: &World, found: &mut Vec<String>) {
-        let expected = given(&self.hashes);
-        let same = |name: &str, look: &dyn Fn() -> Hashes, found: &mut Vec<String>| {
-            if let Err(what) = wait_same(&expected, look) {
+        let same = |name: &str, look: &dyn Fn(&Hashes) -> io::Result<Hashes>, found: &mut Vec<String>| {
+            let redis = || self.hashes_of(world, world.store.primary());
+            if let Err(what) = wait_same(&redis, look) {
                 found.push(format!("{name} and Redis differ: {what}"));
             }
         };
-        same("Postgres", &|| self.live_rows(world), found);
-        same("the replica", &|| self.replica(world), found);
+        same("Postgres", &|redis| Ok(live_rows(world, redis)), found);
+        same("the replica", &|_| self.hashes_of(world, 1 - world.store.primary()), found);
         for at in 0..2 {
             let differences = world.store.conn(at).run("STRAT.DEBUG VERIFY").texts();
             if !differences.is_empty() {
@@ -223,17 +223,17 @@ impl Evidence {
         }
     }
 
-    /// The rows of what is in Redis, and those that should be there.
-    fn live_rows(&self, world: &World) -> Hashes {
-        let mut rows = given(&rows(world));
-        rows.retain(|user, row| self.hashes.contains_key(user) || text(row, "status") == "RUNNING");
-        rows
+    /// What one of the servers says now.
+    fn hashes_of(&self, world: &World, server: usize) -> io::Result<Hashes> {
+        hashes(&mut world.store.conn(server), &self.watched).map(|hashes| given(&hashes))
     }
+}
 
-    fn replica(&self, world: &World) -> Hashes {
-        let replica = 1 - world.store.primary();
-        hashes(&mut world.store.conn(replica), &self.watched).map(|hashes| given(&hashes)).unwrap_or_default()
-    }
+/// The rows of what is in Redis, and those that should be there.
+fn live_rows(world: &World, redis: &Hashes) -> Hashes {
+    let mut rows = given(&rows(world));
+    rows.retain(|user, row| redis.contains_key(user) || text(row, "status") == "RUNNING");
+    rows
 }
 
 fn quantity(fields: &Fields, name: &str) -> i64 {
@@ -253,24 +253,33 @@ fn wrong_end(fields: &Fields, account: &Account) -> Option<String> {
     account.open_orders().next().map(|id| format!("order {id} still works at the broker"))
 }
 
-fn wait_same(expected: &Hashes, look: &dyn Fn() -> Hashes) -> Result<(), String> {
+/// Redis is read anew each time: whoever waits for a person is not waited for, and may end meanwhile.
+fn wait_same(
+    redis: &dyn Fn() -> io::Result<Hashes>,
+    look: &dyn Fn(&Hashes) -> io::Result<Hashes>,
+) -> Result<(), String> {
     let started = Instant::now();
     loop {
-        let found = look();
-        if found == *expected {
+        let both = redis().and_then(|expected| look(&expected).map(|found| (expected, found)));
+        if both.as_ref().is_ok_and(|(expected, found)| expected == found) {
             return Ok(());
         }
         if started.elapsed() > QUIET_LIMIT / 2 {
-            let users: BTreeSet<_> = expected.keys().chain(found.keys()).collect();
-            let different = users.into_iter().filter(|user| expected.get(*user) != found.get(*user));
-            let shown: Vec<_> = different
-                .take(SHOWN)
-                .map(|user| format!("{user}: {:?}\n instead of {:?}", found.get(user), expected.get(user)))
-                .collect();
-            return Err(format!("at {}: {}", now_ms(), shown.join("\n")));
+            let what = both.map_or_else(|error| error.to_string(), |(expected, found)| differences(&expected, &found));
+            return Err(format!("at {}: {what}", now_ms()));
         }
         std::thread::sleep(LOOK_EVERY);
     }
+}
+
+fn differences(expected: &Hashes, found: &Hashes) -> String {
+    let users: BTreeSet<_> = expected.keys().chain(found.keys()).collect();
+    let different = users.into_iter().filter(|user| expected.get(*user) != found.get(*user));
+    let shown: Vec<_> = different
+        .take(SHOWN)
+        .map(|user| format!("{user}: {:?}\n instead of {:?}", found.get(user), expected.get(user)))
+        .collect();
+    shown.join("\n")
 }
 
 /// The users whose strategy or account an engine called out as an error.
