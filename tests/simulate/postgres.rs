@@ -79,19 +79,19 @@ impl Postgres {
         self.fold.rows.get(&id).map(|slot| row_of(&id, slot))
     }
 
-    /// Writes a row over the version it was judged by; `None`: over no row.
-    pub(crate) fn overwrite(&mut self, key: &str, fields: Fields, judged: Option<i64>) -> bool {
+    /// Writes a row over the one it was judged by; `None`: over no row.
+    pub(crate) fn overwrite(&mut self, key: &str, fields: Fields, judged: Option<&Row>) -> bool {
         let Some(id) = StrategyKey::parse(key).map(|key| (key.user.to_owned(), key.strategy.to_owned())) else {
             return false;
         };
         let fits = match (self.fold.rows.get(&id), judged) {
             (None, None) => true,
             (Some(slot), None) => slot.removed,
-            (Some(slot), Some(version)) => row_of(&id, slot).version() == version,
+            (Some(slot), Some(row)) => (row_of(&id, slot).version(), slot.forked) == (row.version(), row.forked),
             (None, Some(_)) => false,
         };
         if fits {
-            self.fold.rows.insert(id, Slot { fields, removed: false, changed: true });
+            self.fold.rows.insert(id, Slot { fields, removed: false, forked: false, changed: true });
         }
         fits
     }
@@ -103,5 +103,6 @@ impl Postgres {
 }
 
 fn row_of((user, strategy): &(String, String), slot: &Slot) -> Row {
-    Row { user: user.clone(), strategy: strategy.clone(), fields: slot.fields.clone(), removed: slot.removed }
+    let (user, strategy, fields) = (user.clone(), strategy.clone(), slot.fields.clone());
+    Row { user, strategy, fields, removed: slot.removed, forked: slot.forked }
 }

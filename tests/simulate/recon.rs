@@ -150,7 +150,7 @@ impl World {
                 self.compare(&mut pass);
                 Some(Stage::Mend)
             }
-            Stage::Mend => self.mend(&mut pass).then_some(Stage::Broker),
+            Stage::Mend => self.mend(engine, &mut pass).then_some(Stage::Broker),
             Stage::Broker => self.list_orders(engine, &mut pass).then_some(Stage::Order),
             Stage::Order => Some(self.settle_next(engine, &mut pass)),
             Stage::Dead => Some(self.tell_death(engine, &mut pass)),
@@ -183,7 +183,8 @@ impl World {
     }
 
     /// Acts on what was judged; false where the pass has to begin again.
-    fn mend(&mut self, pass: &mut Pass) -> bool {
+    fn mend(&mut self, engine: usize, pass: &mut Pass) -> bool {
+        let open = self.engines[engine].gate.as_ref() == Some(&pass.epoch);
         for row in std::mem::take(&mut pass.missing) {
             let (key, now) = (row.key(), self.now_ms);
             if in_flight(&row.fields) {
@@ -202,7 +203,10 @@ impl World {
                 let fresh = self.redis.data.hashes.get(&doubt.key).map(filled);
                 let verdict = judge(doubt.row.as_ref(), fresh.as_ref(), UnknownPolicy::Adopt);
                 if std::mem::discriminant(&verdict) != std::mem::discriminant(&doubt.verdict) {
-                    continue;
+                    if open || verdict == Verdict::Agree {
+                        continue;
+                    }
+                    return false;
                 }
                 doubt.hash = fresh;
             }
@@ -226,8 +230,7 @@ impl World {
                 }
             }
             (Verdict::HashWins(_), Some(row), Some(hash)) => {
-                let judged = row.version();
-                self.postgres.overwrite(&key, hash, Some(judged));
+                self.postgres.overwrite(&key, hash, Some(&row));
             }
             (Verdict::Adopt(_), _, Some(hash)) => drop(self.postgres.overwrite(&key, hash, None)),
             _ => {}

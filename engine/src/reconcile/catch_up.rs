@@ -1,7 +1,8 @@
 //! Attempts that were lost: the broker has a later attempt of an exit than the strategy knows of.
 
+use super::Reconciler;
 use super::broker::own_order;
-use super::{Reconciler, concerns_one_row};
+use super::compare::concerns_one_row;
 use crate::broker::{BrokerError, BrokerOrder, OrderRef};
 use crate::failure::sentence;
 use color_eyre::Result;

@@ -2,7 +2,7 @@
 
 use crate::config::UnknownPolicy;
 use crate::store::{Fields, Row};
-use strat_core::field::parse_count;
+use strat_core::field::{OnStop, parse_count};
 use strat_core::{Action, Status, Strategy};
 
 /// What to do about a strategy.
@@ -32,6 +32,12 @@ pub fn judge(row: Option<&Row>, hash: Option<&Fields>, policy: UnknownPolicy) ->
         (Some(_), None) => Verdict::Agree,
         (Some(row), Some(hash)) => {
             let (kept, live) = (row.version(), number(hash, "version"));
+            if row.forked && !same(&row.fields, hash) {
+                return Verdict::RowWins("Redis lost changes, and was changed since");
+            }
+            if row.forked {
+                return Verdict::HashWins("nothing that Redis lost is missing any more");
+            }
             if kept > live {
                 return Verdict::RowWins("Redis lost the newest changes");
             }
@@ -80,10 +86,20 @@ pub fn to_load(row: &Row) -> Fields {
 #[must_use]
 pub fn to_replace(row: &Row, hash: &Fields) -> Fields {
     let mut fields = to_load(row);
-    if let Some(exit) = fired(row, hash) {
+    if let Some(exit) = fired(row, hash).or_else(|| stopped(row)) {
         fields.insert("pending".to_owned(), exit.to_string());
     }
+    // The hash may have had more changes than the row: versions only rise.
+    fields.insert("version".to_owned(), row.version().max(number(hash, "version")).to_string());
     fields
+}
+
+/// What its user wants closed, who stopped it while Redis did not know that it was in the market.
+fn stopped(row: &Row) -> Option<Action> {
+    let state = row.state().ok()?;
+    let wanted = row.forked && state.status == Status::Stopped && state.on_stop == OnStop::SquareOff;
+    let asked = state.exit_in_flight() || state.retry_at.is_some();
+    (wanted && state.position.is_open() && !asked).then_some(Action::SquareOff)
 }
 
 /// An exit that an older hash asks for and the row does not know of, at a level that the row has as well.
@@ -127,7 +143,7 @@ mod tests {
     }
 
     fn row(pairs: &[(&str, &str)]) -> Row {
-        Row { user: "a".to_owned(), strategy: "s".to_owned(), fields: fields(pairs), removed: false }
+        Row { user: "a".to_owned(), strategy: "s".to_owned(), fields: fields(pairs), removed: false, forked: false }
     }
 
     fn judged(row: Option<&Row>, hash: Option<&Fields>) -> Verdict {
@@ -182,6 +198,20 @@ mod tests {
         assert_eq!(replaced(&with(&open, &[("cycle", "2")]), &old), "", "of another cycle");
         assert_eq!(replaced(&with(&open, &[("retry_at", "9"), ("retry_action", "STOPLOSS")]), &old), "", "asked for");
         assert_eq!(replaced(&[("position", "EXITED_BY_SL"), ("stop_loss", "95")], &old), "", "nothing is held");
+    }
+
+    #[test]
+    fn what_redis_lost_is_restored_however_often_it_was_changed_since() {
+        let forked = |pairs: &[(&str, &str)]| Row { forked: true, ..row(pairs) };
+        let open = forked(&[("version", "4"), ("position", "BOUGHT"), ("filled_quantity", "10")]);
+        let beyond = fields(&[("version", "6"), ("pending", "BUY")]);
+        assert!(matches!(judged(Some(&open), Some(&beyond)), Verdict::RowWins(_)));
+        let restored = to_replace(&open, &beyond);
+        assert_eq!((restored.get("version").map(String::as_str), restored.get("pending")), (Some("6"), None));
+        assert!(matches!(judged(Some(&open), Some(&open.fields)), Verdict::HashWins(_)), "the mark goes away");
+        let stopped = forked(&[("status", "STOPPED"), ("position", "BOUGHT"), ("filled_quantity", "10")]);
+        let closing = to_replace(&stopped, &fields(&[("status", "STOPPED")]));
+        assert_eq!(closing.get("pending").map(String::as_str), Some("SQUAREOFF"));
     }
 
     #[test]

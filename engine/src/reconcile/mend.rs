@@ -1,7 +1,8 @@
 //! Carries out what was judged; every action is logged with its key and reason.
 
+use super::compare::Doubt;
 use super::judge::{Verdict, judge, number, to_load, to_replace};
-use super::{Doubt, Reconciler, Report};
+use super::{Reconciler, Report};
 use crate::store::{Fields, Row};
 use color_eyre::Result;
 use color_eyre::eyre::bail;
@@ -128,7 +129,13 @@ impl Reconciler {
         report: &mut Report,
     ) -> Result<()> {
         let Some(id) = StrategyKey::parse(key) else { return Ok(()) };
-        let row = Row { user: id.user.to_owned(), strategy: id.strategy.to_owned(), fields: hash, removed: false };
+        let row = Row {
+            user: id.user.to_owned(),
+            strategy: id.strategy.to_owned(),
+            fields: hash,
+            removed: false,
+            forked: false,
+        };
         if self.store.insert(&row).await? {
             tracing::warn!(key, version = row.version(), reason, "adopted a strategy into Postgres");
             report.adopted += 1;

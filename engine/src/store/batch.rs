@@ -40,6 +40,7 @@ struct StrategyRow<'a> {
     strategy_id: &'a str,
     fields: &'a Fields,
     removed: bool,
+    forked: bool,
 }
 
 /// Applies entries in order, all or nothing. An entry that was applied before changes nothing.
@@ -109,8 +110,8 @@ async fn record(connection: &mut PgConnection, entries: &[Arc<JournalEntry>]) ->
 
 async fn lock_rows(connection: &mut PgConnection, ids: &[Id]) -> sqlx::Result<BTreeMap<Id, Slot>> {
     let (users, strategies): (Vec<_>, Vec<_>) = ids.iter().cloned().unzip();
-    let rows: Vec<(String, String, Json<Fields>, bool)> = sqlx::query_as(
-        "SELECT user_id, strategy_id, fields, removed_at IS NOT NULL FROM strategies
+    let rows: Vec<(String, String, Json<Fields>, bool, bool)> = sqlx::query_as(
+        "SELECT user_id, strategy_id, fields, removed_at IS NOT NULL, forked FROM strategies
          WHERE (user_id, strategy_id) IN (SELECT * FROM UNNEST($1::TEXT[], $2::TEXT[]))
          ORDER BY user_id, strategy_id FOR UPDATE",
     )
@@ -118,7 +119,9 @@ async fn lock_rows(connection: &mut PgConnection, ids: &[Id]) -> sqlx::Result<BT
     .bind(strategies)
     .fetch_all(&mut *connection)
     .await?;
-    let slot = |(user, strategy, Json(fields), removed)| ((user, strategy), Slot { fields, removed, changed: false });
+    let slot = |(user, strategy, Json(fields), removed, forked)| {
+        ((user, strategy), Slot { fields, removed, forked, changed: false })
+    };
     Ok(rows.into_iter().map(slot).collect())
 }
 
@@ -132,16 +135,18 @@ async fn write_rows(connection: &mut PgConnection, fold: &Fold) -> sqlx::Result<
             strategy_id,
             fields: &slot.fields,
             removed: slot.removed,
+            forked: slot.forked,
         })
         .collect();
     if rows.is_empty() {
         return Ok(());
     }
     sqlx::query(
-        "INSERT INTO strategies (user_id, strategy_id, fields, removed_at)
-         SELECT user_id, strategy_id, fields, CASE WHEN removed THEN now() END
-         FROM jsonb_to_recordset($1) AS t(user_id TEXT, strategy_id TEXT, fields JSONB, removed BOOLEAN)
-         ON CONFLICT (user_id, strategy_id) DO UPDATE SET fields = EXCLUDED.fields, removed_at = EXCLUDED.removed_at",
+        "INSERT INTO strategies (user_id, strategy_id, fields, removed_at, forked)
+         SELECT user_id, strategy_id, fields, CASE WHEN removed THEN now() END, forked
+         FROM jsonb_to_recordset($1) AS t(user_id TEXT, strategy_id TEXT, fields JSONB, removed BOOLEAN, forked BOOLEAN)
+         ON CONFLICT (user_id, strategy_id) DO UPDATE
+         SET fields = EXCLUDED.fields, removed_at = EXCLUDED.removed_at, forked = EXCLUDED.forked",
     )
     .bind(Json(rows))
     .execute(connection)

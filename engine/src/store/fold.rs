@@ -6,7 +6,8 @@ use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use strat_core::event::OrderReport;
-use strat_core::{Leg, Quantity, StrategyKey, order::OrderIdentity};
+use strat_core::field::OnStop;
+use strat_core::{EventType, Leg, Quantity, StrategyKey, order::OrderIdentity};
 
 /// User and strategy id.
 pub(super) type Id = (String, String);
@@ -18,6 +19,8 @@ pub struct Slot {
     pub fields: Fields,
     /// Whether it was removed.
     pub removed: bool,
+    /// Redis has lost newer changes than its journal goes on from.
+    pub forked: bool,
     /// Whether the entries changed it.
     pub changed: bool,
 }
@@ -95,26 +98,25 @@ impl Fold {
                 let known = count(&slot.fields, "cycle");
                 slot.fields.clear();
                 merge(&mut slot.fields, entry);
-                (slot.removed, slot.changed) = (false, true);
+                (slot.removed, slot.forked, slot.changed) = (false, false, true);
                 if count(&slot.fields, "cycle") < known {
                     self.lowered.push((entry.key.clone(), known));
                 }
             }
             Some(slot) if !slot.removed => {
                 let version = count(&slot.fields, "version");
-                if entry.version <= version {
-                    return;
-                }
-                if entry.version > version + 1 {
+                slot.changed = true;
+                // Never applied, and not newer than the row: what the row knows was lost before this was written.
+                slot.forked |= entry.version <= version;
+                if slot.forked || entry.version > version + 1 {
                     self.doubtful.push(entry.key.clone());
                 }
-                merge(&mut slot.fields, entry);
-                slot.changed = true;
+                if slot.forked { heed(&mut slot.fields, entry) } else { merge(&mut slot.fields, entry) }
             }
             None if entry.replace => {
                 let mut fields = Fields::new();
                 merge(&mut fields, entry);
-                self.rows.insert(id, Slot { fields, removed: false, changed: true });
+                self.rows.insert(id, Slot { fields, removed: false, forked: false, changed: true });
             }
             None if entry.is_removal() => {}
             Some(_) | None => self.doubtful.push(entry.key.clone()),
@@ -190,9 +192,33 @@ fn ordered_quantity(slot: Option<&Slot>, leg: Leg) -> Option<String> {
     (quantity > Quantity::ZERO).then(|| quantity.to_string())
 }
 
-/// Writes the changed fields; an empty text clears one.
+/// What a user says of a strategy whatever it has been through.
+const WORDS: [&str; 2] = ["stop_loss", "take_profit"];
+
+/// Of a change to a hash that does not know what the row knows, only its user's words count.
+fn heed(fields: &mut Fields, entry: &JournalEntry) {
+    let is = |kind: EventType| entry.kind == kind.as_str();
+    if is(EventType::StrategyUpdated) {
+        write(fields, entry.data.iter().filter(|(name, _)| WORDS.contains(&name.as_str())));
+    } else if is(EventType::StrategyStopped) && !would_leave(fields) {
+        write(fields, entry.data.iter().filter(|(name, _)| *name == "status"));
+    }
+}
+
+/// Whether a stop would leave a position without a guard. Its user was not told of that position when he stopped it.
+fn would_leave(fields: &Fields) -> bool {
+    state(fields).is_ok_and(|state| state.position.is_open() && state.on_stop == OnStop::Leave)
+}
+
+/// The change as a whole.
 fn merge(fields: &mut Fields, entry: &JournalEntry) {
-    for (name, value) in &entry.data {
+    write(fields, entry.data.iter());
+    fields.insert("version".to_owned(), entry.version.to_string());
+}
+
+/// Writes the changed fields; an empty text clears one.
+fn write<'a>(fields: &mut Fields, changed: impl Iterator<Item = (&'a String, &'a Value)>) {
+    for (name, value) in changed {
         let text = match value {
             Value::String(text) => text.clone(),
             Value::Null => String::new(),
@@ -204,7 +230,6 @@ fn merge(fields: &mut Fields, entry: &JournalEntry) {
             fields.insert(name.clone(), text);
         }
     }
-    fields.insert("version".to_owned(), entry.version.to_string());
 }
 
 #[cfg(test)]
@@ -250,13 +275,38 @@ mod tests {
     }
 
     #[test]
-    fn an_older_change_is_nothing_new_and_a_gap_is_doubtful() {
+    fn after_a_gap_the_row_needs_a_look_at_its_hash() {
         let mut fold = started();
-        fold.apply(&entry(1, false, json!({"note": "old"})));
-        assert!(!slot(&fold).fields.contains_key("note"));
         fold.apply(&entry(5, false, json!({"note": "new"})));
         assert_eq!(fold.doubtful, ["user:a:strategy:s"]);
-        assert_eq!(count(&slot(&fold).fields, "version"), 5);
+        assert_eq!((count(&slot(&fold).fields, "version"), slot(&fold).forked), (5, false));
+    }
+
+    #[test]
+    fn a_history_that_lost_what_the_row_knows_is_not_mixed_into_it() {
+        let mut fold = started();
+        fold.apply(&entry(2, false, json!({"position": "BOUGHT", "filled_quantity": "10"})));
+        fold.apply(&entry(3, false, json!({"pending": "STOPLOSS"})));
+        // The server that took over had heard of version 1 only; three more, and its hash is the newer one.
+        let of_other = |version: i64, kind: EventType, data: Value| JournalEntry {
+            id: format!("9-{version}"),
+            kind: kind.as_str().to_owned(),
+            ..entry(version, false, data)
+        };
+        fold.apply(&of_other(2, EventType::OrderQueued, json!({"pending": "BUY", "cycle_at": "99"})));
+        fold.apply(&of_other(3, EventType::StrategyUpdated, json!({"stop_loss": "98.50", "position": "NONE"})));
+        fold.apply(&of_other(4, EventType::StrategyStopped, json!({"status": "STOPPED", "pending": ""})));
+        let kept = slot(&fold);
+        let text = |name: &str| kept.fields.get(name).map_or("", String::as_str);
+        assert!(kept.forked && kept.changed && fold.doubtful.len() == 3);
+        assert_eq!(["position", "pending", "cycle_at", "version"].map(text), ["BOUGHT", "STOPLOSS", "", "3"]);
+        assert_eq!(["stop_loss", "status"].map(text), ["98.50", "STOPPED"], "what its user said");
+        let mut left = started();
+        left.apply(&entry(2, false, json!({"position": "BOUGHT", "on_stop": "LEAVE"})));
+        left.apply(&of_other(2, EventType::StrategyStopped, json!({"status": "STOPPED"})));
+        assert!(!slot(&left).fields.contains_key("status"), "nobody said that it may be left alone");
+        fold.apply(&entry(5, true, json!({"symbol": "IBM", "quantity": "10"})));
+        assert!(!slot(&fold).forked, "Redis was brought up to the row");
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub struct Row {
     pub fields: Fields,
     /// Whether it was removed; the row stays because its cycle must go on counting.
     pub removed: bool,
+    /// Redis has lost newer changes than its journal goes on from: it must be brought up to this row.
+    pub forked: bool,
 }
 
 /// Which rows to list. Empty means all that are not removed.
@@ -45,6 +47,7 @@ impl Row {
             strategy: row.try_get("strategy_id")?,
             fields,
             removed: row.try_get("removed")?,
+            forked: row.try_get("forked")?,
         })
     }
 
@@ -136,7 +139,7 @@ impl Store {
     /// Of Postgres.
     pub async fn of_user(&self, user: &str) -> sqlx::Result<Vec<Row>> {
         let rows = sqlx::query(
-            "SELECT user_id, strategy_id, fields, false AS removed FROM strategies WHERE user_id = $1 AND removed_at IS NULL",
+            "SELECT user_id, strategy_id, fields, false AS removed, forked FROM strategies WHERE user_id = $1 AND removed_at IS NULL",
         )
         .bind(user)
         .fetch_all(self.pool())
@@ -150,7 +153,7 @@ impl Store {
     /// Of Postgres.
     pub async fn get(&self, user: &str, strategy: &str) -> sqlx::Result<Option<Row>> {
         let row = sqlx::query(
-            "SELECT user_id, strategy_id, fields, removed_at IS NOT NULL AS removed FROM strategies WHERE user_id = $1 AND strategy_id = $2",
+            "SELECT user_id, strategy_id, fields, removed_at IS NOT NULL AS removed, forked FROM strategies WHERE user_id = $1 AND strategy_id = $2",
         )
         .bind(user)
         .bind(strategy)
@@ -166,7 +169,7 @@ impl Store {
     pub async fn page(&self, filter: &Filter, after: Option<(&str, &str)>, limit: i64) -> sqlx::Result<Vec<Row>> {
         let (user, strategy) = after.unwrap_or_default();
         let rows = sqlx::query(
-            "SELECT user_id, strategy_id, fields, removed_at IS NOT NULL AS removed FROM strategies
+            "SELECT user_id, strategy_id, fields, removed_at IS NOT NULL AS removed, forked FROM strategies
              WHERE (removed_at IS NULL OR $1) AND ($2::TEXT IS NULL OR user_id = $2) AND ($3::TEXT IS NULL OR symbol = $3)
                AND ($4::TEXT IS NULL OR status = $4) AND (user_id, strategy_id) > ($5, $6)
              ORDER BY user_id, strategy_id LIMIT $7",
@@ -192,7 +195,7 @@ impl Store {
     pub async fn insert(&self, row: &Row) -> sqlx::Result<bool> {
         let done = sqlx::query(
             "INSERT INTO strategies (user_id, strategy_id, fields) VALUES ($1, $2, $3)
-             ON CONFLICT (user_id, strategy_id) DO UPDATE SET fields = EXCLUDED.fields, removed_at = NULL
+             ON CONFLICT (user_id, strategy_id) DO UPDATE SET fields = EXCLUDED.fields, removed_at = NULL, forked = FALSE
              WHERE strategies.removed_at IS NOT NULL",
         )
         .bind(&row.user)
@@ -203,7 +206,8 @@ impl Store {
         Ok(done.rows_affected() > 0)
     }
 
-    /// Writes the whole row, but only over the version it was judged by (`None`: over no row).
+    /// Writes the whole row, but only over the version it was judged by (`None`: over no row), and over a forked one only
+    /// if `row` is marked so; the mark goes away.
     ///
     /// Answers whether it was written.
     ///
@@ -212,12 +216,14 @@ impl Store {
     pub async fn overwrite(&self, row: &Row, judged: Option<i64>) -> sqlx::Result<bool> {
         let Some(version) = judged else { return self.insert(row).await };
         let done = sqlx::query(
-            "UPDATE strategies SET fields = $3, removed_at = NULL WHERE user_id = $1 AND strategy_id = $2 AND version = $4",
+            "UPDATE strategies SET fields = $3, removed_at = NULL, forked = FALSE WHERE user_id = $1 AND strategy_id = $2
+               AND version = $4 AND forked = $5",
         )
         .bind(&row.user)
         .bind(&row.strategy)
         .bind(Json(&row.fields))
         .bind(version)
+        .bind(row.forked)
         .execute(self.pool())
         .await?;
         Ok(done.rows_affected() > 0)

@@ -115,7 +115,8 @@ impl Desk {
     /// The row first, then the hash.
     async fn create(&self, new: &StrategyLine) -> Result<Created> {
         let fields: Fields = new.fields.iter().cloned().collect();
-        let mut row = Row { user: new.user.clone(), strategy: new.strategy.clone(), fields, removed: false };
+        let mut row =
+            Row { user: new.user.clone(), strategy: new.strategy.clone(), fields, removed: false, forked: false };
         if let Some(old) = self.store.get(&new.user, &new.strategy).await?.filter(|old| old.removed) {
             // It comes back: cycle and version go on counting, so that no order id repeats.
             for name in ["cycle", "version"] {

@@ -41,6 +41,9 @@ impl OrderMachine {
             };
         };
         let current = self.job.cycle == strategy.cycle;
+        // What the cycle that holds the lock ended cannot be wanted again, however long the new one's order works.
+        let outlived = self.job.cycle < strategy.cycle && !self.job.unasked;
+        let unwanted = unwanted.or_else(|| outlived.then(|| "its cycle has ended".to_owned()));
         if let Some(why) = unwanted {
             return if current && !strategy.is_idle() {
                 self.wait(TROUBLE_WAIT_MS, Waits::AnotherOrder, why)
