@@ -184,6 +184,9 @@ impl World {
 
     /// Acts on what was judged; false where the pass has to begin again.
     fn mend(&mut self, engine: usize, pass: &mut Pass) -> bool {
+        if pass.epoch != self.redis.epoch {
+            return false;
+        }
         let open = self.engines[engine].gate.as_ref() == Some(&pass.epoch);
         for row in std::mem::take(&mut pass.missing) {
             let (key, now) = (row.key(), self.now_ms);
@@ -219,7 +222,11 @@ impl World {
 
     fn mend_one(&mut self, doubt: Doubt, epoch: &str) -> bool {
         let Doubt { key, row, hash, verdict } = doubt;
-        self.say(|| format!("reconcile {key}: {verdict:?}"));
+        self.say(|| {
+            let version = |fields: &Fields| fields.get("version").cloned().unwrap_or_default();
+            let (kept, live) = (row.as_ref().map(|row| version(&row.fields)), hash.as_ref().map(version));
+            format!("reconcile {key}: {verdict:?}, row {kept:?}, hash {live:?}")
+        });
         match (verdict, row, hash) {
             (Verdict::RowWins(_), Some(row), Some(hash)) => {
                 if !self.replace(&key, &row, &hash, epoch) {

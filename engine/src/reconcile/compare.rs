@@ -6,6 +6,7 @@ use super::{DRAIN_PATIENCE, PAGE, Reconciler, Report, Verdict, judge};
 use crate::failure::sentence;
 use crate::store::{self, Fields, Filter, Row};
 use color_eyre::Result;
+use color_eyre::eyre::bail;
 use std::collections::{BTreeMap, BTreeSet};
 use strat_client::{ListQuery, StratCommands as _};
 use strat_core::{Code, Status, StrategyKey, field};
@@ -79,6 +80,11 @@ impl Reconciler {
 
     /// Acts on differences; answers the strategies that moved on since their hash was read, and were left alone.
     pub(super) async fn settle_all(&self, doubts: Vec<Doubt>, epoch: &str, report: &mut Report) -> Result<Vec<String>> {
+        // The hashes may be of memory that is gone, the rows of what came after it. What changes from here on changes the
+        // row's version too, or is refused by the server.
+        if !doubts.is_empty() && self.link.connection().strat_epoch().await? != epoch {
+            bail!("the epoch of Redis changed while strategies were compared");
+        }
         let mut moved = Vec::new();
         for doubt in doubts {
             let key = doubt.key.clone();
