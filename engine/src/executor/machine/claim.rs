@@ -105,6 +105,8 @@ impl OrderMachine {
                 (self.strategy, self.grace_ms, self.entries_wait) = (Some(strategy), grace_ms, entries_wait);
                 self.decide()
             }
+            // It was there when it was claimed: Redis has lost everything since, and it comes back.
+            Found::Gone if self.job.unasked => self.give_back("the strategy is gone since it was claimed".to_owned()),
             Found::Gone => self.to(State::Discarding, Effect::Discard { why: "the strategy is gone".to_owned() }),
             Found::Broken(why) => {
                 tracing::error!(key = self.job.key, action = %self.job.action, why, "ORDER NOT POSSIBLE: the strategy's hash is not valid; mend its fields");

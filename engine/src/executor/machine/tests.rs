@@ -489,6 +489,25 @@ fn an_exit_outlives_its_strategys_loss_but_not_its_deletion() {
     };
     assert!(matches!(begin("BUSY STOPLOSS is not possible: SQUAREOFF is pending"), Effect::Wait { .. }));
     assert!(matches!(begin("NOSTRAT there is no strategy"), Effect::Discard { .. }));
+    let mut lost = Play::of(Job::unasked(KEY.into(), Action::StopLoss, 1), strategy(&[]), RULES);
+    lost.tell(Input::Go { epoch: Some("1-e".into()), opened_ms: None, redis_away: false });
+    lost.tell(Input::Claimed(Claim::Token(LockToken::new("t"))));
+    assert_eq!(lost.tell(Input::Read(Found::Gone)), Effect::Release);
+    assert!(matches!(lost.tell(Input::Released), Effect::Wait { .. }));
+}
+
+#[test]
+fn an_exit_of_a_cycle_that_has_ended_does_not_wait_for_the_next_ones_orders() {
+    let held = |cycle: &str| strategy(&[("cycle", cycle), ("position", "BOUGHT"), ("working", "BUY")]);
+    let inspected = |strategy: Strategy| {
+        let mut play = Play::stop(RULES);
+        play.tell(Input::Go { epoch: Some("1-e".into()), opened_ms: None, redis_away: false });
+        assert_eq!(play.tell(Input::Claimed(Claim::Held)), Effect::Inspect);
+        let holder = Holder { action: Some(Action::Buy), own: true, strategy: Some(strategy) };
+        play.tell(Input::Inspected(Some(holder)))
+    };
+    assert!(matches!(inspected(held("2")), Effect::Discard { .. }));
+    assert!(matches!(inspected(held("1")), Effect::Cancel(_)));
 }
 
 #[test]
