@@ -212,7 +212,11 @@ impl OrderMachine {
             (State::Idle, Input::Go { epoch, opened_ms, redis_away }) => {
                 self.opened_ms = opened_ms;
                 // Redis is back: it knows the strategy better, and others work from what it says. Or it is away once more.
-                self.alone = redis_away && self.job.unasked && self.strategy.is_some() && !self.handed;
+                let alone = redis_away && self.job.unasked && self.strategy.is_some() && !self.handed;
+                if std::mem::replace(&mut self.alone, alone) && !alone {
+                    // Somebody with Redis may have sent the entry while this one looked for it without.
+                    self.job.entry_asked_ms = None;
+                }
                 self.go(epoch)
             }
             (State::ReleasingBeforeClaim, Input::Released) => {

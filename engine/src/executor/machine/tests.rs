@@ -497,6 +497,37 @@ fn an_exit_outlives_its_strategys_loss_but_not_its_deletion() {
 }
 
 #[test]
+fn what_was_looked_for_without_redis_may_have_been_sent_since_by_one_with_it() {
+    let works = strategy(&[("working", "BUY")]);
+    let job = Job::unasked(KEY.into(), Action::Sell, 1);
+    let mut machine = OrderMachine::unclaimed(job, works.clone(), NOW_COPIED, RULES);
+    let away = || Input::Go { epoch: None, opened_ms: None, redis_away: true };
+    let mut looked = |ms: i64| {
+        let mut effect = machine.step(Now::at(ms), away());
+        for _ in 0..8 {
+            effect = match effect {
+                Effect::Cancel(_) => machine.step(Now::at(ms), Input::Canceled(Ok(()))),
+                Effect::Lookup(_) => machine.step(Now::at(ms), Input::Looked(Ok(None))),
+                waits => return waits,
+            };
+        }
+        unreachable!("it waits in the end");
+    };
+    assert!(matches!(looked(1), Effect::Wait { .. }), "the entry may still show");
+    assert!(matches!(looked(10_000), Effect::Wait { .. }), "nothing to exit");
+    let mut play =
+        Play { machine, strategy: works, now_ms: 10_100, restored: false, sent_alone: SentAlone::No, seen: Vec::new() };
+    let mut effect = play.go();
+    while matches!(effect, Effect::Cancel(_) | Effect::Lookup(_)) {
+        effect = match effect {
+            Effect::Cancel(_) => play.answer(Input::Canceled(Ok(()))),
+            _ => play.answer(Input::Looked(Ok(None))),
+        };
+    }
+    assert!(play.now_ms >= 10_100 + RULES.settle_ms, "told to be dead at {} already: {effect:?}", play.now_ms);
+}
+
+#[test]
 fn an_exit_of_a_cycle_that_has_ended_does_not_wait_for_the_next_ones_orders() {
     let held = |cycle: &str| strategy(&[("cycle", cycle), ("position", "BOUGHT"), ("working", "BUY")]);
     let inspected = |strategy: Strategy| {
