@@ -214,8 +214,7 @@ impl OrderMachine {
                 // Redis is back: it knows the strategy better, and others work from what it says. Or it is away once more.
                 let alone = redis_away && self.job.unasked && self.strategy.is_some() && !self.handed;
                 if std::mem::replace(&mut self.alone, alone) && !alone {
-                    // Somebody with Redis may have sent the entry while this one looked for it without.
-                    self.job.entry_asked_ms = None;
+                    self.forget_entry_asked();
                 }
                 self.go(epoch)
             }

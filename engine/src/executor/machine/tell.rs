@@ -11,7 +11,7 @@ impl OrderMachine {
     /// The broker has the order, or has refused it: that is reported. Without Redis it is reported as soon as it is back.
     pub(super) fn found(&mut self, state: &OrderState) -> Effect {
         if self.alone {
-            (self.alone, self.handed) = (false, true);
+            self.hand_to_redis();
             tracing::warn!(key = self.job.key, action = %self.job.action, order = state.client_order_id, status = %state.status, "sent without Redis; it is reported when Redis is back");
             self.job.must_query = true;
             return self.wait(0, Waits::Turn, "Redis is away");
@@ -44,7 +44,7 @@ impl OrderMachine {
     pub(super) fn end(&mut self, status: ExecType, text: &str) -> Effect {
         if self.alone {
             // Nothing is held: what is left to do is for Redis to hear of it.
-            (self.alone, self.handed) = (false, true);
+            self.hand_to_redis();
             return self.wait(TROUBLE_WAIT_MS, Waits::Turn, text);
         }
         let mut report = ReportRequest::new(status).text(text).ts_ms(self.now.wall_ms);

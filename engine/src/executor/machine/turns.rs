@@ -30,6 +30,17 @@ impl OrderMachine {
         }
     }
 
+    /// Without Redis there is nothing left to do: only Redis has to hear of it.
+    pub(super) fn hand_to_redis(&mut self) {
+        (self.alone, self.handed) = (false, true);
+        self.forget_entry_asked();
+    }
+
+    /// Somebody with Redis may have sent the entry while this one looked for it without: that time does not count.
+    pub(super) fn forget_entry_asked(&mut self) {
+        self.job.entry_asked_ms = None;
+    }
+
     /// Other attempts are asked for anew, but for what has ended for good, and, without Redis, those that are farther than
     /// the next: a broker that takes few requests must not be asked for all of them over and over.
     fn forget_others(&mut self) {
