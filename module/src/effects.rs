@@ -3,13 +3,13 @@
 
 use crate::server::{self, KeyKind, Point, reach};
 use crate::state::Storm;
-use crate::{repair, settings, state};
+use crate::{keyspace, repair, settings, state};
 use redis_module::{Context, RedisString};
 use strat_core::event::{EventType, journal_field};
 use strat_core::key;
 use strat_core::order::queue_field;
 use strat_core::strategy::{Change, Enqueue};
-use strat_core::{Code, Leg, Refusal, Side, StrategyKey};
+use strat_core::{Code, Leg, Refusal, Side, Strategy, StrategyKey};
 
 /// A change and what it needs to be written.
 pub(crate) struct Write<'a> {
@@ -20,8 +20,18 @@ pub(crate) struct Write<'a> {
     /// For the queue of the action.
     pub(crate) side: Side,
     pub(crate) now_ms: i64,
+    /// The strategy as it was, where its hash is only changed and was read a moment ago.
+    pub(crate) before: Option<&'a Strategy>,
     /// Fields of a replaced hash that the new one does not have; `None` where fields are only changed.
     pub(crate) replaced: Option<Vec<Vec<u8>>>,
+}
+
+impl<'a> Write<'a> {
+    /// A change of some fields of a strategy that was read a moment ago.
+    pub(crate) const fn of(key: &'a StrategyKey<'a>, before: &'a Strategy, change: Change, now_ms: i64) -> Self {
+        let (version, side) = (before.next_version(), before.side);
+        Self { key, change, version, side, now_ms, before: Some(before), replaced: None }
+    }
 }
 
 /// Refuses before the first write where a key that the change would touch holds another type.
@@ -61,11 +71,24 @@ pub(crate) fn check_partition(ctx: &Context, prefix: &str) -> Result<(), Refusal
     ))
 }
 
-/// A command and its arguments, as the server takes them.
-type Step = (&'static str, Vec<RedisString>);
+/// How a step is taken.
+#[derive(Debug, Clone, Copy)]
+enum How {
+    /// By a call of this command.
+    Call(&'static str),
+    /// `HSET` of a strategy's hash, which the books follow afterwards.
+    SetFields,
+    /// `XADD`, and a trim to about so many entries.
+    Append(Option<i64>),
+    /// `PUBLISH`.
+    Publish,
+}
 
-fn step<'a>(command: &'static str, args: impl IntoIterator<Item = &'a [u8]>) -> Step {
-    (command, args.into_iter().map(server::string).collect())
+/// A write and its arguments, as the server takes them.
+type Step = (How, Vec<RedisString>);
+
+fn step<'a>(how: How, args: impl IntoIterator<Item = &'a [u8]>) -> Step {
+    (how, args.into_iter().map(server::string).collect())
 }
 
 /// Writes a change. Answers its version.
@@ -77,26 +100,28 @@ fn step<'a>(command: &'static str, args: impl IntoIterator<Item = &'a [u8]>) -> 
 /// The order could not be enqueued, then nothing was written; or the hash could not, then it is as before, and an
 /// order in the queue that it does not know is claimed as any other, or dropped.
 pub(crate) fn apply(ctx: &Context, write: Write<'_>) -> Result<u64, Refusal> {
-    let Write { key, mut change, version, side, now_ms, replaced } = write;
+    let Write { key, mut change, version, side, now_ms, before, replaced } = write;
     change.fields.push(("version".to_owned(), version.to_string()));
     change.fields.push(("updated_at".to_owned(), now_ms.to_string()));
     let hash = key.hash();
     let name = || std::iter::once(hash.as_bytes());
     let order = change.enqueue.as_ref().map(|order| enqueue(key, order, side, version));
     let obsolete = replaced.as_ref().filter(|fields| !fields.is_empty());
-    let obsolete = obsolete.map(|fields| step("HDEL", name().chain(fields.iter().map(Vec::as_slice))));
+    let obsolete = obsolete.map(|fields| step(How::Call("HDEL"), name().chain(fields.iter().map(Vec::as_slice))));
     let texts = change.fields.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
-    let fields = step("HSET", name().chain(texts));
+    let fields = step(How::SetFields, name().chain(texts));
     // A new strategy does not inherit the old one's time to live.
-    let persist = replaced.is_some().then(|| step("PERSIST", name()));
-    let unlock = change.release_lock.then(|| step("DEL", [key.lock().as_bytes()]));
+    let persist = replaced.is_some().then(|| step(How::Call("PERSIST"), name()));
+    let unlock = change.release_lock.then(|| step(How::Call("DEL"), [key.lock().as_bytes()]));
     let record = journal(key, &change, version, now_ms, replaced.is_some());
     let events = publish(key, &change, now_ms);
+    let after = before.and_then(|before| before.after(&change.fields));
 
     // First: a stop marked as fired that is in no queue would be lost.
     order.map_or(Ok(()), |order| take(ctx, &order))?;
     obsolete.into_iter().for_each(|step| best_effort(take(ctx, &step)));
     take(ctx, &fields)?;
+    server::after_own_write(ctx, || keyspace::on_own_write(ctx, key, after));
     persist.into_iter().for_each(|step| best_effort(take(ctx, &step)));
     repair::mend_all(ctx);
     best_effort(take(ctx, &record));
@@ -117,7 +142,7 @@ pub(crate) fn remove(
 ) -> Result<(), Refusal> {
     let record = journal(key, change, version, now_ms, false);
     let events = publish(key, change, now_ms);
-    take(ctx, &step("DEL", [key.hash().as_bytes(), key.lock().as_bytes()]))?;
+    take(ctx, &step(How::Call("DEL"), [key.hash().as_bytes(), key.lock().as_bytes()]))?;
     repair::mend_all(ctx);
     best_effort(take(ctx, &record));
     events.iter().for_each(|step| best_effort(take(ctx, step)));
@@ -126,11 +151,10 @@ pub(crate) fn remove(
 
 fn journal(key: &StrategyKey<'_>, change: &Change, version: u64, now_ms: i64, replace: bool) -> Step {
     let stream = key::journal(key.prefix);
-    let maxlen = settings::JOURNAL_MAXLEN.get().to_string();
     let (hash, version, ts) = (key.hash(), version.to_string(), now_ms.to_string());
     let data = change.record_json();
     let order = change.order.as_ref().and_then(|order| serde_json::to_string(order).ok());
-    let mut args: Vec<&[u8]> = vec![stream.as_bytes(), b"MAXLEN", b"~", maxlen.as_bytes(), b"*"];
+    let mut args: Vec<&[u8]> = vec![stream.as_bytes()];
     let fields = [
         (journal_field::KEY, hash.as_str()),
         (journal_field::VERSION, &version),
@@ -145,7 +169,7 @@ fn journal(key: &StrategyKey<'_>, change: &Change, version: u64, now_ms: i64, re
     if replace {
         args.extend([journal_field::REPLACE.as_bytes(), b"1"]);
     }
-    step("XADD", args)
+    step(How::Append(Some(settings::JOURNAL_MAXLEN.get())), args)
 }
 
 fn enqueue(key: &StrategyKey<'_>, order: &Enqueue, side: Side, version: u64) -> Step {
@@ -161,15 +185,15 @@ fn enqueue(key: &StrategyKey<'_>, order: &Enqueue, side: Side, version: u64) -> 
         (queue_field::PRICE, order.price.clone()),
         (queue_field::TS, order.ts.to_string()),
     ];
-    let mut args: Vec<&[u8]> = vec![stream.as_bytes(), b"*"];
+    let mut args: Vec<&[u8]> = vec![stream.as_bytes()];
     args.extend(fields.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]));
-    step("XADD", args)
+    step(How::Append(None), args)
 }
 
 fn publish(key: &StrategyKey<'_>, change: &Change, now_ms: i64) -> Vec<Step> {
     let channel = key::events_channel(key.user);
     let event = |kind: &EventType| change.event_json(*kind, now_ms, key.strategy);
-    change.publish.iter().map(|kind| step("PUBLISH", [channel.as_bytes(), event(kind).as_bytes()])).collect()
+    change.publish.iter().map(|kind| step(How::Publish, [channel.as_bytes(), event(kind).as_bytes()])).collect()
 }
 
 /// Keeps the storms of a symbol that are not drained yet; none deletes the key.
@@ -183,21 +207,32 @@ pub(crate) fn write_storms(ctx: &Context, prefix: &str, symbol: &str, storms: &[
     best_effort(call(ctx, "SET", &[name.as_bytes(), text.as_bytes()]));
 }
 
-fn take(ctx: &Context, (command, args): &Step) -> Result<(), Refusal> {
-    let args: Vec<&RedisString> = args.iter().collect();
-    written(ctx, command, &args)
+fn take(ctx: &Context, (how, args): &Step) -> Result<(), Refusal> {
+    match how {
+        How::Call(command) => {
+            written(ctx, command, args, || server::write_strings(ctx, command, &args.iter().collect::<Vec<_>>()))
+        }
+        How::SetFields => written(ctx, "HSET", args, || server::hash_set(ctx, args)),
+        How::Append(max_len) => written(ctx, "XADD", args, || server::stream_add(ctx, args, *max_len)),
+        How::Publish => written(ctx, "PUBLISH", args, || server::publish(ctx, &args[0], &args[1])),
+    }
 }
 
 /// One write. It was validated, so a refusal by the server is an internal error: counted and logged.
 pub(crate) fn call(ctx: &Context, command: &str, args: &[&[u8]]) -> Result<(), Refusal> {
     let args: Vec<RedisString> = args.iter().map(|arg| server::string(arg)).collect();
-    written(ctx, command, &args.iter().collect::<Vec<_>>())
+    written(ctx, command, &args, || server::write_strings(ctx, command, &args.iter().collect::<Vec<_>>()))
 }
 
-fn written(ctx: &Context, command: &str, args: &[&RedisString]) -> Result<(), Refusal> {
+fn written(
+    ctx: &Context,
+    command: &str,
+    args: &[RedisString],
+    write: impl FnOnce() -> Result<(), String>,
+) -> Result<(), Refusal> {
     let write = || {
         reach(Point::Write);
-        server::write_strings(ctx, command, args)
+        write()
     };
     let written = server::attempt(ctx, command, write).unwrap_or_else(|| Err("internal error, see the log".to_owned()));
     written.map(drop).map_err(|error| {

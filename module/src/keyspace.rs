@@ -6,9 +6,9 @@ use crate::state::{self, Mend, SetRepair, Storm};
 use crate::{effects, settings};
 use redis_module::Context;
 use std::time::Instant;
-use strat_core::StrategyKey;
 use strat_core::book::{Book, Moved};
 use strat_core::key::{self, DerivedKey};
+use strat_core::{Strategy, StrategyKey};
 
 /// Phases of loading a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,19 @@ pub(crate) fn on_key(ctx: &Context, name: &str, by_itself: bool) {
         follow_found(ctx, db, &key, found);
     } else if key::parse_derived(name).is_some() {
         follow_derived(ctx, server::selected_db(ctx), name, by_itself);
+    }
+}
+
+/// A strategy's hash was written by the module itself; `after`: what it is now, where that is known.
+pub(crate) fn on_own_write(ctx: &Context, key: &StrategyKey<'_>, after: Option<Strategy>) {
+    if state::with(|state| state.poisoned) {
+        return;
+    }
+    let db = server::selected_db(ctx);
+    state::with(|state| !state.strikes.is_empty() && state.strikes.remove(&(db, key.hash())).is_some());
+    match after {
+        Some(strategy) => follow_found(ctx, db, key, Found::Strategy(Box::new(strategy))),
+        None => follow_strategy(ctx, db, key),
     }
 }
 

@@ -70,8 +70,7 @@ fn fire_if_crossed(ctx: &Context, db: i32, name: &str, tick: &Tick<'_>) -> bool 
         check_stale(ctx, db, &key, strategy.as_deref());
         return false;
     };
-    let (version, side, now_ms) = (strategy.next_version(), strategy.side, tick.ts_ms);
-    let written = effects::apply(ctx, Write { key: &key, change, version, side, now_ms, replaced: None });
+    let written = effects::apply(ctx, Write::of(&key, strategy, change, tick.ts_ms));
     state::with(|state| state.counters.fired += u64::from(written.is_ok()));
     written.is_ok()
 }

@@ -38,6 +38,7 @@ mod panics;
 mod random;
 mod recovery;
 mod refusals;
+mod seen;
 mod smoke;
 mod storms;
 mod transcript;

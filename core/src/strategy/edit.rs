@@ -122,8 +122,10 @@ impl Strategy {
         if self.position.is_open() && value_of(&changed, "quantity").is_some() && !held {
             self.keep_held(&mut changed);
         }
-        let read =
-            |changed: &Fields| Self::read(|name| value_of(changed, name).map(str::as_bytes).or_else(|| current(name)));
+        let read = |changed: &Fields| match self.after(changed) {
+            Some(after) => Ok(after),
+            None => Self::read(|name| value_of(changed, name).map(str::as_bytes).or_else(|| current(name))),
+        };
         let after = read(&changed)?;
         self.check_update(&after)?;
         let changed = self.adopted(changed, &after, now_ms);

@@ -3,6 +3,7 @@
 //! [`Strategy::read`] parses a hash; the other files hold one kind of transition each and answer with a
 //! [`Change`]: what to write, enqueue and publish. Nothing here writes anything.
 
+mod after;
 mod arming;
 mod change;
 mod due;

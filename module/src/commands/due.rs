@@ -54,7 +54,6 @@ fn handle(ctx: &Context, db: i32, name: &str, now_ms: i64) -> bool {
         return false;
     };
     let order = change.enqueue.is_some();
-    let (version, side) = (strategy.next_version(), strategy.side);
-    let written = effects::apply(ctx, Write { key: &key, change, version, side, now_ms, replaced: None });
+    let written = effects::apply(ctx, Write::of(&key, strategy, change, now_ms));
     order && written.is_ok()
 }

@@ -38,10 +38,7 @@ pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Ref
     if let Some(mut change) = change {
         // Who holds an exit's lock may report the end of the entry that it had to settle; the lock stays.
         change.release_lock &= action == claimed;
-        let now_ms = request.report.ts_ms;
-        let write =
-            Write { key: &key, change, version: strategy.next_version(), side: strategy.side, now_ms, replaced: None };
-        version = effects::apply(ctx, write)?;
+        version = effects::apply(ctx, Write::of(&key, &strategy, change, request.report.ts_ms))?;
     }
     if let Some((stream, entry)) = request.ack {
         effects::best_effort(effects::call(ctx, "XACK", &[stream.as_bytes(), GROUP, entry.as_bytes()]));

@@ -51,7 +51,7 @@ pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Ref
         .filter(|name| !change.fields.iter().any(|(known, _)| known.as_bytes() == name.as_slice()))
         .filter(|name| name != b"version" && name != b"updated_at")
         .collect();
-    let write = Write { key: &key, change, version, side, now_ms, replaced: Some(obsolete) };
+    let write = Write { key: &key, change, version, side, now_ms, before: None, replaced: Some(obsolete) };
     Ok(RedisValue::Integer(effects::apply(ctx, write)?.cast_signed()))
 }
 

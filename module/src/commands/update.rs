@@ -3,7 +3,7 @@
 use super::{lock, strategy_at};
 use crate::args::Args;
 use crate::effects::{self, Write};
-use crate::server::{all_fields, wall_clock_ms};
+use crate::server::{self, wall_clock_ms};
 use redis_module::{Context, RedisString, RedisValue};
 use strat_core::{Code, Refusal};
 
@@ -25,9 +25,9 @@ pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Ref
         lock::check_token(ctx, &key, token)?;
     }
     let now_ms = wall_clock_ms();
-    let current = all_fields(ctx, &key.hash());
-    let value_of =
-        |name: &str| current.iter().find(|(known, _)| known == name.as_bytes()).map(|(_, value)| value.as_slice());
+    let asked = fields.iter().map(|(name, _)| *name).chain([b"filled_quantity".as_slice()]);
+    let current = server::Texts::of(ctx, key.hash(), asked);
+    let value_of = |name: &str| current.get(name);
     let Some(change) = strategy.update(&fields, value_of, now_ms)? else {
         return Ok(RedisValue::Integer(strategy.version.cast_signed()));
     };
@@ -39,7 +39,5 @@ pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Ref
         ));
     }
     effects::preflight(ctx, key.prefix)?;
-    let write =
-        Write { key: &key, change, version: strategy.next_version(), side: strategy.side, now_ms, replaced: None };
-    Ok(RedisValue::Integer(effects::apply(ctx, write)?.cast_signed()))
+    Ok(RedisValue::Integer(effects::apply(ctx, Write::of(&key, &strategy, change, now_ms))?.cast_signed()))
 }

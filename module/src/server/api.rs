@@ -53,7 +53,11 @@ impl OpenKey {
     }
 
     fn write(ctx: &Context, key: &[u8]) -> Self {
-        let name = RedisString::create_from_slice(ctx.ctx, key);
+        Self::write_named(ctx, &RedisString::create_from_slice(ctx.ctx, key))
+    }
+
+    /// Opens for writing.
+    pub(super) fn write_named(ctx: &Context, name: &RedisString) -> Self {
         Self(raw::open_key(ctx.ctx, name.inner, KeyMode::READ | KeyMode::WRITE))
     }
 
@@ -96,7 +100,7 @@ pub(crate) fn key_kind(ctx: &Context, key: &str) -> KeyKind {
 /// A price that is there already is written over in place: that saves the server two look-ups and three allocations.
 pub(crate) fn store_price(ctx: &Context, key: &[u8], price: &[u8], ttl_ms: i64) {
     let name = RedisString::create_from_slice(ctx.ctx, key);
-    let open = OpenKey(raw::open_key(ctx.ctx, name.inner, KeyMode::READ | KeyMode::WRITE));
+    let open = OpenKey::write_named(ctx, &name);
     if !write_in_place(&open, price) {
         // Another type stands there: it goes.
         let price = RedisString::create_from_slice(ctx.ctx, price);

@@ -32,6 +32,9 @@ extern "C" fn on_key(
     _event: *const c_char,
     key: *mut raw::RedisModuleString,
 ) -> c_int {
+    if super::write::is_own_event() {
+        return 0;
+    }
     let ctx = Context::new(ctx);
     let by_itself = (NotifyEvent::EXPIRED | NotifyEvent::EVICTED).bits() & kind != 0;
     super::shielded(&ctx, "a key event", || {
@@ -41,6 +44,14 @@ extern "C" fn on_key(
         }
     });
     0
+}
+
+/// What a key event would do, for a key that the module itself has written.
+pub(crate) fn after_own_write(ctx: &Context, follow: impl FnOnce()) {
+    super::shielded(ctx, "a key event", || {
+        reach(Point::Event);
+        follow();
+    });
 }
 
 fn server_event(ctx: &Context, what: &str, body: impl FnOnce()) {

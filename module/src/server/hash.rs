@@ -2,7 +2,7 @@
 
 use super::api::{KeyKind, OpenKey, scan, selected_db};
 use redis_module::{Context, RedisString, raw};
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::ffi::{CString, c_void};
 use std::ops::Range;
 use std::ptr::{null, null_mut};
@@ -183,6 +183,48 @@ fn read_fields(ctx: &Context, open: &OpenKey, names: &[CString]) -> Vec<Option<R
             .extend(out.map(|value| (!value.is_null()).then(|| RedisString::from_redis_module_string(ctx.ctx, value))));
     }
     values
+}
+
+/// A hash's texts: those that are surely asked for, and all of them once another one is.
+pub(crate) struct Texts<'a> {
+    ctx: &'a Context,
+    key: String,
+    few: Vec<(&'a [u8], Option<Vec<u8>>)>,
+    all: OnceCell<Vec<(Vec<u8>, Vec<u8>)>>,
+}
+
+impl<'a> Texts<'a> {
+    /// Of the hash at `key`, which surely has to tell `names`.
+    pub(crate) fn of(ctx: &'a Context, key: String, names: impl Iterator<Item = &'a [u8]>) -> Self {
+        let open = OpenKey::read(ctx, key.as_bytes());
+        let is_hash = open.kind() == KeyKind::Hash;
+        let few = names.map(|name| (name, if is_hash { read_field(ctx, &open, name) } else { None })).collect();
+        Self { ctx, key, few, all: OnceCell::new() }
+    }
+
+    /// A field's text; `None` where there is no such field.
+    pub(crate) fn get(&self, name: &str) -> Option<&[u8]> {
+        if let Some((_, text)) = self.few.iter().find(|(known, _)| *known == name.as_bytes()) {
+            return text.as_deref();
+        }
+        let all = self.all.get_or_init(|| all_fields(self.ctx, &self.key));
+        all.iter().find(|(known, _)| known == name.as_bytes()).map(|(_, text)| text.as_slice())
+    }
+}
+
+/// One field of an open hash.
+fn read_field(ctx: &Context, open: &OpenKey, name: &[u8]) -> Option<Vec<u8>> {
+    let name = super::string(name);
+    let mut text = null_mut::<raw::RedisModuleString>();
+    // SAFETY: the key is open for reading and a hash; the name lives through the call and is followed by a valid place for
+    // its value; the list ends with NULL.
+    unsafe {
+        let get = raw::RedisModule_HashGet?;
+        let none = raw::REDISMODULE_HASH_NONE as i32;
+        get(open.raw(), none, name.inner, &raw mut text, null::<std::ffi::c_char>());
+    }
+    // The string is ours to free: RedisString does it.
+    (!text.is_null()).then(|| RedisString::from_redis_module_string(ctx.ctx, text).as_slice().to_vec())
 }
 
 /// All fields of a hash, in its order.

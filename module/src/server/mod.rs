@@ -15,6 +15,7 @@ mod log;
 mod rehearsal;
 mod reply;
 mod timer;
+mod write;
 
 pub(crate) use acl::may_read;
 pub(crate) use api::{
@@ -24,11 +25,12 @@ pub(crate) use api::{
 pub(crate) use argv::{Argv, register_slcheck};
 pub(crate) use call::{Reply, read, string, write, write_strings};
 pub(crate) use docs::describe_commands;
-pub(crate) use events::subscribe;
+pub(crate) use events::{after_own_write, subscribe};
 pub(crate) use guard::{attempt, check_ready, command, note_panics, shielded, survive};
-pub(crate) use hash::{Found, all_fields, each_strategy, find_strategy, find_strategy_and_db};
+pub(crate) use hash::{Found, Texts, all_fields, each_strategy, find_strategy, find_strategy_and_db};
 pub(crate) use info::register as register_info;
 pub(crate) use log::{log_notice, log_warning};
 pub(crate) use rehearsal::{Point, Rehearsal, arm as arm_panic, check_allowed as check_panic_allowed, reach};
 pub(crate) use reply::reply_map;
 pub(crate) use timer::{start as start_timer, stop as stop_timer};
+pub(crate) use write::{hash_set, publish, stream_add};

@@ -22,9 +22,9 @@ fn check_same(before: &Dump, after: &Dump, what: &str) {
     assert!(before.len() > 20, "{what}: only {} keys to compare", before.len());
 }
 
-/// With the module, and so few triggers per call that storms are drained in slices.
+/// With the module, so few triggers per call that storms are drained in slices, and a journal that is trimmed.
 fn options() -> Options {
-    Options::new().config("strat.max-fired-per-call 2")
+    Options::new().config("strat.max-fired-per-call 2").config("strat.journal-maxlen 1000")
 }
 
 fn act(rng: &mut Rng, conn: Conn) {
