@@ -174,12 +174,30 @@ pub trait StratCommands: ConnectionLike + Send + Sized {
         ttl: Duration,
         epoch: Option<&str>,
     ) -> impl Future<Output = Result<Option<LockToken>>> + Send {
-        let mut command = keyed("STRAT.LOCK", key);
-        command.arg(action.as_str()).arg(owner).arg(millis(ttl));
-        option(&mut command, "EPOCH", epoch);
+        let command = lock_command(key, (action, owner), ttl, epoch);
+        async move { token(run(self, &command).await?) }
+    }
+
+    /// As [`StratCommands::strat_lock`], and in the same round trip the strategy as it was right afterwards, unless
+    /// it could not be read.
+    fn strat_lock_and_get(
+        &mut self,
+        key: &str,
+        action: Action,
+        owner: &str,
+        ttl: Duration,
+        epoch: Option<&str>,
+    ) -> impl Future<Output = Result<(Option<LockToken>, Option<Strategy>)>> + Send {
+        let mut pipeline = redis::pipe();
+        pipeline.add_command(lock_command(key, (action, owner), ttl, epoch));
+        pipeline.add_command(keyed("STRAT.GET", key));
         async move {
-            let token = reply::optional(run(self, &command).await?)?;
-            token.map(|token| reply::text(token, "token").map(LockToken::new)).transpose()
+            let mut replies = self.req_packed_commands(&pipeline, 0, 2).await?.into_iter();
+            let mut next = || reply::plain(replies.next().unwrap_or(Value::Nil));
+            let lock = token(next()?)?;
+            // The lock counts; whoever needs the strategy then asks for it.
+            let found = next().and_then(reply::optional).ok().flatten();
+            Ok((lock, found.and_then(|value| Strategy::from_reply(key, value).ok())))
         }
     }
 
@@ -235,6 +253,17 @@ impl<T: ConnectionLike + Send + Sized> StratCommands for T {}
 
 async fn run<C: ConnectionLike>(connection: &mut C, command: &Cmd) -> Result<Value> {
     reply::plain(command.query_async(connection).await?)
+}
+
+fn lock_command(key: &str, (action, owner): (Action, &str), ttl: Duration, epoch: Option<&str>) -> Cmd {
+    let mut command = keyed("STRAT.LOCK", key);
+    command.arg(action.as_str()).arg(owner).arg(millis(ttl));
+    option(&mut command, "EPOCH", epoch);
+    command
+}
+
+fn token(reply: Value) -> Result<Option<LockToken>> {
+    reply::optional(reply)?.map(|token| reply::text(token, "token").map(LockToken::new)).transpose()
 }
 
 fn keyed(name: &str, key: &str) -> Cmd {

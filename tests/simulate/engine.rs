@@ -213,7 +213,7 @@ impl World {
     }
 
     pub(crate) fn rules(&self) -> Rules {
-        Rules { idempotency: self.broker.class, skew_ms: 1_000, settle_ms: self.plan.settle_ms }
+        Rules { idempotency: self.broker.class, skew_ms: 1_000, settle_ms: self.plan.settle_ms, fresh_ms: TTL_MS / 4 }
     }
 
     pub(crate) fn start_run(&mut self, engine: usize, machine: OrderMachine, name: Name) {

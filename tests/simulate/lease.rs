@@ -85,7 +85,7 @@ impl World {
 
     pub(crate) fn note_extension(&mut self, engine: usize, run: u64, effect: &Effect) {
         let now = self.now_ms;
-        if let (Effect::Extend, Some(run)) = (effect, self.engines[engine].runs.get_mut(&run)) {
+        if let (Effect::Extend | Effect::Claim { .. }, Some(run)) = (effect, self.engines[engine].runs.get_mut(&run)) {
             run.extended_ms = Some(now);
         }
     }

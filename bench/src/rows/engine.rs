@@ -65,6 +65,8 @@ impl Desk {
             set("REDIS_URL", self.redis.url()),
             set("DATABASE_URL", self.postgres.url()),
             set("STRAT_PAPER_LEDGER", self.ledger().display().to_string()),
+            // It makes believe 20 ms otherwise.
+            set("STRAT_PAPER_LATENCY_MS", "0".to_owned()),
             set("STRAT_FEED_KIND", "lines".to_owned()),
             set("STRAT_FEED_ADDRESS", self.listener.local_addr().unwrap().to_string()),
             set("STRAT_FEED_SILENCE_SECONDS", "0".to_owned()),

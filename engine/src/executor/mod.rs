@@ -37,6 +37,9 @@ use strat_client::{Connection, QueueEntry};
 use strat_core::{Action, Leg, Strategy};
 use tokio::sync::watch;
 
+/// Part of a lock's life for which it needs no second look: less than what a stopped process may sleep over.
+const FRESH_SHARE: u32 = 4;
+
 /// Settings of the executor.
 #[derive(Clone)]
 pub struct ExecutorSettings {
@@ -216,6 +219,7 @@ impl Executor {
             idempotency: self.broker.idempotency(),
             skew_ms: ms(self.broker.clock_skew()),
             settle_ms: ms(self.broker.settles_within()),
+            fresh_ms: ms(self.settings.lock_ttl / FRESH_SHARE),
         }
     }
 

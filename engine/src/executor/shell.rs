@@ -30,6 +30,8 @@ pub(super) struct Run {
     epoch: Option<Arc<str>>,
     /// When the lock was last seen to be held.
     extended: Option<Instant>,
+    /// The strategy as it was right after it was claimed, until it is asked for.
+    read_ahead: Option<strat_client::Strategy>,
     /// What was last written to the strategy's field `error`.
     alarm: String,
     /// It was said that the exit is not sent because another engine trades.
@@ -54,6 +56,7 @@ impl Run {
             ended_before: 0,
             epoch: None,
             extended: None,
+            read_ahead: None,
             alarm: String::new(),
             told_not_sent: false,
         }
@@ -127,11 +130,26 @@ impl Run {
     /// Carries one effect out; waits are the driver's.
     pub(super) async fn perform(&mut self, effect: Effect) -> Input {
         let executor = Arc::clone(&self.executor);
+        // Whatever is done in between, it is not as new any more.
+        let read_ahead = self.read_ahead.take();
         let job = self.machine.job();
         match effect {
-            Effect::Claim { epoch } => Input::Claimed(executor.claim(job, &epoch).await),
+            Effect::Claim { epoch } => {
+                // Before the question: the lock lives at least from then on.
+                let asked = Instant::now();
+                let (claim, hash) = executor.claim(job, &epoch).await;
+                self.extended = Some(asked);
+                self.read_ahead = hash;
+                Input::Claimed(claim)
+            }
             Effect::Inspect => Input::Inspected(executor.inspect(&job.key).await),
-            Effect::Read => Input::Read(executor.read(job).await),
+            Effect::Read => {
+                let hash = match read_ahead {
+                    Some(hash) => Ok(Some(hash)),
+                    None => executor.redis.clone().strat_get(&job.key).await,
+                };
+                Input::Read(executor.read(job, hash).await)
+            }
             Effect::Lookup(name) => Input::Looked(self.look_up(&name).await),
             Effect::Cancel(name) => Input::Canceled(executor.broker_cancel(name.order_ref()).await),
             Effect::Extend => {
@@ -220,20 +238,21 @@ impl Run {
 }
 
 impl Executor {
-    async fn claim(&self, job: &Job, epoch: &Arc<str>) -> Claim {
+    /// Asks for the lock, and for the strategy as it is then: a round trip less before the order is out.
+    async fn claim(&self, job: &Job, epoch: &Arc<str>) -> (Claim, Option<strat_client::Strategy>) {
         if StrategyKey::parse(&job.key).is_none() {
-            return Claim::NotWanted("its key is not a strategy's".to_owned());
+            return (Claim::NotWanted("its key is not a strategy's".to_owned()), None);
         }
         let epoch_given = (!planted::is(Mistake::StaleEpoch)).then_some(&**epoch);
         let settings = &self.settings;
-        let lock =
-            self.redis.clone().strat_lock(&job.key, job.action, &settings.owner, settings.lock_ttl, epoch_given).await;
-        match lock {
-            Ok(Some(token)) => {
+        let (owner, ttl) = (&settings.owner, settings.lock_ttl);
+        let locked = self.redis.clone().strat_lock_and_get(&job.key, job.action, owner, ttl, epoch_given).await;
+        let claim = match locked {
+            Ok((Some(token), hash)) => {
                 crash_point("locked");
-                Claim::Token(token)
+                return (Claim::Token(token), hash);
             }
-            Ok(None) => Claim::Held,
+            Ok((None, _)) => Claim::Held,
             Err(error) => match error.code() {
                 Some(code @ (Code::Busy | Code::NoStrat)) => Claim::NotWanted(format!("{} {error}", code.as_str())),
                 Some(Code::Unsynced) => {
@@ -243,7 +262,8 @@ impl Executor {
                 Some(Code::BadField | Code::BadPrice | Code::WrongType) => Claim::Broken(error.to_string()),
                 _ => Claim::Trouble(error.to_string()),
             },
-        }
+        };
+        (claim, None)
     }
 
     async fn inspect(&self, key: &str) -> Option<Holder> {
@@ -257,8 +277,8 @@ impl Executor {
         Some(Holder { action, own, strategy })
     }
 
-    async fn read(&self, job: &Job) -> Found {
-        let hash = match self.redis.clone().strat_get(&job.key).await {
+    async fn read(&self, job: &Job, hash: strat_client::Result<Option<strat_client::Strategy>>) -> Found {
+        let hash = match hash {
             Ok(Some(hash)) => hash,
             Ok(None) => return Found::Gone,
             Err(error) => return Found::Trouble(error.to_string()),

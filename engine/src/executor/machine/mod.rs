@@ -102,6 +102,8 @@ pub struct OrderMachine {
     /// No later than the broker was asked what is known of it, by the monotonic clock: an answer that takes its time says
     /// how things were when it was given.
     asked_ms: i64,
+    /// When the lock was asked for, by the monotonic clock.
+    claimed_ms: i64,
     /// When the gate opened for the epoch that it claims with.
     opened_ms: Option<i64>,
     /// Time of the step.
@@ -137,6 +139,7 @@ impl OrderMachine {
             held: 0,
             ended: None,
             asked_ms: 0,
+            claimed_ms: 0,
             opened_ms: None,
             now: Now::default(),
         }

@@ -7,11 +7,13 @@ use strat_core::planted::{self, Mistake};
 use strat_core::{ExecType, Quantity};
 
 impl OrderMachine {
-    /// The steps before may have taken longer than the lock lives.
+    /// The steps before may have taken longer than the lock lives. Where there were none, one more durable write would
+    /// only make a stop later.
     pub(super) fn extend(&mut self, request: OrderRequest, tries: u32) -> Effect {
         // Before it is sent, so that no report can arrive for an order that is not known here.
         self.order = Some(OrderName::of(&request));
-        if self.alone {
+        let fresh = !self.job.must_query && self.now.mono_ms.saturating_sub(self.claimed_ms) < self.rules.fresh_ms;
+        if self.alone || fresh {
             return self.submit(request, tries);
         }
         self.to(State::Extending(request, tries), Effect::Extend)

@@ -99,7 +99,7 @@ impl Submissions {
 mod tests {
     use super::*;
 
-    const RULES: Rules = Rules { idempotency: Idempotency::Dedupes, skew_ms: 0, settle_ms: 100 };
+    const RULES: Rules = Rules { idempotency: Idempotency::Dedupes, skew_ms: 0, settle_ms: 100, fresh_ms: 0 };
 
     #[test]
     fn two_jobs_do_not_send_one_order_beside_each_other() {

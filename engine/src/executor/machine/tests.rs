@@ -4,7 +4,7 @@ use strat_client::QueueEntry;
 use strat_core::{Action, Leg, StrategyKey};
 
 const KEY: &str = "user:alice:strategy:s1";
-const RULES: Rules = Rules { idempotency: Idempotency::Dedupes, skew_ms: 0, settle_ms: 1_000 };
+const RULES: Rules = Rules { idempotency: Idempotency::Dedupes, skew_ms: 0, settle_ms: 1_000, fresh_ms: 0 };
 
 fn strategy(fields: &[(&str, &str)]) -> Strategy {
     let base = [("symbol", "IBM"), ("quantity", "10"), ("cycle", "1")];
@@ -494,6 +494,27 @@ fn an_exit_outlives_its_strategys_loss_but_not_its_deletion() {
     lost.tell(Input::Claimed(Claim::Token(LockToken::new("t"))));
     assert_eq!(lost.tell(Input::Read(Found::Gone)), Effect::Release);
     assert!(matches!(lost.tell(Input::Released), Effect::Wait { .. }));
+}
+
+#[test]
+fn a_lock_of_a_moment_ago_is_not_looked_at_again() {
+    let rules = Rules { fresh_ms: 500, ..RULES };
+    let sent = |mut play: Play, late_ms: i64| {
+        play.tell(Input::Go { epoch: Some("1-e".into()), opened_ms: None, redis_away: false });
+        play.tell(Input::Claimed(Claim::Token(LockToken::new("t"))));
+        play.now_ms += late_ms;
+        let seen = play.seen_now();
+        play.tell(seen)
+    };
+    let buy = |deliveries| Play::buy(rules, deliveries);
+    assert!(matches!(sent(buy(1), 499), Effect::Submit(_)));
+    assert_eq!(sent(buy(1), 500), Effect::Extend, "it took its time");
+    let mut asked = buy(2);
+    assert!(matches!(asked.go(), Effect::Lookup(_)));
+    asked.tell(Input::Looked(Ok(None)));
+    let seen = asked.seen_now();
+    let effect = asked.tell(seen);
+    assert!(!matches!(effect, Effect::Submit(_)), "it may be somebody else's: {effect:?}");
 }
 
 #[test]

@@ -26,7 +26,10 @@ impl OrderMachine {
         }
         match epoch {
             None => self.await_epoch(),
-            Some(epoch) => self.to(State::Claiming, Effect::Claim { epoch }),
+            Some(epoch) => {
+                self.claimed_ms = self.now.mono_ms;
+                self.to(State::Claiming, Effect::Claim { epoch })
+            }
         }
     }
 

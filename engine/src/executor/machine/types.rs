@@ -16,6 +16,8 @@ pub struct Rules {
     pub skew_ms: i64,
     /// A request that was sent shows in a look-up after this at the latest, ms: only then absence is proof.
     pub settle_ms: i64,
+    /// A lock that was asked for no longer ago needs no second look before the order is sent, ms.
+    pub fresh_ms: i64,
 }
 
 /// How the broker knows an order.
