@@ -76,8 +76,6 @@ pub(crate) fn check_partition(ctx: &Context, prefix: &str) -> Result<(), Refusal
 enum How {
     /// By a call of this command.
     Call(&'static str),
-    /// `HSET` of a strategy's hash, which the books follow afterwards.
-    SetFields,
     /// `XADD`, and a trim to about so many entries.
     Append(Option<i64>),
     /// `PUBLISH`.
@@ -109,19 +107,18 @@ pub(crate) fn apply(ctx: &Context, write: Write<'_>) -> Result<u64, Refusal> {
     let obsolete = replaced.as_ref().filter(|fields| !fields.is_empty());
     let obsolete = obsolete.map(|fields| step(How::Call("HDEL"), name().chain(fields.iter().map(Vec::as_slice))));
     let texts = change.fields.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
-    let fields = step(How::SetFields, name().chain(texts));
+    let fields: Vec<_> = name().chain(texts).map(server::string).collect();
     // A new strategy does not inherit the old one's time to live.
     let persist = replaced.is_some().then(|| step(How::Call("PERSIST"), name()));
     let unlock = change.release_lock.then(|| step(How::Call("DEL"), [key.lock().as_bytes()]));
     let record = journal(key, &change, version, now_ms, replaced.is_some());
     let events = publish(key, &change, now_ms);
-    let after = before.and_then(|before| before.after(&change.fields));
+    let known = before.and_then(|before| before.after(&change.fields));
 
     // First: a stop marked as fired that is in no queue would be lost.
     order.map_or(Ok(()), |order| take(ctx, &order))?;
     obsolete.into_iter().for_each(|step| best_effort(take(ctx, &step)));
-    take(ctx, &fields)?;
-    server::after_own_write(ctx, || keyspace::on_own_write(ctx, key, after));
+    set_fields(ctx, key, &fields, known)?;
     persist.into_iter().for_each(|step| best_effort(take(ctx, &step)));
     repair::mend_all(ctx);
     best_effort(take(ctx, &record));
@@ -207,37 +204,66 @@ pub(crate) fn write_storms(ctx: &Context, prefix: &str, symbol: &str, storms: &[
     best_effort(call(ctx, "SET", &[name.as_bytes(), text.as_bytes()]));
 }
 
-fn take(ctx: &Context, (how, args): &Step) -> Result<(), Refusal> {
-    match how {
-        How::Call(command) => {
-            written(ctx, command, args, || server::write_strings(ctx, command, &args.iter().collect::<Vec<_>>()))
-        }
-        How::SetFields => written(ctx, "HSET", args, || server::hash_set(ctx, args)),
-        How::Append(max_len) => written(ctx, "XADD", args, || server::stream_add(ctx, args, *max_len)),
-        How::Publish => written(ctx, "PUBLISH", args, || server::publish(ctx, &args[0], &args[1])),
+/// Writes fields of a strategy's hash; the books follow. `known`: what it is then.
+fn set_fields(
+    ctx: &Context,
+    key: &StrategyKey<'_>,
+    args: &[RedisString],
+    known: Option<Strategy>,
+) -> Result<(), Refusal> {
+    if !server::is_direct(ctx) {
+        return by_call(ctx, "HSET", args.iter());
     }
+    let existed = written(ctx, "HSET", args, || server::hash_set(ctx, args))?;
+    // Its time may have run out since it was read: then only what was written is there.
+    server::after_own_write(ctx, || keyspace::on_own_write(ctx, key, known.filter(|_| existed)));
+    Ok(())
+}
+
+fn take(ctx: &Context, (how, args): &Step) -> Result<(), Refusal> {
+    let direct = server::is_direct(ctx);
+    match how {
+        How::Call(command) => by_call(ctx, command, args.iter()),
+        How::Append(max_len) if direct => written(ctx, "XADD", args, || server::stream_add(ctx, args, *max_len)),
+        How::Append(max_len) => {
+            let how = max_len.map_or_else(Vec::new, |n| vec!["MAXLEN".to_owned(), "~".to_owned(), n.to_string()]);
+            let how: Vec<_> =
+                how.iter().map(String::as_str).chain(["*"]).map(|word| server::string(word.as_bytes())).collect();
+            by_call(ctx, "XADD", args.iter().take(1).chain(&how).chain(args.iter().skip(1)))
+        }
+        How::Publish if direct => written(ctx, "PUBLISH", args, || server::publish(ctx, &args[0], &args[1])),
+        How::Publish => by_call(ctx, "PUBLISH", args.iter()),
+    }
+}
+
+fn by_call<'a>(ctx: &Context, command: &str, args: impl Iterator<Item = &'a RedisString>) -> Result<(), Refusal> {
+    let args: Vec<_> = args.collect();
+    written(ctx, command, args.first().copied(), || server::write_strings(ctx, command, &args))
 }
 
 /// One write. It was validated, so a refusal by the server is an internal error: counted and logged.
 pub(crate) fn call(ctx: &Context, command: &str, args: &[&[u8]]) -> Result<(), Refusal> {
     let args: Vec<RedisString> = args.iter().map(|arg| server::string(arg)).collect();
-    written(ctx, command, &args, || server::write_strings(ctx, command, &args.iter().collect::<Vec<_>>()))
+    by_call(ctx, command, args.iter())
 }
 
-fn written(
+fn written<'a, T>(
     ctx: &Context,
     command: &str,
-    args: &[RedisString],
-    write: impl FnOnce() -> Result<(), String>,
-) -> Result<(), Refusal> {
+    args: impl IntoIterator<Item = &'a RedisString>,
+    write: impl FnOnce() -> Result<T, String>,
+) -> Result<T, Refusal> {
     let write = || {
         reach(Point::Write);
         write()
     };
     let written = server::attempt(ctx, command, write).unwrap_or_else(|| Err("internal error, see the log".to_owned()));
-    written.map(drop).map_err(|error| {
+    written.map_err(|error| {
         state::with(|state| state.counters.write_errors += 1);
-        let key = args.first().map_or_else(String::new, |key| String::from_utf8_lossy(key.as_slice()).into_owned());
+        let key = args
+            .into_iter()
+            .next()
+            .map_or_else(String::new, |key| String::from_utf8_lossy(key.as_slice()).into_owned());
         server::log_warning(ctx, &format!("{command} {key} failed: {error}"));
         Refusal::new(Code::Err, format!("{command} {key} failed: {error}"))
     })

@@ -211,6 +211,13 @@ impl World {
                     }
                     return false;
                 }
+                let version = |hash: &Option<Fields>| hash.as_ref().and_then(|hash| hash.get("version").cloned());
+                if version(&fresh) != version(&doubt.hash) {
+                    if open {
+                        continue;
+                    }
+                    return false;
+                }
                 doubt.hash = fresh;
             }
             if !self.mend_one(doubt, &pass.epoch) {

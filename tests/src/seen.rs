@@ -63,3 +63,19 @@ fn who_blocks_on_a_queue_is_woken_by_the_tick_that_fires() {
     assert_eq!(conn.run("STRAT.SLCHECK IBM 90").int(), 1);
     assert!(matches!(reader.receive().unwrap(), Value::Array(streams) if streams.len() == 1));
 }
+
+#[test]
+fn where_a_command_is_renamed_the_others_are_called() {
+    for (config, called) in [("appendonly no", false), ("rename-command XTRIM elsewhere", true)] {
+        let redis = Redis::with(Options::new().config(config));
+        let mut conn = redis.conn();
+        conn.run(&format!("STRAT.SET {KEY} symbol IBM quantity 10 position BOUGHT stop_loss 99"));
+        assert_eq!(conn.run(&format!("STRAT.UPDATE {KEY} stop_loss 98")).int(), 2);
+        assert_eq!(conn.run("STRAT.SLCHECK IBM 98.5").int(), 0, "{config}");
+        assert_eq!(conn.run("STRAT.SLCHECK IBM 98").int(), 1, "{config}");
+        assert_eq!((conn.run("XLEN journal").int(), conn.run("XLEN queue:exits").int()), (3, 1), "{config}");
+        assert_eq!(conn.run("STRAT.DEBUG VERIFY"), Value::Array(vec![]), "{config}");
+        let calls = conn.run("INFO commandstats").text();
+        assert_eq!(calls.contains("cmdstat_xadd:"), called, "{config}: {calls}");
+    }
+}

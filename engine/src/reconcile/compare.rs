@@ -1,6 +1,6 @@
 //! Finds where Redis and Postgres do not agree, and has it mended.
 
-use super::judge::state;
+use super::judge::{number, state};
 use super::orphans::in_flight;
 use super::{DRAIN_PATIENCE, PAGE, Reconciler, Report, Verdict, judge};
 use crate::failure::sentence;
@@ -134,6 +134,11 @@ impl Reconciler {
             let verdict = judge(doubt.row.as_ref(), fresh.as_ref(), self.settings.unknown);
             if std::mem::discriminant(&verdict) != std::mem::discriminant(&doubt.verdict) {
                 return Ok(verdict == Verdict::Agree);
+            }
+            let version = |hash: &Option<Fields>| hash.as_ref().map(|hash| number(hash, "version"));
+            // What was changed since is perhaps a user's word, which the row has to hear first.
+            if version(&fresh) != version(&doubt.hash) {
+                return Ok(false);
             }
             doubt.hash = fresh;
         }

@@ -79,6 +79,9 @@ pub fn to_load(row: &Row) -> Fields {
     {
         fields.insert("working".to_owned(), pending);
     }
+    if let Some(exit) = stopped(row) {
+        fields.insert("pending".to_owned(), exit.to_string());
+    }
     fields
 }
 
@@ -86,7 +89,7 @@ pub fn to_load(row: &Row) -> Fields {
 #[must_use]
 pub fn to_replace(row: &Row, hash: &Fields) -> Fields {
     let mut fields = to_load(row);
-    if let Some(exit) = fired(row, hash).or_else(|| stopped(row)) {
+    if let Some(exit) = fired(row, hash) {
         fields.insert("pending".to_owned(), exit.to_string());
     }
     // The hash may have had more changes than the row: versions only rise.
@@ -94,12 +97,14 @@ pub fn to_replace(row: &Row, hash: &Fields) -> Fields {
     fields
 }
 
-/// What its user wants closed, who stopped it while Redis did not know that it was in the market.
+/// What its user wants closed, who stopped it while Redis did not know that it was in the market. An entry in flight is
+/// ended in any case.
 fn stopped(row: &Row) -> Option<Action> {
     let state = row.state().ok()?;
-    let wanted = row.forked && state.status == Status::Stopped && state.on_stop == OnStop::SquareOff;
+    let held = state.position.is_open() && state.on_stop == OnStop::SquareOff;
     let asked = state.exit_in_flight() || state.retry_at.is_some();
-    (wanted && state.position.is_open() && !asked).then_some(Action::SquareOff)
+    let wanted = row.forked && state.status == Status::Stopped && (held || state.entry_in_flight());
+    (wanted && !asked).then_some(Action::SquareOff)
 }
 
 /// An exit that an older hash asks for and the row does not know of, at a level that the row has as well.
@@ -212,6 +217,14 @@ mod tests {
         let stopped = forked(&[("status", "STOPPED"), ("position", "BOUGHT"), ("filled_quantity", "10")]);
         let closing = to_replace(&stopped, &fields(&[("status", "STOPPED")]));
         assert_eq!(closing.get("pending").map(String::as_str), Some("SQUAREOFF"));
+        assert_eq!(to_load(&stopped).get("pending").map(String::as_str), Some("SQUAREOFF"), "with everything gone too");
+        let entering = forked(&[("status", "STOPPED"), ("pending", "BUY"), ("on_stop", "LEAVE")]);
+        let ended = to_replace(&entering, &fields(&[("status", "STOPPED")]));
+        assert_eq!(
+            ["working", "pending"].map(|name| ended[name].as_str()),
+            ["BUY", "SQUAREOFF"],
+            "no entry after a stop"
+        );
     }
 
     #[test]

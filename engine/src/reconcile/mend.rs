@@ -26,6 +26,8 @@ impl Reconciler {
             (Verdict::RowWins(reason), Some(_), Some(hash)) => self.replace(&key, epoch, &hash, reason, report).await,
             (Verdict::HashWins(reason), Some(row), Some(hash)) => self.follow(&key, &row, hash, reason, report).await,
             (Verdict::Adopt(reason), row, Some(hash)) => self.adopt(&key, row, hash, reason, report).await,
+            // It was deleted while it was compared, by somebody who did not see what the row knows.
+            (Verdict::Load, Some(row), _) => self.load_all(vec![row], epoch, report).await,
             (Verdict::Remove, ..) => {
                 if self.link.connection().strat_del(&key).await? {
                     let reason = "Postgres does not know it (reconcile.unknown = remove)";

@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use strat_core::event::OrderReport;
 use strat_core::field::OnStop;
-use strat_core::{EventType, Leg, Quantity, StrategyKey, order::OrderIdentity};
+use strat_core::{EventType, Leg, Quantity, Status, StrategyKey, order::OrderIdentity};
 
 /// User and strategy id.
 pub(super) type Id = (String, String);
@@ -89,9 +89,17 @@ impl Fold {
         }
         let id = (entry.user.clone(), entry.strategy.clone());
         match self.rows.get_mut(&id) {
-            Some(slot) if entry.is_removal() => {
-                if entry.version >= count(&slot.fields, "version") && !slot.removed {
-                    (slot.removed, slot.changed) = (true, true);
+            Some(slot) if entry.is_removal() && !slot.removed => {
+                slot.forked |= slot.goes_before(entry);
+                slot.changed = true;
+                if slot.forked {
+                    self.doubtful.push(entry.key.clone());
+                }
+                // Its user did not see what the row knows to be in the market: that is closed first.
+                if slot.forked && state(&slot.fields).is_ok_and(|state| !state.is_idle()) {
+                    heed_status(&mut slot.fields, Status::Stopped);
+                } else {
+                    slot.removed |= slot.forked || entry.version >= count(&slot.fields, "version");
                 }
             }
             Some(slot) if entry.replace => {
@@ -105,20 +113,23 @@ impl Fold {
             }
             Some(slot) if !slot.removed => {
                 let version = count(&slot.fields, "version");
-                slot.changed = true;
-                // Never applied, and not newer than the row: what the row knows was lost before this was written.
-                slot.forked |= entry.version <= version;
-                if slot.forked || entry.version > version + 1 {
+                slot.forked |= slot.goes_before(entry);
+                if slot.forked || entry.version != version + 1 {
                     self.doubtful.push(entry.key.clone());
                 }
-                if slot.forked { heed(&mut slot.fields, entry) } else { merge(&mut slot.fields, entry) }
+                if slot.forked {
+                    heed(&mut slot.fields, entry);
+                } else if entry.version > version {
+                    merge(&mut slot.fields, entry);
+                }
+                slot.changed = true;
             }
             None if entry.replace => {
                 let mut fields = Fields::new();
                 merge(&mut fields, entry);
                 self.rows.insert(id, Slot { fields, removed: false, forked: false, changed: true });
             }
-            None if entry.is_removal() => {}
+            None | Some(_) if entry.is_removal() => {}
             Some(_) | None => self.doubtful.push(entry.key.clone()),
         }
     }
@@ -192,22 +203,40 @@ fn ordered_quantity(slot: Option<&Slot>, leg: Leg) -> Option<String> {
     (quantity > Quantity::ZERO).then(|| quantity.to_string())
 }
 
+impl Slot {
+    /// Whether an entry that was never applied was written by a server that did not know this row: it is not newer by its
+    /// version, and yet by its time. One that is late (another engine had it, and could not apply it) is older by both.
+    fn goes_before(&self, entry: &JournalEntry) -> bool {
+        let (version, at) = (count(&self.fields, "version"), count(&self.fields, "updated_at"));
+        entry.version <= version && entry.ts_ms > at
+    }
+}
+
 /// What a user says of a strategy whatever it has been through.
 const WORDS: [&str; 2] = ["stop_loss", "take_profit"];
 
 /// Of a change to a hash that does not know what the row knows, only its user's words count.
 fn heed(fields: &mut Fields, entry: &JournalEntry) {
-    let is = |kind: EventType| entry.kind == kind.as_str();
-    if is(EventType::StrategyUpdated) {
-        write(fields, entry.data.iter().filter(|(name, _)| WORDS.contains(&name.as_str())));
-    } else if is(EventType::StrategyStopped) && !would_leave(fields) {
-        write(fields, entry.data.iter().filter(|(name, _)| *name == "status"));
+    let said = [EventType::StrategyUpdated, EventType::StrategyStarted, EventType::StrategyStopped];
+    if !said.iter().any(|kind| entry.kind == kind.as_str()) {
+        return;
+    }
+    write(fields, entry.data.iter().filter(|(name, _)| WORDS.contains(&name.as_str())));
+    let status = entry.data.get("status").and_then(Value::as_str).and_then(Status::parse);
+    if let Some(status) = status {
+        heed_status(fields, status);
     }
 }
 
-/// Whether a stop would leave a position without a guard. Its user was not told of that position when he stopped it.
-fn would_leave(fields: &Fields) -> bool {
-    state(fields).is_ok_and(|state| state.position.is_open() && state.on_stop == OnStop::Leave)
+/// A strategy in the market can only be stopped; not where that would leave a position without a guard, for its user was
+/// not told of it.
+fn heed_status(fields: &mut Fields, status: Status) {
+    let Ok(state) = state(fields) else { return };
+    let leaves = state.position.is_open() && state.on_stop == OnStop::Leave;
+    let status = if state.is_idle() || status == Status::Running { status } else { Status::Stopped };
+    if status == Status::Running || !leaves {
+        fields.insert("status".to_owned(), status.to_string());
+    }
 }
 
 /// The change as a whole.
@@ -301,12 +330,41 @@ mod tests {
         assert!(kept.forked && kept.changed && fold.doubtful.len() == 3);
         assert_eq!(["position", "pending", "cycle_at", "version"].map(text), ["BOUGHT", "STOPLOSS", "", "3"]);
         assert_eq!(["stop_loss", "status"].map(text), ["98.50", "STOPPED"], "what its user said");
+        fold.apply(&of_other(5, EventType::StrategyStarted, json!({"status": "RUNNING", "take_profit": "130"})));
+        let said = ["status", "take_profit"].map(|name| slot(&fold).fields[name].clone());
+        assert_eq!(said, ["RUNNING", "130"], "his last word counts");
+        fold.apply(&of_other(6, EventType::StrategyUpdated, json!({"status": "COMPLETED"})));
+        assert_eq!(slot(&fold).fields["status"], "STOPPED", "it is in the market");
+        fold.apply(&of_other(7, EventType::StrategyRemoved, json!({})));
+        assert!(!slot(&fold).removed && slot(&fold).fields["status"] == "STOPPED", "closed before it goes");
         let mut left = started();
         left.apply(&entry(2, false, json!({"position": "BOUGHT", "on_stop": "LEAVE"})));
         left.apply(&of_other(2, EventType::StrategyStopped, json!({"status": "STOPPED"})));
         assert!(!slot(&left).fields.contains_key("status"), "nobody said that it may be left alone");
         fold.apply(&entry(5, true, json!({"symbol": "IBM", "quantity": "10"})));
         assert!(!slot(&fold).forked, "Redis was brought up to the row");
+    }
+
+    #[test]
+    fn a_late_entry_is_no_fork_and_a_deletion_on_top_of_a_loss_is_one() {
+        let mut fold = started();
+        fold.apply(&entry(4, false, json!({"note": "4", "updated_at": "40"})));
+        fold.apply(&entry(3, false, json!({"note": "3", "updated_at": "30"})));
+        assert!(!slot(&fold).forked && slot(&fold).fields["note"] == "4", "another engine could not apply it in time");
+        assert_eq!(fold.doubtful.len(), 2);
+        let removed = |version: i64| JournalEntry {
+            kind: EventType::StrategyRemoved.as_str().to_owned(),
+            ts_ms: 99,
+            ..entry(version, false, json!({}))
+        };
+        let mut idle = started();
+        idle.apply(&entry(2, false, json!({"updated_at": "20"})));
+        idle.apply(&removed(2));
+        assert!(slot(&idle).removed, "nothing of it is in the market");
+        let mut held = started();
+        held.apply(&entry(2, false, json!({"position": "BOUGHT", "filled_quantity": "10", "updated_at": "20"})));
+        held.apply(&removed(2));
+        assert!(!slot(&held).removed && slot(&held).forked && slot(&held).fields["status"] == "STOPPED");
     }
 
     #[test]

@@ -32,7 +32,7 @@ extern "C" fn on_key(
     _event: *const c_char,
     key: *mut raw::RedisModuleString,
 ) -> c_int {
-    if super::write::is_own_event() {
+    if super::write::is_own_event(key) {
         return 0;
     }
     let ctx = Context::new(ctx);

@@ -33,4 +33,4 @@ pub(crate) use log::{log_notice, log_warning};
 pub(crate) use rehearsal::{Point, Rehearsal, arm as arm_panic, check_allowed as check_panic_allowed, reach};
 pub(crate) use reply::reply_map;
 pub(crate) use timer::{start as start_timer, stop as stop_timer};
-pub(crate) use write::{hash_set, publish, stream_add};
+pub(crate) use write::{hash_set, is_direct, publish, stream_add};

@@ -5,27 +5,50 @@ use super::api::{KeyKind, OpenKey};
 use redis_module::{Context, NotifyEvent, RedisString, raw};
 use std::cell::Cell;
 use std::ffi::CStr;
-use std::ptr::null_mut;
+use std::ptr::{null, null_mut};
+use std::sync::OnceLock;
 
 type RawString = *mut raw::RedisModuleString;
 
 thread_local! {
-    /// The key event under way is of a hash that its writer follows by himself.
-    static OWN: Cell<bool> = const { Cell::new(false) };
+    /// Name of the hash whose key event is under way and whose writer follows it by himself.
+    static OWN: Cell<*const raw::RedisModuleString> = const { Cell::new(null()) };
 }
 
-/// Whether the key event under way is one that needs nobody's look.
-pub(super) fn is_own_event() -> bool {
-    OWN.get()
+/// Whether a key event is one that needs nobody's look.
+pub(super) fn is_own_event(key: *const raw::RedisModuleString) -> bool {
+    OWN.get() == key
 }
 
-/// `HSET key field value …`. No key event of it reaches the module: whoever writes lets the books follow.
+/// Whether changes are written here. In a cluster the server's commands do more: they know of slots that move away, and
+/// what the replicas publish. Where somebody has renamed a command, nothing could be replicated: calls refuse that loudly.
+pub(crate) fn is_direct(ctx: &Context) -> bool {
+    static DIRECT: OnceLock<bool> = OnceLock::new();
+    *DIRECT.get_or_init(|| !super::is_cluster(ctx) && has_functions() && has_commands(ctx))
+}
+
+/// The younger ones of those that are used.
+fn has_functions() -> bool {
+    // SAFETY: the function pointers are set once, before any command can run.
+    let (add, trim, publish) =
+        unsafe { (raw::RedisModule_StreamAdd, raw::RedisModule_StreamTrimByLength, raw::RedisModule_PublishMessage) };
+    add.is_some() && trim.is_some() && publish.is_some()
+}
+
+fn has_commands(ctx: &Context) -> bool {
+    let known = super::read(ctx, "COMMAND", &[b"INFO", b"HSET", b"XADD", b"XTRIM", b"PUBLISH"]);
+    known.is_ok_and(|known| !known.into_array().contains(&super::Reply::Nil))
+}
+
+/// `HSET key field value …`. No key event of it reaches the module: whoever writes lets the books follow. Answers whether
+/// there was such a hash.
 ///
 /// # Errors
 /// The key holds another type, or the server has no such function.
-pub(crate) fn hash_set(ctx: &Context, args: &[RedisString]) -> Result<(), String> {
-    let Some((name, fields)) = args.split_first() else { return Ok(()) };
+pub(crate) fn hash_set(ctx: &Context, args: &[RedisString]) -> Result<bool, String> {
+    let Some((name, fields)) = args.split_first() else { return Ok(true) };
     let key = open(ctx, name, KeyKind::Hash)?;
+    let existed = key.kind() == KeyKind::Hash;
     // SAFETY: the function pointer is set once, before any command can run.
     let set = unsafe { raw::RedisModule_HashSet }.ok_or_else(missing)?;
     for pair in fields.chunks_exact(2) {
@@ -37,10 +60,10 @@ pub(crate) fn hash_set(ctx: &Context, args: &[RedisString]) -> Result<(), String
     }
     drop(key);
     replicate(ctx, c"HSET", args.iter().map(|arg| arg.inner));
-    OWN.set(true);
+    OWN.set(name.inner);
     changed(ctx, name, NotifyEvent::HASH, c"hset");
-    OWN.set(false);
-    Ok(())
+    OWN.set(null());
+    Ok(existed)
 }
 
 /// `XADD key * field value …`, and a trim to about `max_len` entries.

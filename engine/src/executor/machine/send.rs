@@ -12,7 +12,9 @@ impl OrderMachine {
     pub(super) fn extend(&mut self, request: OrderRequest, tries: u32) -> Effect {
         // Before it is sent, so that no report can arrive for an order that is not known here.
         self.order = Some(OrderName::of(&request));
-        let fresh = !self.job.must_query && self.now.mono_ms.saturating_sub(self.claimed_ms) < self.rules.fresh_ms;
+        let asked = self.own != Known::NotAsked || self.entry != Known::NotAsked || !self.others.is_empty();
+        let fresh =
+            !asked && !self.job.must_query && self.now.mono_ms.saturating_sub(self.claimed_ms) < self.rules.fresh_ms;
         if self.alone || fresh {
             return self.submit(request, tries);
         }
