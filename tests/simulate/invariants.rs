@@ -185,8 +185,9 @@ impl World {
         let mine = |order: &&Order| order.request.client_order_id == id && order.sent_ms <= *at;
         let wrong = |order: &&Order| order.is_open() || order.state.cum_qty > *cum;
         let Some(order) = self.broker.orders.iter().filter(mine).find(wrong) else { return };
-        // Refused to the one engine, and taken from the other so shortly before that the look-up did not show it.
-        let unseen = at - order.sent_ms <= self.broker.settle_ms;
+        // Refused to the one engine, and taken from the other so shortly before that the last look-up, a moment before the
+        // report, did not show it.
+        let unseen = at - order.sent_ms <= self.broker.settle_ms + LOOKED_MS;
         match self.broker.owners.get(id).cloned() {
             Some((key, cycle, Leg::Exit))
                 if *status == ExecType::Rejected && unseen && self.engines.len() > 1 && self.refusal_booked(id) =>
