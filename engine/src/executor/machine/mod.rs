@@ -58,6 +58,8 @@ const EARLIER_ATTEMPTS_MAX: u64 = strat_core::order::ATTEMPTS_NEAR;
 const COPY_LIFE_MS: i64 = 1_000;
 /// Tries for what may be tried again at once.
 const TRIES: u32 = 3;
+/// How long attempts are taken for absent that were looked for without Redis, over the pauses of a broker that throttles, ms.
+const ANSWERS_LIFE_MS: i64 = 5_000;
 /// First pause between tries, ms; each is twice the one before.
 const PAUSE_MS: i64 = 50;
 
@@ -75,6 +77,8 @@ pub struct OrderMachine {
     entry_reported: bool,
     /// Other attempts of the exit.
     others: Attempts,
+    /// When the first of those was looked for that do not exist, by the monotonic clock.
+    others_ms: i64,
     /// What was reported last of the own order.
     reported: Option<(ExecType, Quantity)>,
     order: Option<OrderName>,
@@ -125,6 +129,7 @@ impl OrderMachine {
             entry: Known::NotAsked,
             entry_reported: false,
             others: Attempts::new(),
+            others_ms: 0,
             reported: None,
             order: None,
             alone: false,
@@ -247,6 +252,9 @@ impl OrderMachine {
                 self.look_again()
             }
             (State::LookingForAttempt(attempt), Input::Looked(Ok(found))) => {
+                if self.others.values().all(Option::is_some) {
+                    self.others_ms = self.now.mono_ms;
+                }
                 self.others.insert(attempt, found);
                 self.look_again()
             }

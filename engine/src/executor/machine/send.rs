@@ -83,7 +83,9 @@ impl OrderMachine {
     pub(super) fn rejected(&mut self, request: &OrderRequest, reason: String) -> Effect {
         let (key, action, order) = (&self.job.key, self.job.action, &request.client_order_id);
         if self.alone {
-            // Without Redis there is no next attempt, and the broker has no trace of this one.
+            // Without Redis there is no next attempt, and the broker has no trace of this one. Others may know of the refusal,
+            // and go on with the next: all of those are looked for again.
+            self.others.retain(|_, found| found.is_some());
             tracing::error!(key, %action, order, reason, "EXIT NOT EXECUTED: the broker refuses it; it is tried again");
             return self.release_and_wait(REFUSED_WAIT_MS, Waits::Turn, "the broker refuses it");
         }

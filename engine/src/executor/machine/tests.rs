@@ -435,6 +435,32 @@ fn without_redis_an_exit_that_is_not_found_is_not_sent_again_before_later_attemp
 }
 
 #[test]
+fn without_redis_absence_of_other_attempts_is_not_believed_for_long() {
+    let held = strategy(&[("position", "BOUGHT"), ("filled_quantity", "10")]);
+    let mut machine = OrderMachine::unclaimed(Job::unasked(KEY.into(), Action::StopLoss, 1), held, -10_000, RULES);
+    let away = || Input::Go { epoch: None, opened_ms: None, redis_away: true };
+    // Answers each question by "not found", or in the end by a refusal to hear more; says how many there were.
+    let mut asked = |ms: i64, patience: usize| {
+        let (mut effect, mut looked) = (machine.step(Now::at(ms), away()), 0);
+        while let Effect::Lookup(_) = effect {
+            looked += 1;
+            let throttled = Err(BrokerError::RateLimited { retry_after: std::time::Duration::from_millis(300) });
+            effect = machine.step(Now::at(ms), Input::Looked(if looked > patience { throttled } else { Ok(None) }));
+        }
+        if let Effect::Submit(_) = effect {
+            machine.step(Now::at(ms), Input::Submitted(Err(BrokerError::Rejected("no funds".into()))));
+            machine.step(Now::at(ms), Input::Looked(Ok(None)));
+        }
+        looked
+    };
+    assert_eq!(asked(0, 99), 9, "its own, and the next eight, because the copy is old");
+    assert_eq!(asked(2_000, 5), 6, "after a refusal all of them again");
+    assert_eq!(asked(2_300, 99), 5, "a broker that throttles is asked for the rest");
+    assert_eq!(asked(4_300, 5), 6);
+    assert_eq!(asked(9_300, 99), 9, "those answers are too old");
+}
+
+#[test]
 fn a_refusal_that_redis_did_not_hear_of_is_looked_up_before_it_is_told() {
     let mut play = Play::stop(RULES);
     play.go();

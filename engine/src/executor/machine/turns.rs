@@ -1,7 +1,7 @@
 //! What the stages of an order's machine have in common: going on, waiting, and giving the lock back.
 
 use super::state::{After, State};
-use super::{Effect, Known, OrderMachine, TROUBLE_WAIT_MS, Waits};
+use super::{ANSWERS_LIFE_MS, Effect, Known, OrderMachine, TROUBLE_WAIT_MS, Waits};
 use crate::broker::{BrokerError, OrderState};
 use std::sync::Arc;
 
@@ -45,12 +45,13 @@ impl OrderMachine {
     }
 
     /// Other attempts are asked for anew, but for what has ended for good, and, without Redis, those that are farther than
-    /// the next: a broker that takes few requests must not be asked for all of them over and over.
+    /// the next: a broker that takes few requests must not be asked for all of them over and over. Not for long, for others
+    /// may send them meanwhile.
     fn forget_others(&mut self) {
         let next = self.strategy.as_ref().map_or(0, |strategy| strategy.attempt + 1);
         let ended = |found: &Option<OrderState>| found.as_ref().is_some_and(|state| state.status.is_terminal());
-        let alone = self.alone;
-        self.others.retain(|attempt, found| ended(found) || (alone && *attempt > next));
+        let kept = self.alone && self.now.mono_ms.saturating_sub(self.others_ms) < ANSWERS_LIFE_MS;
+        self.others.retain(|attempt, found| ended(found) || (kept && *attempt > next));
     }
 
     /// What a look-up found, or had found before: an order that has ended does not become one that never was.
