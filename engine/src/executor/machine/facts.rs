@@ -17,6 +17,8 @@ const PERSON_WAIT_MS: i64 = 5_000;
 const REUSED_WAIT_MS: i64 = 60_000;
 /// Longest wait between two looks for an order that may still show, ms.
 const SETTLE_LOOK_MS: i64 = 250;
+/// Longest wait for a time of day, ms: the clock that says how long it is may be wrong.
+const CLOCK_LOOK_MS: i64 = 1_000;
 /// An entry is never late by less than this, ms: reading the clock, the queue and the lock take their time.
 const LATE_MIN_MS: i64 = 5_000;
 /// Said of an order whose client order id belongs to an order of the past.

@@ -1,7 +1,7 @@
 //! What an exit must make sure of before it is sent.
 
 use super::super::{EARLIER_ATTEMPTS_MAX, LATER_ATTEMPTS_MAX};
-use super::{CANCEL_WAIT_MS, Facts, Known, PERSON_WAIT_MS, SETTLE_LOOK_MS, Step};
+use super::{CANCEL_WAIT_MS, CLOCK_LOOK_MS, Facts, Known, PERSON_WAIT_MS, SETTLE_LOOK_MS, Step};
 use crate::broker::OrderState;
 use strat_core::planted::{self, Mistake};
 use strat_core::{ExecType, Leg, Position, Quantity};
@@ -11,7 +11,8 @@ impl Facts<'_> {
     pub(super) fn before_exit(&self) -> Option<Step> {
         let strategy = self.strategy;
         if let Some(left) = strategy.retry_at.map(|at| at - self.now.wall_ms).filter(|left| *left > 0) {
-            return Some(Step::Wait { ms: left, why: "the last attempt failed a moment ago" });
+            // In steps: a clock that was behind may be set right meanwhile.
+            return Some(Step::Wait { ms: left.min(CLOCK_LOOK_MS), why: "the last attempt failed a moment ago" });
         }
         let entry_works = strategy.working.is_some_and(|working| working.leg(strategy.side) == Leg::Entry);
         let entry_open = entry_works || strategy.position == Position::None;

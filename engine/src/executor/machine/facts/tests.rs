@@ -139,6 +139,13 @@ fn an_entry_that_the_broker_never_got_is_reported_dead() {
 }
 
 #[test]
+fn a_retry_far_ahead_is_looked_at_again_soon_for_the_clock_may_be_behind() {
+    let held = [("position", "BOUGHT"), ("filled_quantity", "10"), ("pending", "STOPLOSS"), ("retry_at", "155000")];
+    let held = strategy(&held);
+    assert!(matches!(facts(&held, Action::StopLoss).next_step(), Step::Wait { ms: 1_000, .. }));
+}
+
+#[test]
 fn an_exit_waits_for_its_retry_time() {
     let held = strategy(&[
         ("position", "BOUGHT"),
