@@ -138,15 +138,11 @@ pub trait StratCommands: ConnectionLike + Send + Sized {
         S: AsRef<str> + Sync,
         P: AsRef<str> + Sync,
     {
-        let mut pipeline = redis::pipe();
-        // Asked for afterwards: an epoch never comes back, so the same one held during the check.
-        pipeline.add_command(slcheck_command(ticks, ts_ms)).cmd("STRAT.EPOCH");
+        let check = slcheck_command(ticks, ts_ms);
         async move {
-            // Not `query_async`, which hides the word of a refusal among those of a whole pipeline.
-            let replies = self.req_packed_commands(&pipeline, 0, 2).await?;
-            let mut replies = replies.into_iter().map(Value::extract_error);
-            let mut next = || replies.next().unwrap_or(Ok(Value::Nil)).map_err(Error::from).and_then(reply::plain);
-            Ok((reply::count(next()?, "number fired")?, reply::text(next()?, "epoch")?))
+            // Asked for afterwards: an epoch never comes back, so the same one held during the check.
+            let (fired, epoch) = run_both(self, check, redis::cmd("STRAT.EPOCH")).await?;
+            Ok((reply::count(fired?, "number fired")?, reply::text(epoch?, "epoch")?))
         }
     }
 
@@ -188,16 +184,12 @@ pub trait StratCommands: ConnectionLike + Send + Sized {
         ttl: Duration,
         epoch: Option<&str>,
     ) -> impl Future<Output = Result<(Option<LockToken>, Option<Strategy>)>> + Send {
-        let mut pipeline = redis::pipe();
-        pipeline.add_command(lock_command(key, (action, owner), ttl, epoch));
-        pipeline.add_command(keyed("STRAT.GET", key));
+        let (lock, get) = (lock_command(key, (action, owner), ttl, epoch), keyed("STRAT.GET", key));
         async move {
-            let mut replies = self.req_packed_commands(&pipeline, 0, 2).await?.into_iter();
-            let mut next = || reply::plain(replies.next().unwrap_or(Value::Nil));
-            let lock = token(next()?)?;
+            let (lock, found) = run_both(self, lock, get).await?;
             // The lock counts; whoever needs the strategy then asks for it.
-            let found = next().and_then(reply::optional).ok().flatten();
-            Ok((lock, found.and_then(|value| Strategy::from_reply(key, value).ok())))
+            let found = found.and_then(reply::optional).ok().flatten();
+            Ok((token(lock?)?, found.and_then(|value| Strategy::from_reply(key, value).ok())))
         }
     }
 
@@ -253,6 +245,20 @@ impl<T: ConnectionLike + Send + Sized> StratCommands for T {}
 
 async fn run<C: ConnectionLike>(connection: &mut C, command: &Cmd) -> Result<Value> {
     reply::plain(command.query_async(connection).await?)
+}
+
+/// Two commands in one round trip, and the reply of each: `query_async` would hide the word of a refusal among those of a
+/// whole pipeline.
+async fn run_both<C: ConnectionLike>(
+    connection: &mut C,
+    first: Cmd,
+    second: Cmd,
+) -> Result<(Result<Value>, Result<Value>)> {
+    let mut pipeline = redis::pipe();
+    pipeline.add_command(first).add_command(second);
+    let mut replies = connection.req_packed_commands(&pipeline, 0, 2).await?.into_iter();
+    let mut next = || reply::plain(replies.next().unwrap_or(Value::Nil));
+    Ok((next(), next()))
 }
 
 fn lock_command(key: &str, (action, owner): (Action, &str), ttl: Duration, epoch: Option<&str>) -> Cmd {

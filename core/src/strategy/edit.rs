@@ -118,8 +118,8 @@ impl Strategy {
         if changed.is_empty() {
             return Ok(None);
         }
-        let held = current("filled_quantity").is_some_and(|filled| !filled.is_empty());
-        if self.position.is_open() && value_of(&changed, "quantity").is_some() && !held {
+        let held = || current("filled_quantity").is_some_and(|filled| !filled.is_empty());
+        if self.position.is_open() && value_of(&changed, "quantity").is_some() && !held() {
             self.keep_held(&mut changed);
         }
         let read = |changed: &Fields| match self.after(changed) {

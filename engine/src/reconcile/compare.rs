@@ -1,10 +1,9 @@
 //! Finds where Redis and Postgres do not agree, and has it mended.
 
-use super::judge::{number, state};
 use super::orphans::in_flight;
 use super::{DRAIN_PATIENCE, PAGE, Reconciler, Report, Verdict, judge};
 use crate::failure::sentence;
-use crate::store::{self, Fields, Filter, Row};
+use crate::store::{self, Fields, Filter, Row, count, state};
 use color_eyre::Result;
 use color_eyre::eyre::bail;
 use std::collections::{BTreeMap, BTreeSet};
@@ -135,7 +134,7 @@ impl Reconciler {
             if std::mem::discriminant(&verdict) != std::mem::discriminant(&doubt.verdict) {
                 return Ok(verdict == Verdict::Agree);
             }
-            let version = |hash: &Option<Fields>| hash.as_ref().map(|hash| number(hash, "version"));
+            let version = |hash: &Option<Fields>| hash.as_ref().map(|hash| count(hash, "version"));
             // What was changed since is perhaps a user's word, which the row has to hear first.
             if version(&fresh) != version(&doubt.hash) {
                 return Ok(false);

@@ -1,9 +1,9 @@
 //! Which of two copies of a strategy is right.
 
 use crate::config::UnknownPolicy;
-use crate::store::{Fields, Row};
-use strat_core::field::{OnStop, parse_count};
-use strat_core::{Action, Status, Strategy};
+use crate::store::{Fields, Row, count, state};
+use strat_core::field::OnStop;
+use strat_core::{Action, Status};
 
 /// What to do about a strategy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub fn judge(row: Option<&Row>, hash: Option<&Fields>, policy: UnknownPolicy) ->
         (Some(row), None) if is_live(row) => Verdict::Load,
         (Some(_), None) => Verdict::Agree,
         (Some(row), Some(hash)) => {
-            let (kept, live) = (row.version(), number(hash, "version"));
+            let (kept, live) = (row.version(), count(hash, "version"));
             if row.forked && !same(&row.fields, hash) {
                 return Verdict::RowWins("Redis lost changes, and was changed since");
             }
@@ -93,7 +93,7 @@ pub fn to_replace(row: &Row, hash: &Fields) -> Fields {
         fields.insert("pending".to_owned(), exit.to_string());
     }
     // The hash may have had more changes than the row: versions only rise.
-    fields.insert("version".to_owned(), row.version().max(number(hash, "version")).to_string());
+    fields.insert("version".to_owned(), row.version().max(count(hash, "version")).to_string());
     fields
 }
 
@@ -120,14 +120,6 @@ fn fired(row: &Row, hash: &Fields) -> Option<Action> {
     let guarded = kept.status == Status::Running && kept.position.is_open() && kept.cycle == old.cycle;
     let asked = kept.exit_in_flight() || kept.retry_at.is_some();
     (guarded && !asked && row.fields.get(level) == hash.get(level)).then_some(exit)
-}
-
-pub(super) fn state(fields: &Fields) -> Result<Strategy, strat_core::Refusal> {
-    Strategy::read(|name| fields.get(name).map(String::as_bytes))
-}
-
-pub(super) fn number(fields: &Fields, name: &str) -> i64 {
-    fields.get(name).and_then(|text| parse_count(text.as_bytes())).unwrap_or(0)
 }
 
 /// Equal, where an empty text and none mean the same.

@@ -1,9 +1,9 @@
 //! Carries out what was judged; every action is logged with its key and reason.
 
 use super::compare::Doubt;
-use super::judge::{Verdict, judge, number, to_load, to_replace};
+use super::judge::{Verdict, judge, to_load, to_replace};
 use super::{Reconciler, Report};
-use crate::store::{Fields, Row};
+use crate::store::{Fields, Row, count};
 use color_eyre::Result;
 use color_eyre::eyre::bail;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -95,7 +95,7 @@ impl Reconciler {
         };
         let spec = StrategySpec::from_fields(to_replace(&row, hash));
         spec.check()?;
-        let from = number(hash, "version");
+        let from = count(hash, "version");
         let restored = self.link.connection().strat_restore(key, &spec, (epoch, from.unsigned_abs())).await;
         let to = match restored {
             Err(error) if error.code() == Some(Code::BadVersion) => bail!("{key} has moved on: {error}"),

@@ -4,9 +4,9 @@
 //! order up at the broker before anything is sent.
 
 use super::Reconciler;
-use super::judge::state;
 use crate::executor::Job;
 use crate::store::Fields;
+use crate::store::state;
 use color_eyre::Result;
 use redis::streams::StreamRangeReply;
 use std::collections::{BTreeSet, HashSet};

@@ -14,8 +14,8 @@ pub use entry::JournalEntry;
 pub(crate) use fold::OrderRow;
 pub use fold::{Fold, Slot};
 pub use leases::Claim;
-pub(crate) use rows::state;
 pub use rows::{Fields, Filter, KnownOrder, Row};
+pub(crate) use rows::{count, state};
 
 use crate::failure::{Failure, OrFail as _};
 use color_eyre::Result;

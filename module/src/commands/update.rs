@@ -25,8 +25,7 @@ pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Ref
         lock::check_token(ctx, &key, token)?;
     }
     let now_ms = wall_clock_ms();
-    let asked = fields.iter().map(|(name, _)| *name).chain([b"filled_quantity".as_slice()]);
-    let current = server::Texts::of(ctx, key.hash(), asked);
+    let current = server::Texts::of(ctx, key.hash(), fields.iter().map(|(name, _)| *name));
     let value_of = |name: &str| current.get(name);
     let Some(change) = strategy.update(&fields, value_of, now_ms)? else {
         return Ok(RedisValue::Integer(strategy.version.cast_signed()));
