@@ -19,7 +19,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use std::sync::Arc;
 use std::time::Duration;
 use strat_client::{Connection, QueueEntry, StratCommands as _};
-use strat_core::key;
+use strat_core::{Price, key};
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
@@ -180,8 +180,9 @@ impl Session {
                 }
                 entries.extend(fresh);
             }
-            let of_tick =
-                |entry: &QueueEntry| entry.ts_ms == Some(tick.ts_ms) && entry.price.as_ref() == Some(&tick.price_text);
+            // Slices of a storm spell the price in their own way.
+            let price = |entry: &QueueEntry| entry.price.as_ref().and_then(|text| Price::parse(text.as_bytes()).ok());
+            let of_tick = |entry: &QueueEntry| entry.ts_ms == Some(tick.ts_ms) && price(entry) == Some(tick.price);
             let (mine, others) = std::mem::take(entries).into_iter().partition(of_tick);
             *entries = others;
             self.drainer.carry_out(mine).await?;
