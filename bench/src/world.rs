@@ -13,6 +13,8 @@ use tempfile::TempDir;
 /// Strategies written in one piece.
 const CHUNK: usize = 20_000;
 /// Longest wait for a server that rewrites its append-only file.
+/// Longest comparison of the sets with the book after a load.
+const REPAIR_LIMIT: Duration = Duration::from_secs(120);
 const REWRITE_LIMIT: Duration = Duration::from_secs(180);
 
 /// A running server and the folder of its data.
@@ -58,6 +60,8 @@ impl Server {
         let server = Self { redis, dir, start_seconds: started.elapsed().as_secs_f64() };
         if kind == Kind::Module {
             assert_eq!(server.info("strat", "strat_state"), "ready");
+            // After a load the sets are compared with the book between commands: that is no tick's cost.
+            until("the sets are compared", REPAIR_LIMIT, || (server.strat("strat_repairs") == 0).then_some(()));
         }
         server
     }

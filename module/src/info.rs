@@ -48,6 +48,7 @@ pub(crate) fn fields() -> Vec<(&'static str, String)> {
             ("drains", counters.drains.to_string()),
             ("draining", state.storms.len().to_string()),
             ("mended_members", counters.mended.to_string()),
+            ("repairs", (state.repairs.len() + usize::from(state.repair_in_hand.is_some())).to_string()),
             ("write_errors", counters.write_errors.to_string()),
             ("panics", counters.panics.to_string()),
         ]

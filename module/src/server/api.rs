@@ -95,10 +95,10 @@ pub(crate) fn key_kind(ctx: &Context, key: &str) -> KeyKind {
     OpenKey::read(ctx, key.as_bytes()).kind()
 }
 
-/// Stores a price with its time to live. Not replicated and without a keyspace event: ticks cost no AOF bytes.
+/// Stores a price until a time, epoch ms. Not replicated and without a keyspace event: ticks cost no AOF bytes.
 ///
 /// A price that is there already is written over in place: that saves the server two look-ups and three allocations.
-pub(crate) fn store_price(ctx: &Context, key: &[u8], price: &[u8], ttl_ms: i64) {
+pub(crate) fn store_price(ctx: &Context, key: &[u8], price: &[u8], until_ms: i64) {
     let name = RedisString::create_from_slice(ctx.ctx, key);
     let open = OpenKey::write_named(ctx, &name);
     if !write_in_place(&open, price) {
@@ -106,9 +106,12 @@ pub(crate) fn store_price(ctx: &Context, key: &[u8], price: &[u8], ttl_ms: i64) 
         let price = RedisString::create_from_slice(ctx.ctx, price);
         raw::string_set(open.raw(), price.inner);
     }
-    raw::set_expire(open.raw(), ttl_ms);
-    // SAFETY: context and name are live. Implicit signals are off for the module, see `without_implicit_signals`.
+    // SAFETY: the key is open for writing; context and name are live. Implicit signals are off for the module, see
+    // `without_implicit_signals`.
     unsafe {
+        if let Some(expire) = raw::RedisModule_SetAbsExpire {
+            expire(open.raw(), until_ms);
+        }
         if let Some(signal) = raw::RedisModule_SignalModifiedKey {
             signal(ctx.ctx, name.inner);
         }
