@@ -10,11 +10,11 @@ use crate::sync::{Batch, Syncing};
 use crate::world::{Event, World};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use strat_client::{LockToken, QueueEntry};
+use strat_client::{LockToken, QueueEntry, ReportRequest};
 use strat_core::planted::{self, Mistake};
 use strat_core::{Action, ExecType};
 use strat_engine::broker::{BrokerError, OrderState};
-use strat_engine::executor::machine::{Effect, Input, Now, OrderMachine, Rules, Submissions, Waits};
+use strat_engine::executor::machine::{Effect, Input, Now, OrderMachine, ReportFailure, Rules, Submissions, Waits};
 
 /// Life of an order lock, ms.
 pub(crate) const TTL_MS: i64 = 3_000;
@@ -260,6 +260,14 @@ impl World {
         self.engines[engine].sent.may_send(id, run, (asked, now), rules)
     }
 
+    /// Notes that a run tells Redis of a rejection; false where another one has just sent the order.
+    fn may_tell(&mut self, engine: usize, run: u64, report: &ReportRequest) -> bool {
+        let Some(id) = report.order().filter(|_| report.exec_type() == ExecType::Rejected) else { return true };
+        let (now, rules) = (self.now_ms, self.rules());
+        let asked = self.engines[engine].runs.get(&run).map_or(now, |run| run.machine.asked_ms());
+        self.engines[engine].sent.telling(id, run, (asked, now), rules)
+    }
+
     /// Whether another run has told Redis meanwhile that the attempt of one that works without is dead.
     fn is_told_dead(&self, engine: usize, run: u64, id: &str) -> bool {
         let own = &self.engines[engine];
@@ -352,13 +360,11 @@ impl World {
                 let error = BrokerError::Unknown("another job of this engine sent it a moment ago".to_owned());
                 self.later(engine, 1, Life::Done(number, Box::new(Input::Submitted(Err(error)))));
             }
+            Effect::Report(ref report) if !self.may_tell(engine, number, report) => {
+                let failure = ReportFailure::Trouble("another job of this engine has just sent the order".to_owned());
+                self.later(engine, 1, Life::Done(number, Box::new(Input::Reported(Err(failure)))));
+            }
             effect => {
-                if let Effect::Report(report) = &effect
-                    && let Some(id) = report.order().filter(|_| report.exec_type() == ExecType::Rejected)
-                {
-                    let now = self.now_ms;
-                    self.engines[engine].sent.telling(id, number, now);
-                }
                 self.note_extension(engine, number, &effect);
                 let Some(run) = self.engines[engine].runs.get(&number) else { return };
                 let job = run.machine.job();

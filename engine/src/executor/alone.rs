@@ -3,7 +3,7 @@
 //! They carry the client order id that they would have had anyway, so whoever sends the same exit later, from the
 //! queue, finds it at the broker. Once Redis is back the strategy is claimed and told what became of it.
 
-use super::machine::{OrderMachine, SentAlone, Submissions};
+use super::machine::{OrderMachine, ReportFailure, SentAlone, Submissions};
 use super::{Executor, Job};
 use crate::broker::{BrokerError, OrderState};
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -156,12 +156,20 @@ impl Executor {
         exit_id(key, cycle, attempt).is_some_and(|id| self.may_hide(&id, None, asked_ms))
     }
 
-    /// Tells Redis by `tell` how an order goes on. While that is a rejection no other job sends the order.
-    pub(super) async fn telling<T>(&self, report: &ReportRequest, job: u64, tell: impl Future<Output = T>) -> T {
+    /// Tells Redis by `tell` how an order goes on. While that is a rejection no other job sends the order, and it is not told
+    /// where one has just done so.
+    pub(super) async fn telling(
+        &self,
+        report: &ReportRequest,
+        (job, asked_ms): (u64, i64),
+        tell: impl Future<Output = Result<(), ReportFailure>>,
+    ) -> Result<(), ReportFailure> {
         let rejected = report.order().filter(|_| report.exec_type() == ExecType::Rejected);
         if let Some(id) = rejected {
-            let now_ms = self.now().mono_ms;
-            self.sent().telling(id, job, now_ms);
+            let (rules, now_ms) = (self.rules(), self.now().mono_ms);
+            if !self.sent().telling(id, job, (asked_ms, now_ms), rules) {
+                return Err(ReportFailure::Trouble("another job of this engine has just sent the order".to_owned()));
+            }
         }
         let answer = tell.await;
         if let Some(id) = rejected {

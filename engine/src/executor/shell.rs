@@ -188,7 +188,7 @@ impl Run {
             Effect::Report(report) => {
                 crash_point("before_report");
                 let tell = executor.report(job, self.machine.lock(), &report);
-                let outcome = executor.telling(&report, self.number, tell).await;
+                let outcome = executor.telling(&report, (self.number, self.machine.asked_ms()), tell).await;
                 crash_point("after_report");
                 if let (Ok(()), Some(id)) = (&outcome, order_ended_by(&report)) {
                     executor.note_end(id);

@@ -60,10 +60,16 @@ impl Submissions {
         true
     }
 
-    /// A job is about to tell Redis that an order was rejected: until that has arrived no other job sends it.
-    pub fn telling(&mut self, id: &str, job: u64, now_ms: i64) {
+    /// A job is about to tell Redis that an order was rejected: until that has arrived no other job sends it. `false` where
+    /// one has sent it since the broker was last asked for it, at `asked_ms`, or so short a time before that it may not
+    /// have shown: then it must not be told.
+    pub fn telling(&mut self, id: &str, job: u64, (asked_ms, now_ms): (i64, i64), rules: Rules) -> bool {
+        if self.may_hide(id, Some(job), asked_ms, rules) {
+            return false;
+        }
         self.telling.retain(|_, (at, _)| now_ms.saturating_sub(*at) < TELLING_MS);
         self.telling.insert(id.to_owned(), (now_ms, job));
+        true
     }
 
     /// Redis has answered, or will not.
@@ -140,14 +146,29 @@ mod tests {
     #[test]
     fn nobody_sends_what_is_being_told_to_be_rejected() {
         let mut sent = Submissions::default();
-        sent.telling("A", 1, 0);
+        assert!(sent.telling("A", 1, (0, 0), RULES));
         assert!(!sent.may_send("A", 2, (500, 500), RULES) && sent.may_send("B", 2, (500, 500), RULES));
         sent.told("A", 2);
         assert!(!sent.may_send("A", 2, (500, 500), RULES), "another job's word");
         sent.told("A", 1);
         assert!(sent.may_send("A", 2, (500, 500), RULES));
-        sent.telling("C", 1, 0);
+        assert!(sent.telling("C", 1, (0, 0), RULES));
         assert!(sent.may_send("C", 2, (TELLING_MS, TELLING_MS), RULES), "it never stands in the way for good");
+    }
+
+    #[test]
+    fn nobody_tells_to_be_rejected_what_another_job_has_just_sent() {
+        let mut sent = Submissions::default();
+        assert!(sent.may_send("A", 1, (0, 0), RULES));
+        assert!(sent.may_send("A", 2, (200, 200), RULES));
+        assert!(!sent.telling("A", 1, (199, 201), RULES), "sent since the broker was asked");
+        assert!(!sent.telling("A", 1, (299, 299), RULES), "it may not show yet");
+        assert!(sent.may_send("A", 2, (299, 299), RULES), "nothing is being told");
+        assert!(sent.telling("A", 2, (299, 299), RULES), "its own order");
+        assert!(sent.telling("A", 1, (400, 400), RULES));
+        assert!(sent.may_send("B", 2, (0, 0), RULES));
+        sent.answered("B", 2, &Err(BrokerError::Rejected("no funds".to_owned())));
+        assert!(sent.telling("B", 1, (1, 1), RULES), "that one was refused as well");
     }
 
     #[test]
