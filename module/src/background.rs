@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// Longest turn. What it wrote is synced to disk before the next one where `appendfsync` is `always`: shorter turns would
 /// spend a storm on waiting for the disk, longer ones would have other clients wait.
-const TURN: Duration = Duration::from_millis(3);
+const TURN: Duration = Duration::from_millis(2);
 /// Wait before a storm is tried again of which nothing could be fired, ms.
 const REFUSED_RETRY_MS: i64 = 100;
 /// Wait before the next look while a data set is loaded, ms.

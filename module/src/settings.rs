@@ -29,7 +29,7 @@ impl Setting {
 /// Life of `price:{symbol}`, ms.
 pub(crate) static PRICE_TTL_MS: Setting = Setting::new("price-ttl-ms", 10_000, 1, 86_400_000);
 /// Triggers that one call fires before the rest goes on in slices.
-pub(crate) static MAX_FIRED_PER_CALL: Setting = Setting::new("max-fired-per-call", 1_000, 1, 1_000_000);
+pub(crate) static MAX_FIRED_PER_CALL: Setting = Setting::new("max-fired-per-call", 200, 1, 1_000_000);
 /// Entries kept in the journal, about.
 pub(crate) static JOURNAL_MAXLEN: Setting = Setting::new("journal-maxlen", 1_000_000, 1_000, 1_000_000_000);
 /// Wait after the first dead exit attempt, ms; doubles with each further one.

@@ -10,7 +10,7 @@ const LIMIT: Duration = Duration::from_secs(15);
 /// Name, default, a value to set, and values out of bounds.
 const SETTINGS: &[(&str, &str, &str, &[&str])] = &[
     ("strat.price-ttl-ms", "10000", "5000", &["0", "-1", "x", "86400001"]),
-    ("strat.max-fired-per-call", "1000", "7", &["0", "-1", "x"]),
+    ("strat.max-fired-per-call", "200", "7", &["0", "-1", "x"]),
     ("strat.journal-maxlen", "1000000", "5000", &["-1", "x"]),
     ("strat.retry-backoff-ms", "500", "250", &["0", "x"]),
     ("strat.retry-backoff-max-ms", "30000", "60000", &["0", "x"]),
