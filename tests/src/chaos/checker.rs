@@ -11,6 +11,7 @@ use crate::support::now_ms;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::{Duration, Instant};
+use strat_core::Quantity;
 
 /// How long it may take after the last fault until nothing is left to do.
 const QUIET_LIMIT: Duration = Duration::from_secs(60);
@@ -236,19 +237,25 @@ fn live_rows(world: &World, redis: &Hashes) -> Hashes {
     rows
 }
 
+/// In units of 10⁻⁸.
 fn quantity(fields: &Fields, name: &str) -> i64 {
-    text(fields, name).parse().unwrap_or(0)
+    match text(fields, name) {
+        "" => 0,
+        given => ledger::units(given),
+    }
 }
 
 /// What is wrong with how a strategy ended.
 fn wrong_end(fields: &Fields, account: &Account) -> Option<String> {
     let (entered, left) = (quantity(fields, "filled_quantity"), quantity(fields, "exit_quantity"));
     if (entered, left) != (account.entry_filled, account.exit_filled) {
-        let (filled, sold) = (account.entry_filled, account.exit_filled);
+        let [filled, sold, entered, left] =
+            [account.entry_filled, account.exit_filled, entered, left].map(Quantity::from_units);
         return Some(format!("the broker filled {filled} in and {sold} out, the strategy says {entered} and {left}"));
     }
     if account.entry_filled != account.exit_filled {
-        return Some(format!("{} are still held", account.entry_filled - account.exit_filled));
+        let held = Quantity::from_units(account.entry_filled - account.exit_filled);
+        return Some(format!("{held} are still held"));
     }
     account.open_orders().next().map(|id| format!("order {id} still works at the broker"))
 }

@@ -4,6 +4,7 @@ use super::strategies::Life;
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use strat_core::Quantity;
 
 /// A line of the ledger.
 #[derive(Debug, Clone)]
@@ -49,12 +50,18 @@ fn line(text: &str) -> Option<Line> {
         id: field("client_order_id")?,
         user: field("user")?,
         side: field("side").unwrap_or_default(),
-        quantity: field("quantity").and_then(|text| text.parse().ok()).unwrap_or(0),
+        quantity: field("quantity").map_or(0, |text| units(&text)),
         is_of_order: event != "reject" || json["order_no"].is_number(),
         is_late: event == "fill" && json["reason"] == "late_fill",
         event,
         text: text.to_owned(),
     })
+}
+
+/// A quantity in units of 10⁻⁸: brokers fill halves.
+pub(super) fn units(text: &str) -> i64 {
+    let parsed = Quantity::parse(text.as_bytes());
+    parsed.unwrap_or_else(|error| panic!("quantity '{text}': {error}")).units()
 }
 
 /// Everything the broker did for one user, who is one strategy.
