@@ -9,6 +9,9 @@ use strat_client::{JournalEntry, Strategy as Hash};
 use strat_core::Status;
 use strat_engine::guard::shadow::Applied;
 
+/// A guard that has not asked for so long, ms, may have missed entries.
+const STALL_MS: i64 = 5_000;
+
 /// What the journal said, or all there is.
 #[derive(Debug)]
 pub(crate) enum News {
@@ -69,7 +72,13 @@ impl World {
             }
             Some(News::Entries(entries, last)) => {
                 let guard = &mut self.engines[engine].guard;
-                (guard.stood, guard.heard_ms) = (last, guard.asked_ms);
+                guard.stood = last;
+                // Stopped since the last time: entries may have been trimmed.
+                if guard.asked_ms - guard.heard_ms >= STALL_MS {
+                    guard.filled = None;
+                } else if guard.filled.is_some() {
+                    guard.heard_ms = guard.asked_ms;
+                }
                 for entry in entries {
                     if self.engines[engine].guard.shadow.apply(&entry) == Applied::Gap {
                         self.fill_gap(engine, &entry.key);

@@ -18,7 +18,7 @@ const READ_COUNT: usize = 1_000;
 const PAGE: u32 = 500;
 /// Everything is read anew so often: what was written past the commands has no entry in the journal.
 const RELOAD_EVERY: Duration = Duration::from_secs(30);
-/// A read that took longer than this was stalled: entries may have been trimmed meanwhile.
+/// Where the journal was not read for so long, entries may have been trimmed meanwhile.
 const STALL: Duration = Duration::from_secs(5);
 /// Pause after Redis failed.
 const TROUBLE_WAIT: Duration = Duration::from_millis(100);
@@ -28,6 +28,8 @@ const TROUBLE_WAIT: Duration = Duration::from_millis(100);
 struct Filled {
     epoch: String,
     at: Option<Instant>,
+    /// When the journal was last read.
+    read: Option<Instant>,
 }
 
 impl Guard {
@@ -69,7 +71,8 @@ impl Guard {
                 sleep(TROUBLE_WAIT).await;
                 return Ok(());
             }
-            *filled = Filled { epoch: epoch.to_string(), at: Some(Instant::now()) };
+            let now = Some(Instant::now());
+            *filled = Filled { epoch: epoch.to_string(), at: now, read: now };
         }
         if lock(&self.state).fresh.is_none() {
             sleep(TROUBLE_WAIT).await;
@@ -78,7 +81,10 @@ impl Guard {
         let started = Instant::now();
         let read = journal.read(READ_COUNT, BLOCK).await?;
         let whole = read.len() < READ_COUNT;
-        if started.elapsed() >= STALL {
+        // Also a process that was stopped between two reads.
+        let stalled = filled.read.is_none_or(|read| read.elapsed() >= STALL);
+        filled.read = Some(Instant::now());
+        if stalled {
             filled.at = None;
         }
         for entry in read {
@@ -90,7 +96,8 @@ impl Guard {
                 }
             }
         }
-        if whole {
+        // What was missed is only known once everything has been read anew.
+        if whole && filled.at.is_some() {
             // From before the question: a process that was stopped gets an old answer.
             lock(&self.state).fresh = Some(started);
         }
