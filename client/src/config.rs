@@ -49,7 +49,10 @@ impl Config {
         let info = parsed.map_err(|why| {
             let hint = "expected redis://[user][:password@]host[:port][/db], unix:///path/to/redis.sock or \
                 redis+sentinel://host[:port][,host[:port]...]/service_name[/db]";
-            Error::Config(format!("the Redis URL is not usable ({why}); {hint}"))
+            // What is behind the sentence is a piece of the URL.
+            let text = why.to_string();
+            let sentence = why.detail().map_or(text.clone(), |detail| text.replace(&format!(": {detail}"), ""));
+            Error::Config(format!("the Redis URL is not usable ({sentence}); {hint}"))
         })?;
         let redis = info.redis_settings().clone().set_lib_name("strat-client", env!("CARGO_PKG_VERSION"));
         let redis = if url.contains("protocol=") { redis } else { redis.set_protocol(ProtocolVersion::RESP3) };
