@@ -126,11 +126,7 @@ impl Dataset {
                 ("sell_at", SELL_AT_MS.to_string()),
             ]),
             Shape::Stop => fields.push(("stop_loss", text(self.stop(number)))),
-            Shape::Trail => fields.extend([
-                ("trail", text(BEST_STOP - self.stop(number) + 100)),
-                ("trail_ref", text(BEST_STOP + 100)),
-                ("trail_from", "1".to_owned()),
-            ]),
+            Shape::Trail => fields.push(("trail", text(BEST_STOP - self.stop(number) + 100))),
         }
         fields
     }

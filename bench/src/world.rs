@@ -12,9 +12,9 @@ use tempfile::TempDir;
 
 /// Strategies written in one piece.
 const CHUNK: usize = 20_000;
-/// Longest wait for a server that rewrites its append-only file.
 /// Longest comparison of the sets with the book after a load.
 const REPAIR_LIMIT: Duration = Duration::from_secs(120);
+/// Longest wait for a server that rewrites its append-only file.
 const REWRITE_LIMIT: Duration = Duration::from_secs(180);
 
 /// A running server and the folder of its data.

@@ -50,8 +50,10 @@ impl Config {
             let hint = "expected redis://[user][:password@]host[:port][/db], unix:///path/to/redis.sock or \
                 redis+sentinel://host[:port][,host[:port]...]/service_name[/db]";
             // What is behind the sentence is a piece of the URL.
-            let text = why.to_string();
-            let sentence = why.detail().map_or(text.clone(), |detail| text.replace(&format!(": {detail}"), ""));
+            let sentence = match why.detail() {
+                Some(detail) => why.to_string().replace(&format!(": {detail}"), ""),
+                None => why.to_string(),
+            };
             Error::Config(format!("the Redis URL is not usable ({sentence}); {hint}"))
         })?;
         let redis = info.redis_settings().clone().set_lib_name("strat-client", env!("CARGO_PKG_VERSION"));
