@@ -12,8 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use strat_client::{LockToken, QueueEntry, ReportRequest};
 use strat_core::planted::{self, Mistake};
-use strat_core::{Action, ExecType};
+use strat_core::{Action, ExecType, Side};
 use strat_engine::broker::{BrokerError, OrderState};
+use strat_engine::executor::Job;
 use strat_engine::executor::machine::{Effect, Input, Now, OrderMachine, ReportFailure, Rules, Submissions, Waits};
 
 /// Life of an order lock, ms.
@@ -75,7 +76,7 @@ pub(crate) struct Errand {
 #[derive(Debug, Clone)]
 pub(crate) enum Name {
     Entry((String, String)),
-    Adopted(String),
+    Adopted((String, Action)),
     Alone(String),
 }
 
@@ -119,7 +120,7 @@ pub(crate) struct Engine {
     pub(crate) next_run: u64,
     pub(crate) ended: u64,
     pub(crate) under_way: BTreeSet<(String, String)>,
-    pub(crate) adopted: BTreeSet<String>,
+    pub(crate) adopted: BTreeSet<(String, Action)>,
     pub(crate) alone: BTreeSet<String>,
     /// When it last sent an order.
     pub(crate) sent: Submissions,
@@ -155,7 +156,19 @@ impl Engine {
 
     /// Whether an order of this strategy is in hand.
     pub(crate) fn tracks(&self, key: &str) -> bool {
-        self.adopted.contains(key) || self.runs.values().any(|run| run.machine.job().key == key)
+        self.tracks_any(key, |_| true)
+    }
+
+    /// Whether one of its leg is, as a job has it.
+    pub(crate) fn tracks_leg(&self, job: &Job, side: Side) -> bool {
+        self.tracks_any(&job.key, |action| action.leg(side) == job.action.leg(side))
+    }
+
+    fn tracks_any(&self, key: &str, wanted: impl Fn(Action) -> bool) -> bool {
+        let mut jobs = self.runs.values().map(|run| run.machine.job()).map(|job| (&job.key, job.action));
+        let mut adopted = self.adopted.iter().map(|(key, action)| (key, *action));
+        jobs.any(|(own, action)| own == key && wanted(action))
+            || adopted.any(|(own, action)| own == key && wanted(action))
     }
 }
 
@@ -305,9 +318,9 @@ impl World {
         let shown = if self.trace.is_on() { format!("{input:?}") } else { String::new() };
         if planted::is(Mistake::AckBeforeReport) && matches!(input, Input::Submitted(Err(_))) {
             // Acknowledged when it was sent: whoever asks is told that it is in good hands.
-            let key = run.machine.job().key.clone();
+            let order = (run.machine.job().key.clone(), run.machine.job().action);
             self.engines[engine].runs.remove(&number);
-            self.engines[engine].adopted.insert(key);
+            self.engines[engine].adopted.insert(order);
             return;
         }
         let before = run.machine.order().cloned();

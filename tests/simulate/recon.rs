@@ -8,7 +8,7 @@ use crate::stream::Id;
 use crate::world::World;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use strat_core::{Code, Quantity, Strategy, StrategyKey};
+use strat_core::{Code, Quantity, Side, Strategy, StrategyKey};
 use strat_engine::config::UnknownPolicy;
 use strat_engine::executor::Job;
 use strat_engine::reconcile::{Verdict, held_by_account, judge, to_load, to_replace};
@@ -64,7 +64,7 @@ pub(crate) struct Pass {
     flying: BTreeSet<String>,
     pub(crate) listed: VecDeque<Listed>,
     pub(crate) claimed: Option<Claimed>,
-    pub(crate) jobs: Vec<Job>,
+    pub(crate) jobs: Vec<(Job, Side)>,
 }
 
 impl World {
@@ -107,8 +107,8 @@ impl World {
         } else {
             self.send(engine, Work::Pass(pass));
         }
-        for job in jobs {
-            if !self.engines[engine].tracks(&job.key) {
+        for (job, side) in jobs {
+            if !self.engines[engine].tracks_leg(&job, side) {
                 self.adopt(engine, job);
             }
         }
@@ -268,7 +268,7 @@ impl World {
                 continue;
             }
             let strategy = self.redis.strategy(key);
-            pass.jobs.extend(strategy.and_then(|strategy| Job::adopt(key, &strategy)));
+            pass.jobs.extend(strategy.and_then(|strategy| Some((Job::adopt(key, &strategy)?, strategy.side))));
         }
     }
 }

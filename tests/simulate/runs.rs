@@ -56,7 +56,7 @@ impl World {
         let own = &mut self.engines[engine];
         match run.name {
             Name::Entry(ack) => drop(own.under_way.remove(&ack)),
-            Name::Adopted(key) => drop(own.adopted.remove(&key)),
+            Name::Adopted(order) => drop(own.adopted.remove(&order)),
             Name::Alone(id) => drop(own.alone.remove(&id)),
         }
         own.ended += 1;
@@ -121,8 +121,8 @@ impl World {
 
     /// Starts the job of an order that no queue entry speaks for.
     pub(crate) fn adopt(&mut self, engine: usize, job: Job) {
-        if self.may_trade(engine) && self.engines[engine].adopted.insert(job.key.clone()) {
-            let name = Name::Adopted(job.key.clone());
+        if self.may_trade(engine) && self.engines[engine].adopted.insert((job.key.clone(), job.action)) {
+            let name = Name::Adopted((job.key.clone(), job.action));
             let machine = OrderMachine::new(job, self.rules());
             self.start_run(engine, machine, name);
         }

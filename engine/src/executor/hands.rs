@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use strat_client::LockToken;
+use strat_core::Action;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
@@ -19,6 +20,7 @@ pub(super) struct Hand {
     number: u64,
     /// Key of the strategy's hash.
     pub(super) key: String,
+    action: Action,
     state: Mutex<State>,
     ring: Notify,
 }
@@ -99,9 +101,9 @@ struct Index {
 
 impl Hands {
     /// Takes an order in hand.
-    pub(super) fn take(&self, key: &str) -> Arc<Hand> {
+    pub(super) fn take(&self, key: &str, action: Action) -> Arc<Hand> {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-        let hand = Arc::new(Hand { number, key: key.to_owned(), state: Mutex::default(), ring: Notify::new() });
+        let hand = Arc::new(Hand { number, key: key.to_owned(), action, state: Mutex::default(), ring: Notify::new() });
         held(&self.all).by_number.insert(number, Arc::clone(&hand));
         hand
     }
@@ -146,7 +148,12 @@ impl Hands {
 
     /// Whether an order of a strategy is in hand.
     pub(super) fn has_key(&self, key: &str) -> bool {
-        held(&self.all).by_number.values().any(|hand| hand.key == key)
+        self.has(key, |_| true)
+    }
+
+    /// Whether one for an action that is `wanted` is.
+    pub(super) fn has(&self, key: &str, wanted: impl Fn(Action) -> bool) -> bool {
+        held(&self.all).by_number.values().any(|hand| hand.key == key && wanted(hand.action))
     }
 
     /// All, in no order.
@@ -174,4 +181,21 @@ impl Index {
 
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exit_in_hand_is_no_entry_in_hand() {
+        let hands = Hands::default();
+        let exit = hands.take("user:a:strategy:s", Action::SquareOff);
+        assert!(hands.has_key("user:a:strategy:s"));
+        assert!(hands.has("user:a:strategy:s", |action| action == Action::SquareOff));
+        assert!(!hands.has("user:a:strategy:s", |action| action == Action::Sell));
+        assert!(!hands.has_key("user:a:strategy:other"));
+        hands.drop_hand(&exit);
+        assert!(!hands.has_key("user:a:strategy:s"));
+    }
 }

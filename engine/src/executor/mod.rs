@@ -34,7 +34,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use strat_client::{Connection, QueueEntry};
-use strat_core::{Action, Leg, Strategy};
+use strat_core::{Action, Leg, Side, Strategy};
 use tokio::sync::watch;
 
 /// Part of a lock's life for which it needs no second look: less than what a stopped process may sleep over.
@@ -154,8 +154,8 @@ pub struct Executor {
     alone: Alone,
     /// Number of the next job.
     next_job: AtomicU64,
-    /// Keys whose jobs no queue entry speaks for, while those are at work.
-    adopted: Mutex<HashSet<String>>,
+    /// Orders whose jobs no queue entry speaks for, while those are at work.
+    adopted: Mutex<HashSet<(String, Action)>>,
     /// Where the monotonic clock of the orders begins.
     started: Instant,
     /// Counts orders that have ended: jobs that wait for that look again.
@@ -190,7 +190,20 @@ impl Executor {
     /// Whether an order of this strategy is in hand here.
     #[must_use]
     pub fn tracks(&self, key: &str) -> bool {
-        self.hands.has_key(key) || self.adopted.lock().unwrap_or_else(PoisonError::into_inner).contains(key)
+        self.hands.has_key(key) || self.has_adopted(key, |_| true)
+    }
+
+    /// Whether an order of this strategy's leg is in hand here. An exit without Redis waits for an entry that Redis still
+    /// asks for: it does not stand in that entry's way.
+    #[must_use]
+    pub fn tracks_leg(&self, key: &str, (side, leg): (Side, Leg)) -> bool {
+        let same = |action: Action| action.leg(side) == leg;
+        self.hands.has(key, same) || self.has_adopted(key, same)
+    }
+
+    fn has_adopted(&self, key: &str, wanted: impl Fn(Action) -> bool) -> bool {
+        let adopted = self.adopted.lock().unwrap_or_else(PoisonError::into_inner);
+        adopted.iter().any(|(adopted, action)| adopted == key && wanted(*action))
     }
 
     /// Orders in hand that may be at the broker.

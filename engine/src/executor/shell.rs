@@ -46,7 +46,7 @@ impl Drop for Run {
 
 impl Run {
     pub(super) fn new(executor: Arc<Executor>, machine: OrderMachine) -> Self {
-        let hand = executor.hands.take(&machine.job().key);
+        let hand = executor.hands.take(&machine.job().key, machine.job().action);
         let number = executor.next_job.fetch_add(1, Ordering::Relaxed);
         Self {
             executor,

@@ -30,7 +30,7 @@ impl Reconciler {
         }
         let queued = self.queued().await?;
         let mut redis = self.link.connection();
-        for key in candidates.into_iter().filter(|key| !queued.contains(key) && !self.executor.tracks(key)) {
+        for key in candidates.into_iter().filter(|key| !queued.contains(key)) {
             let Some(id) = StrategyKey::parse(&key) else { continue };
             let locked: bool =
                 redis::cmd("EXISTS").arg(id.lock()).query_async(&mut redis).await.map_err(strat_client::Error::from)?;
@@ -38,6 +38,9 @@ impl Reconciler {
             let Ok(state) = strategy.state() else { continue };
             let Some(job) = Job::adopt(&key, &state) else { continue };
             let action = job.action;
+            if self.executor.tracks_leg(&key, (state.side, action.leg(state.side))) {
+                continue;
+            }
             // A full channel: the next reconciliation tries again.
             if self.adopted.try_send(job).is_ok() {
                 tracing::warn!(key, %action, "an order in flight had no queue entry; the executor looks it up at the broker");

@@ -21,7 +21,7 @@ impl Driver {
     /// Starts the jobs that no queue entry speaks for, until `cancel`.
     pub(super) async fn adopt(self: &Arc<Self>, adopted: &mut mpsc::Receiver<Job>) {
         while let Some(job) = adopted.recv().await {
-            if !held(&self.executor.adopted).insert(job.key.clone()) {
+            if !held(&self.executor.adopted).insert((job.key.clone(), job.action)) {
                 continue;
             }
             let permit = tokio::select! {
@@ -33,7 +33,7 @@ impl Driver {
             };
             // Never closed, so this always holds.
             if let Ok(permit) = permit {
-                let name = Name::Adopted(job.key.clone());
+                let name = Name::Adopted((job.key.clone(), job.action));
                 self.start(OrderMachine::new(job, self.executor.rules()), name, EXITS, Some(permit));
             }
         }

@@ -5,6 +5,7 @@ use crate::executor::machine::{Effect, OrderMachine, Waits};
 use crate::executor::shell::Run;
 use std::sync::Arc;
 use std::time::Duration;
+use strat_core::Action;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::sleep;
 
@@ -17,7 +18,7 @@ struct UnderWay {
 /// What a job is listed under.
 pub(super) enum Name {
     Entry(Ack),
-    Adopted(String),
+    Adopted((String, Action)),
     Alone(String),
 }
 
@@ -30,7 +31,7 @@ impl Drop for UnderWay {
         }
         match &self.name {
             Name::Entry(ack) => drop(held(&self.driver.under_way).remove(ack)),
-            Name::Adopted(key) => drop(held(&executor.adopted).remove(key)),
+            Name::Adopted(order) => drop(held(&executor.adopted).remove(order)),
             Name::Alone(id) => executor.forget_exit(id),
         }
     }
