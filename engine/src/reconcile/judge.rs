@@ -117,7 +117,9 @@ fn fired(row: &Row, hash: &Fields) -> Option<Action> {
         // Times come again. A user's word may be older than the row, where he said something else.
         _ => return None,
     };
-    let guarded = kept.status == Status::Running && kept.position.is_open() && kept.cycle == old.cycle;
+    // What fired was held: the row may not have heard of the fill yet.
+    let held = kept.position.is_open() || kept.entry_in_flight();
+    let guarded = kept.status == Status::Running && held && kept.cycle == old.cycle;
     let asked = kept.exit_in_flight() || kept.retry_at.is_some();
     (guarded && !asked && row.fields.get(level) == hash.get(level)).then_some(exit)
 }
@@ -195,6 +197,8 @@ mod tests {
         assert_eq!(replaced(&with(&open, &[("cycle", "2")]), &old), "", "of another cycle");
         assert_eq!(replaced(&with(&open, &[("retry_at", "9"), ("retry_action", "STOPLOSS")]), &old), "", "asked for");
         assert_eq!(replaced(&[("position", "EXITED_BY_SL"), ("stop_loss", "95")], &old), "", "nothing is held");
+        let entering = [("working", "BUY"), ("stop_loss", "95")];
+        assert_eq!(replaced(&entering, &old), "STOPLOSS", "the row has not heard of the fill yet");
     }
 
     #[test]
