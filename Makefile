@@ -39,7 +39,8 @@ demo: build ## Replay the bundled sample day and print trades, exits, profit and
 
 test: setup-test lint ## Everything: formatting, clippy, all tests, and a short run of each harness below
 	$(BUILD)
-	cargo test --workspace --locked --no-fail-fast
+	cargo test --workspace --locked --no-fail-fast -- --skip chaos::
+	@KILLS=$(or $(KILLS),15) scripts/chaos.sh
 	$(SIMULATE) --seeds 20000
 	$(SIMULATE) --planted
 

@@ -8,19 +8,22 @@ use strat_client::{Config, Connection};
 const HINT: &str =
     "start redis-server with the module, or set REDIS_URL to where it runs; `strat-engine doctor` checks it";
 
+/// First and longest pause between two attempts to connect: stops are to be watched within a second once Redis is back.
+const RECONNECT: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(400));
+
 /// How soon a hasty connection gives up.
 struct Haste {
     connect: Duration,
     answer: Duration,
     reconnect: Duration,
-    backoff: (Duration, Duration),
+    first_pause: Duration,
 }
 
 const HASTY: Haste = Haste {
     connect: Duration::from_millis(1_000),
     answer: Duration::from_millis(1_000),
     reconnect: Duration::from_millis(500),
-    backoff: (Duration::from_millis(20), Duration::from_millis(400)),
+    first_pause: Duration::from_millis(20),
 };
 
 /// Where Redis is, and a connection to it that comes back by itself.
@@ -39,7 +42,7 @@ impl Link {
         let unusable = "the Redis URL (redis.url, REDIS_URL) is not usable";
         let shapes =
             "write redis://host:6379/, redis+unix:///path/to/redis.sock or redis+sentinel://host,host,host/service";
-        let config = Config::from_url(url).or_fail(unusable, shapes)?;
+        let config = Config::from_url(url).or_fail(unusable, shapes)?.with_backoff(RECONNECT.0, RECONNECT.1);
         let connection = Connection::lazy(&config).or_fail(unusable, HINT)?;
         Ok(Self { config, connection })
     }
@@ -87,7 +90,7 @@ impl Link {
     pub fn hasty(&self) -> Result<Connection> {
         let config = self.config.clone();
         let config = config.with_connect_timeout(HASTY.connect).with_response_timeout(HASTY.answer);
-        let config = config.with_reconnect_wait(HASTY.reconnect).with_backoff(HASTY.backoff.0, HASTY.backoff.1);
+        let config = config.with_reconnect_wait(HASTY.reconnect).with_backoff(HASTY.first_pause, RECONNECT.1);
         Connection::lazy(&config).or_fail("the Redis URL (redis.url, REDIS_URL) is not usable", HINT)
     }
 

@@ -19,7 +19,7 @@ const INTERVAL_MS: i64 = 5_000;
 /// How long the journal may take to reach Postgres, ms.
 const DRAIN_MS: i64 = 10_000;
 /// Pauses after failures, ms.
-const BACKOFF_MS: (i64, i64) = (200, 5_000);
+const BACKOFF_MS: (i64, i64) = (200, 1_000);
 
 /// What a user moves when a stop is moved.
 const LEVELS: [&str; 2] = ["stop_loss", "take_profit"];

@@ -3,6 +3,7 @@
 use super::range::Range;
 use super::{Batch, Market, PROBE_EVERY, lock};
 use crate::clock::{Clock as _, LiveClock};
+use crate::executor::crash_point;
 use std::sync::Arc;
 use std::time::Duration;
 use strat_client::StratCommands as _;
@@ -51,8 +52,12 @@ impl Market {
     pub(super) async fn send_batch(&self, mut batch: Batch) -> strat_client::Result<()> {
         while !batch.is_empty() {
             let rest = batch.keys().nth(SYMBOLS_PER_CALL).cloned().map(|key| batch.split_off(&key)).unwrap_or_default();
+            crash_point("tick_taken");
             match self.slcheck(&batch, &rest).await {
                 Ok((fired, epoch)) => {
+                    if fired > 0 {
+                        crash_point("fired");
+                    }
                     self.sent(fired);
                     if !self.guard.taken(&epoch) {
                         self.lost(UNSYNCED, &[&batch, &rest], true);

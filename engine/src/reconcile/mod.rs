@@ -41,8 +41,8 @@ const EPOCH_EVERY: Duration = Duration::from_millis(500);
 const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
 /// Longest reconciliation. What it has mended by then stays mended, so the next one has less to do.
 const PASS_TIMEOUT: Duration = Duration::from_secs(60);
-/// Pauses after failures.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+/// Pauses after failures. Nobody trades before it has succeeded, so none is long.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(1));
 /// How often what changes while it is compared is compared again before everything is: a few busy ones must not keep
 /// the gate shut for all.
 const LOOKS: usize = 8;
@@ -135,7 +135,7 @@ impl Reconciler {
             };
             tokio::select! {
                 () = cancel.cancelled() => return,
-                () = self.next_reason(pause) => {}
+                is_new = self.next_reason(pause) => if is_new { wait = BACKOFF.0 },
             }
         }
     }
@@ -146,16 +146,18 @@ impl Reconciler {
         once.unwrap_or_else(|_| Err(eyre!("it did not end within {} s", PASS_TIMEOUT.as_secs())))
     }
 
-    /// Waits for a reason to reconcile.
-    async fn next_reason(&self, pause: Option<Duration>) {
-        if let Some(pause) = pause {
-            return sleep(pause).await;
-        }
+    /// Waits for a reason to reconcile, after a failure no longer than `pause`. Answers whether Redis may have lost writes
+    /// meanwhile: then nobody trades until it is reconciled, whatever failed before.
+    async fn next_reason(&self, pause: Option<Duration>) -> bool {
+        let trading = self.gate.peek().is_some();
         tokio::select! {
-            () = sleep(self.settings.interval) => {}
-            () = self.gate.closed() => tracing::warn!("Redis may have lost writes; no orders until it is reconciled"),
-            () = self.sync.doubt() => {}
-            () = self.epoch_changed() => {}
+            () = sleep(pause.unwrap_or(self.settings.interval)) => false,
+            () = self.gate.closed(), if trading => {
+                tracing::warn!("Redis may have lost writes; no orders until it is reconciled");
+                true
+            }
+            () = self.epoch_changed(), if trading => true,
+            () = self.sync.doubt(), if pause.is_none() => false,
         }
     }
 
@@ -210,6 +212,7 @@ impl Reconciler {
         if let Some(key) = moved.first().filter(|_| !open) {
             bail!("{key} and {} others moved on whenever they were compared", moved.len() - 1);
         }
+        crash_point("in_recovery");
         if open {
             self.look_at_broker(&held).await;
         } else {
@@ -219,7 +222,7 @@ impl Reconciler {
         if redis.strat_epoch().await? != epoch {
             bail!("the epoch of Redis changed during the reconciliation");
         }
-        crash_point("in_recovery");
+        crash_point("recovered");
         self.gate.open(&epoch);
         self.hand_over(flying).await?;
         let ms = started.elapsed().as_millis() as u64;

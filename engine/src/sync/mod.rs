@@ -11,6 +11,7 @@ mod journal;
 pub(crate) use apply::raise_cycle;
 pub use journal::{Backlog, backlog, drained_to, last_id};
 
+use crate::executor::crash_point;
 use crate::failure::sentence;
 use crate::gate::EpochGate;
 use crate::link::Link;
@@ -45,8 +46,8 @@ const POSTGRES_TIMEOUT: Duration = Duration::from_secs(20);
 const IDLE_SESSION: &str = "SET idle_session_timeout = '30s'";
 /// How long a backlog may stand still before something is wrong.
 const STALL: Duration = Duration::from_secs(10);
-/// Pauses after failures.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+/// Pauses after failures. Nobody trades before Postgres has heard of everything, so none is long.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
 /// How the sync is doing.
 #[derive(Debug, Clone, Default)]
@@ -176,18 +177,19 @@ impl Sync {
     pub async fn run(self, cancel: CancellationToken) {
         let mut wait = BACKOFF.0;
         while !cancel.is_cancelled() {
-            let started = Instant::now();
+            let applied = self.handle.status().applied;
             let Err(error) = self.session(&cancel).await else { return };
             let error = sentence(&error);
+            // It worked: whatever is the matter now is something new.
+            if self.handle.status().applied > applied {
+                wait = BACKOFF.0;
+            }
             tracing::error!(error, "the journal is not reaching Postgres; it keeps its entries, trying again");
             self.gate.hold_entries(true);
             self.handle.update(|status| {
                 status.leader = false;
                 status.trouble = Some(error);
             });
-            if started.elapsed() > BACKOFF.1 {
-                wait = BACKOFF.0;
-            }
             tokio::select! {
                 () = cancel.cancelled() => return,
                 () = tokio::time::sleep(wait) => wait = (wait * 2).min(BACKOFF.1),
@@ -280,6 +282,7 @@ impl Sync {
         let ids: Vec<String> = read.iter().map(id).collect();
         let work = tokio::time::timeout(POSTGRES_TIMEOUT, apply::apply(postgres, &mut redis, read));
         let outcome = work.await.unwrap_or_else(|_| Err(eyre!("{SILENT}")))?;
+        crash_point("committed");
         journal.acknowledge(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await?;
         self.handle.update(|status| {
             status.applied += outcome.fresh.len() as u64;

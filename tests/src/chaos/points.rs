@@ -3,9 +3,31 @@
 use super::faults::{Chaos, Repair, Victim};
 
 /// Where an engine that was built for it kills itself (`STRAT_CRASH_AT`).
-const CRASH_POINTS: &[&str] =
-    &["locked", "before_submit", "after_submit", "before_report", "after_report", "in_recovery"];
+const CRASH_POINTS: &[&str] = &[
+    // Before the tick is durable.
+    "tick_taken",
+    // Published, not received.
+    "fired",
+    // Triggered, unclaimed.
+    "delivered",
+    // Claimed, not sent.
+    "locked",
+    "before_submit",
+    // Sent, outcome unknown; accepted, not reported.
+    "after_submit",
+    "before_report",
+    // Reported, Postgres behind.
+    "after_report",
+    // In Postgres, and Redis does not know.
+    "committed",
+    // Strategies are back in Redis, the broker has not been asked.
+    "in_recovery",
+    // The gate is about to open.
+    "recovered",
+];
 
+/// Among so many lines at the end of its log an engine names the point: its tasks write side by side.
+const LAST_WORDS: usize = 20;
 /// How long an engine has to come to its point, ms.
 const CRASH: (i64, i64) = (1_000, 3_000);
 /// The same where it first has to become the one that trades.
@@ -28,7 +50,10 @@ impl Chaos<'_> {
 
     /// Back to an engine that lives; one that never came to its point is killed from outside.
     pub(super) fn end_of_crash_point(&mut self, engine: usize, point: &'static str) {
-        if self.world.seats[engine].engine.has_ended() {
+        let seat = &mut self.world.seats[engine].engine;
+        // Nothing else ends it; whatever does is no kill of ours.
+        let came_there = seat.has_ended() && seat.log().lines().rev().take(LAST_WORDS).any(|line| line.contains(point));
+        if came_there {
             self.tally.killed(point);
         } else {
             self.tally.killed(self.world.seats[engine].name);

@@ -12,7 +12,7 @@ const BEHIND: (i64, i64) = (2_000, 180_000);
 /// How long a clock is wrong, ms.
 const WRONG: (i64, i64) = (200, 4_000);
 
-/// Settings that have a server refuse every write, OOM and NOREPLICAS.
+/// Settings that have a server refuse writes: OOM those that make something bigger, NOREPLICAS every one.
 const REFUSALS: &[(&str, &str)] = &[("maxmemory", "1"), ("min-replicas-to-write", "5")];
 
 impl Chaos<'_> {
@@ -29,7 +29,7 @@ impl Chaos<'_> {
         }
     }
 
-    /// The primary answers and refuses every write, as one without memory or without its replicas does.
+    /// The primary answers and refuses writes, as one without memory or without its replicas does.
     pub(super) fn refuse_writes(&mut self) {
         let at = self.world.store.primary();
         if !self.away.insert(Victim::Redis(at)) {

@@ -2,11 +2,13 @@
 //! still away; once it is back, everything agrees and there was one exit order.
 
 mod lease;
+mod postgres;
 mod world;
 
 use crate::resp::Value;
 use crate::servers::redis::info_field;
 use crate::support::{loudly, now_ms, until};
+use std::cell::RefCell;
 use std::time::{Duration, Instant};
 use world::{LIMIT, World, health};
 
@@ -81,6 +83,47 @@ fn stops_go_on_while_redis_refuses_writes() {
         },
         |world| run(world, &["CONFIG SET stop-writes-on-bgsave-error no"]),
     );
+    // Commands that make something bigger are refused; what has to do with a stop is not.
+    outage(
+        &mut world,
+        "OOM",
+        |world| {
+            let mut conn = world.redis.conn();
+            conn.run("CONFIG SET maxmemory 1");
+            let refused = conn.raw("STRAT.SET user:o:strategy:s symbol IBM quantity 1");
+            assert!(matches!(&refused, Value::Error(text) if text.starts_with("OOM")), "{refused:?}");
+        },
+        |world| run(world, &["CONFIG SET maxmemory 0"]),
+    );
+    world.end();
+}
+
+#[test]
+fn stops_go_on_while_redis_loads_its_data() {
+    let mut world = World::start(&[]);
+    let loading = RefCell::new(None);
+    outage(
+        &mut world,
+        "LOADING",
+        |world| {
+            let mut conn = world.redis.conn();
+            // Enough to be at it for long: a key takes half a second.
+            (0..20).for_each(|n| drop(conn.run(&format!("SET filler:{n} {}", "x".repeat(2_000)))));
+            conn.run("CONFIG SET loading-process-events-interval-bytes 1024");
+            conn.run("CONFIG SET key-load-delay 200000");
+            *loading.borrow_mut() = Some(std::thread::spawn(move || {
+                conn.limit(LIMIT);
+                conn.raw("DEBUG RELOAD")
+            }));
+            let mut asks = world.redis.conn();
+            until("it is loading", LIMIT, || asks.raw("GET filler:0").is_error().then_some(()));
+        },
+        |_| {
+            let done = loading.borrow_mut().take().unwrap().join().unwrap();
+            assert!(!done.is_error(), "{done:?}");
+        },
+    );
+    world.redis.conn().run("CONFIG SET key-load-delay 0");
     world.end();
 }
 
@@ -114,6 +157,13 @@ fn stops_go_on_while_the_disk_is_full() {
 fn a_stop_crossed_between_a_flush_and_the_reconciliation_is_not_lost() {
     let mut world = World::start(&[]);
     outage(&mut world, "FLUSHALL", |world| drop(world.redis.conn().run("FLUSHALL")), |_| ());
+    world.end();
+}
+
+#[test]
+fn a_stop_crossed_between_a_swap_and_the_reconciliation_is_not_lost() {
+    let mut world = World::start(&[]);
+    outage(&mut world, "SWAPDB", |world| drop(world.redis.conn().run("SWAPDB 0 1")), |_| ());
     world.end();
 }
 

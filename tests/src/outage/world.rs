@@ -202,6 +202,11 @@ impl World {
         }
     }
 
+    /// Whether `/health` finds nothing wrong.
+    pub(super) fn is_healthy(&self) -> bool {
+        self.engine.get("/health").is_some_and(|(status, _)| status == 200)
+    }
+
     pub(super) fn health(&self) -> Json {
         health(&self.engine)
     }

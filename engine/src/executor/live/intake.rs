@@ -2,8 +2,8 @@
 
 use super::job::Name;
 use super::{ALONE, BLOCK, Driver, EXITS, ORDERS, held};
-use crate::executor::Job;
 use crate::executor::machine::OrderMachine;
+use crate::executor::{Job, crash_point};
 use std::sync::Arc;
 use std::time::Duration;
 use strat_client::{Delivery, QueueEntry, QueueReader, Wanted};
@@ -111,6 +111,7 @@ impl Driver {
         for delivery in deliveries {
             match delivery {
                 Ok(entry) => {
+                    crash_point("delivered");
                     let which = if entry.stream.ends_with("exits") { EXITS } else { ORDERS };
                     self.take(entry, which);
                 }
