@@ -51,8 +51,8 @@ impl Chaos<'_> {
     /// Back to an engine that lives; one that never came to its point is killed from outside.
     pub(super) fn end_of_crash_point(&mut self, engine: usize, point: &'static str) {
         let seat = &mut self.world.seats[engine].engine;
-        // Nothing else ends it; whatever does is no kill of ours.
-        let came_there = seat.has_ended() && seat.log().lines().rev().take(LAST_WORDS).any(|line| line.contains(point));
+        let says_so = |line: &str| line.contains("crash point") && line.contains(point);
+        let came_there = seat.has_ended() && seat.log().lines().rev().take(LAST_WORDS).any(says_so);
         if came_there {
             self.tally.killed(point);
         } else {
