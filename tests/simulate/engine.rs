@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use strat_client::{LockToken, QueueEntry, ReportRequest};
 use strat_core::planted::{self, Mistake};
-use strat_core::{Action, ExecType, Side};
+use strat_core::{Action, ExecType};
 use strat_engine::broker::{BrokerError, OrderState};
 use strat_engine::executor::Job;
 use strat_engine::executor::machine::{Effect, Input, Now, OrderMachine, ReportFailure, Rules, Submissions, Waits};
@@ -159,9 +159,9 @@ impl Engine {
         self.tracks_any(key, |_| true)
     }
 
-    /// Whether one of its leg is, as a job has it.
-    pub(crate) fn tracks_leg(&self, job: &Job, side: Side) -> bool {
-        self.tracks_any(&job.key, |action| action.leg(side) == job.action.leg(side))
+    /// Whether a job for the same is at work.
+    pub(crate) fn tracks_order(&self, job: &Job) -> bool {
+        self.tracks_any(&job.key, |action| action == job.action)
     }
 
     fn tracks_any(&self, key: &str, wanted: impl Fn(Action) -> bool) -> bool {

@@ -8,7 +8,7 @@ use crate::stream::Id;
 use crate::world::World;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use strat_core::{Code, Quantity, Side, Strategy, StrategyKey};
+use strat_core::{Code, Quantity, Strategy, StrategyKey};
 use strat_engine::config::UnknownPolicy;
 use strat_engine::executor::Job;
 use strat_engine::reconcile::{Verdict, held_by_account, judge, to_load, to_replace};
@@ -18,8 +18,9 @@ use strat_engine::store::Row;
 const INTERVAL_MS: i64 = 5_000;
 /// How long the journal may take to reach Postgres, ms.
 const DRAIN_MS: i64 = 10_000;
-/// Pauses after failures, ms.
-const BACKOFF_MS: (i64, i64) = (200, 1_000);
+/// Pauses after failures, ms; the longest while the gate is open, and while it is shut.
+const BACKOFF_MS: (i64, i64) = (200, 5_000);
+const BACKOFF_SHUT_MS: i64 = 1_000;
 
 /// What a user moves when a stop is moved.
 const LEVELS: [&str; 2] = ["stop_loss", "take_profit"];
@@ -64,7 +65,7 @@ pub(crate) struct Pass {
     flying: BTreeSet<String>,
     pub(crate) listed: VecDeque<Listed>,
     pub(crate) claimed: Option<Claimed>,
-    pub(crate) jobs: Vec<(Job, Side)>,
+    pub(crate) jobs: Vec<Job>,
 }
 
 impl World {
@@ -107,8 +108,8 @@ impl World {
         } else {
             self.send(engine, Work::Pass(pass));
         }
-        for (job, side) in jobs {
-            if !self.engines[engine].tracks_leg(&job, side) {
+        for job in jobs {
+            if !self.engines[engine].tracks_order(&job) {
                 self.adopt(engine, job);
             }
         }
@@ -117,7 +118,8 @@ impl World {
     fn pass_failed(&mut self, engine: usize) {
         let own = &mut self.engines[engine];
         own.passing = false;
-        own.pass_wait_ms = (own.pass_wait_ms.max(BACKOFF_MS.0 / 2) * 2).min(BACKOFF_MS.1);
+        let longest = if own.gate.is_some() { BACKOFF_MS.1 } else { BACKOFF_SHUT_MS };
+        own.pass_wait_ms = (own.pass_wait_ms.max(BACKOFF_MS.0 / 2) * 2).min(longest);
         own.next_pass_ms = self.now_ms + own.pass_wait_ms;
         let wait = own.pass_wait_ms;
         self.later(engine, wait, Life::Pass);
@@ -268,7 +270,7 @@ impl World {
                 continue;
             }
             let strategy = self.redis.strategy(key);
-            pass.jobs.extend(strategy.and_then(|strategy| Some((Job::adopt(key, &strategy)?, strategy.side))));
+            pass.jobs.extend(strategy.and_then(|strategy| Job::adopt(key, &strategy)));
         }
     }
 }

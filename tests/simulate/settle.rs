@@ -114,8 +114,7 @@ impl World {
         }
         match own(key, &strategy, &state.client_order_id) {
             Some((Leg::Exit, attempt)) if strategy.position.is_open() && attempt == strategy.attempt => {
-                let job = Job::unasked(key.to_owned(), exit_of(&strategy, state), strategy.cycle);
-                pass.jobs.push((job, strategy.side));
+                pass.jobs.push(Job::unasked(key.to_owned(), exit_of(&strategy, state), strategy.cycle));
             }
             Some((Leg::Entry, _)) if strategy.position.is_open() => self.report_late(engine, key, &strategy, state),
             _ if state.cum_qty == Quantity::ZERO => {}

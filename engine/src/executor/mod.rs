@@ -34,7 +34,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use strat_client::{Connection, QueueEntry};
-use strat_core::{Action, Leg, Side, Strategy};
+use strat_core::{Action, Leg, Strategy};
 use tokio::sync::watch;
 
 /// Part of a lock's life for which it needs no second look: less than what a stopped process may sleep over.
@@ -193,12 +193,11 @@ impl Executor {
         self.hands.has_key(key) || self.has_adopted(key, |_| true)
     }
 
-    /// Whether an order of this strategy's leg is in hand here. An exit without Redis waits for an entry that Redis still
-    /// asks for: it does not stand in that entry's way.
+    /// Whether a job for this action of a strategy is at work here. One for another action does not stand in its way: an
+    /// exit without Redis may wait for the very order that Redis asks for.
     #[must_use]
-    pub fn tracks_leg(&self, key: &str, (side, leg): (Side, Leg)) -> bool {
-        let same = |action: Action| action.leg(side) == leg;
-        self.hands.has(key, same) || self.has_adopted(key, same)
+    pub fn tracks_order(&self, key: &str, action: Action) -> bool {
+        self.hands.has(key, |own| own == action) || self.has_adopted(key, |own| own == action)
     }
 
     fn has_adopted(&self, key: &str, wanted: impl Fn(Action) -> bool) -> bool {

@@ -41,8 +41,10 @@ const EPOCH_EVERY: Duration = Duration::from_millis(500);
 const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
 /// Longest reconciliation. What it has mended by then stays mended, so the next one has less to do.
 const PASS_TIMEOUT: Duration = Duration::from_secs(60);
-/// Pauses after failures. Nobody trades before it has succeeded, so none is long.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(1));
+/// Pauses after failures.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+/// The longest of them while the gate is shut and nobody trades.
+const BACKOFF_SHUT: Duration = Duration::from_secs(1);
 /// How often what changes while it is compared is compared again before everything is: a few busy ones must not keep
 /// the gate shut for all.
 const LOOKS: usize = 8;
@@ -129,7 +131,7 @@ impl Reconciler {
                     let trading = self.gate.peek().is_some();
                     tracing::error!(error, trading, "reconciliation of Redis and Postgres failed, trying again");
                     let pause = wait;
-                    wait = (wait * 2).min(BACKOFF.1);
+                    wait = (wait * 2).min(if trading { BACKOFF.1 } else { BACKOFF_SHUT });
                     Some(pause)
                 }
             };
@@ -149,14 +151,15 @@ impl Reconciler {
     /// Waits for a reason to reconcile, after a failure no longer than `pause`. Answers whether Redis may have lost writes
     /// meanwhile: then nobody trades until it is reconciled, whatever failed before.
     async fn next_reason(&self, pause: Option<Duration>) -> bool {
-        let trading = self.gate.peek().is_some();
+        // After a success also a gate that was shut again already: only a gate that a failure left shut is no news.
+        let heeds_gate = pause.is_none() || self.gate.peek().is_some();
         tokio::select! {
             () = sleep(pause.unwrap_or(self.settings.interval)) => false,
-            () = self.gate.closed(), if trading => {
+            () = self.gate.closed(), if heeds_gate => {
                 tracing::warn!("Redis may have lost writes; no orders until it is reconciled");
                 true
             }
-            () = self.epoch_changed(), if trading => true,
+            () = self.epoch_changed(), if heeds_gate => true,
             () = self.sync.doubt(), if pause.is_none() => false,
         }
     }

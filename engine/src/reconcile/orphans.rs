@@ -38,7 +38,7 @@ impl Reconciler {
             let Ok(state) = strategy.state() else { continue };
             let Some(job) = Job::adopt(&key, &state) else { continue };
             let action = job.action;
-            if self.executor.tracks_leg(&key, (state.side, action.leg(state.side))) {
+            if self.executor.tracks_order(&key, action) {
                 continue;
             }
             // A full channel: the next reconciliation tries again.

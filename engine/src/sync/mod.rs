@@ -46,7 +46,7 @@ const POSTGRES_TIMEOUT: Duration = Duration::from_secs(20);
 const IDLE_SESSION: &str = "SET idle_session_timeout = '30s'";
 /// How long a backlog may stand still before something is wrong.
 const STALL: Duration = Duration::from_secs(10);
-/// Pauses after failures. Nobody trades before Postgres has heard of everything, so none is long.
+/// Pauses after failures. Entries wait for it, and a gate that was shut, so none is long.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
 /// How the sync is doing.

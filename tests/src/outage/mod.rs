@@ -107,8 +107,9 @@ fn stops_go_on_while_redis_loads_its_data() {
         "LOADING",
         |world| {
             let mut conn = world.redis.conn();
-            // Enough to be at it for long: a key takes half a second.
+            // At it for longer than the exits may take: a fifth of a second for each key, and a look at the clients after it.
             (0..20).for_each(|n| drop(conn.run(&format!("SET filler:{n} {}", "x".repeat(2_000)))));
+            conn.run("CONFIG SET rdbcompression no");
             conn.run("CONFIG SET loading-process-events-interval-bytes 1024");
             conn.run("CONFIG SET key-load-delay 200000");
             *loading.borrow_mut() = Some(std::thread::spawn(move || {
@@ -119,7 +120,9 @@ fn stops_go_on_while_redis_loads_its_data() {
             until("it is loading", LIMIT, || asks.raw("GET filler:0").is_error().then_some(()));
         },
         |_| {
-            let done = loading.borrow_mut().take().unwrap().join().unwrap();
+            let loading = loading.borrow_mut().take().unwrap();
+            assert!(!loading.is_finished(), "it was loading all the time");
+            let done = loading.join().unwrap();
             assert!(!done.is_error(), "{done:?}");
         },
     );
