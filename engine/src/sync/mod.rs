@@ -47,7 +47,7 @@ const IDLE_SESSION: &str = "SET idle_session_timeout = '30s'";
 /// How long a backlog may stand still before something is wrong.
 const STALL: Duration = Duration::from_secs(10);
 /// Pauses after failures. Entries wait for it, and a gate that was shut, so none is long.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(400));
 
 /// How the sync is doing.
 #[derive(Debug, Clone, Default)]
