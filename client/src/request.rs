@@ -171,6 +171,12 @@ impl ReportRequest {
         self
     }
 
+    /// The same without an entry to acknowledge; `None` where there is none.
+    #[must_use]
+    pub fn without_ack(&self) -> Option<Self> {
+        self.ack.as_ref().map(|_| Self { ack: None, ..self.clone() })
+    }
+
     /// The broker's words.
     #[must_use]
     pub fn text(mut self, text: impl Into<String>) -> Self {

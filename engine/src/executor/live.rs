@@ -12,7 +12,8 @@ use futures_util::stream::{self, StreamExt as _};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use strat_client::{Connection, QueueReader};
+use strat_client::{Connection, QueueEntry, QueueReader};
+use strat_core::Action;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -43,8 +44,23 @@ pub enum LiveError {
     Panicked(JoinError),
 }
 
-/// Name of a queue entry: stream and id.
-type Ack = (String, String);
+/// A queue entry. Stream and id alone do not name it: a server that was promoted may give an id out again that the one before
+/// gave to another order.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct EntryName {
+    stream: String,
+    id: String,
+    key: String,
+    action: Action,
+    cycle: u64,
+}
+
+impl EntryName {
+    fn of(entry: &QueueEntry) -> Self {
+        let QueueEntry { stream, id, key, action, cycle, .. } = entry;
+        Self { stream: stream.clone(), id: id.clone(), key: key.clone(), action: *action, cycle: *cycle }
+    }
+}
 
 struct Driver {
     executor: Arc<Executor>,
@@ -56,9 +72,9 @@ struct Driver {
     /// so have exits without Redis, so that those that wait for Redis never hold them up.
     running: [Semaphore; 3],
     /// Queue entries whose jobs are under way: `claim` may hand them out again.
-    under_way: Mutex<HashSet<Ack>>,
+    under_way: Mutex<HashSet<EntryName>>,
     /// Entries that there was no room for, and how often they had been handed out then: nothing was sent for them.
-    refused: Mutex<HashMap<Ack, u64>>,
+    refused: Mutex<HashMap<EntryName, u64>>,
 }
 
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -4,10 +4,12 @@ use super::hands::Hand;
 use super::machine::{Claim, Effect, Found, Holder, Input, OrderMachine, OrderName, ReportFailure, Seen, is_restored};
 use super::{Executor, Job};
 use crate::broker::{BrokerError, OrderRef, OrderState};
+use redis::streams::StreamRangeReply;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use strat_client::{Error, LockToken, ReportRequest, StratCommands as _, StrategyUpdate};
 use strat_core::lock::Lock;
+use strat_core::order::queue_field;
 use strat_core::planted::{self, Mistake};
 use strat_core::{Code, Leg, Strategy, StrategyKey};
 use tokio::time::{Instant, timeout};
@@ -331,7 +333,15 @@ impl Executor {
 
     async fn report(&self, job: &Job, token: Option<&LockToken>, report: &ReportRequest) -> Result<(), ReportFailure> {
         let Some(token) = token else { return Err(ReportFailure::NotOurs("no lock is held".to_owned())) };
-        match self.redis.clone().strat_report(&job.key, token, report).await {
+        let mut redis = self.redis.clone();
+        let mut told = redis.strat_report(&job.key, token, report).await;
+        if let (Err(error), Some(bare)) = (&told, report.without_ack())
+            && error.code() == Some(Code::BadField)
+        {
+            // Nothing was written: a failover has given the entry's id to another order, which needs its entry.
+            told = redis.strat_report(&job.key, token, &bare).await;
+        }
+        match told {
             Ok(_) => Ok(()),
             Err(error) if matches!(error.code(), Some(Code::BadToken | Code::NoStrat)) => {
                 Err(ReportFailure::NotOurs(error.to_string()))
@@ -344,11 +354,20 @@ impl Executor {
     async fn discard(&self, job: &Job, why: &str) -> Result<(), String> {
         tracing::debug!(key = job.key, action = %job.action, why, "queue entry dropped");
         let Some((stream, id)) = &job.ack else { return Ok(()) };
+        let mut redis = self.redis.clone();
+        let look: redis::RedisResult<StreamRangeReply> =
+            redis::cmd("XRANGE").arg(stream).arg(id).arg(id).query_async(&mut redis).await;
+        let look = look.map_err(|error| Error::from(error).to_string())?;
+        let owner = look.ids.first().and_then(|entry| entry.get::<String>(queue_field::KEY));
+        if owner.is_some_and(|owner| owner != job.key) {
+            // A failover has given its id to another order.
+            return Ok(());
+        }
         let mut pipeline = redis::pipe();
         let pipeline = pipeline.atomic();
         pipeline.cmd("XACK").arg(stream).arg(strat_client::ENGINE_GROUP).arg(id).ignore();
         pipeline.cmd("XDEL").arg(stream).arg(id).ignore();
-        let done = pipeline.exec_async(&mut self.redis.clone()).await;
+        let done = pipeline.exec_async(&mut redis).await;
         done.map_err(|error| Error::from(error).to_string())
     }
 

@@ -1,6 +1,7 @@
 //! Stops go on while Redis is away: killed, stopped, flushed, or refusing writes. The exit is at the broker while Redis is
 //! still away; once it is back, everything agrees and there was one exit order.
 
+mod ids;
 mod lease;
 mod postgres;
 mod world;

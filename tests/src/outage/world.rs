@@ -169,6 +169,13 @@ impl World {
         keys
     }
 
+    /// Counts a strategy in that the test writes itself, of user `name`0; answers its key.
+    pub(super) fn adopt(&mut self, name: &str) -> String {
+        let key = format!("user:{name}0:strategy:s");
+        self.keys.push(key.clone());
+        key
+    }
+
     pub(super) fn buy_symbol(&mut self, name: &str, symbol: &str, count: usize, stop: &str) -> Vec<String> {
         let keys = self.enter(name, symbol, count, stop);
         let mut conn = self.redis.conn();

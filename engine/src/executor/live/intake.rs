@@ -1,7 +1,7 @@
 //! How orders come in: from the queues, from engines that died, and from where no queue entry speaks for them.
 
 use super::job::Name;
-use super::{ALONE, BLOCK, Driver, EXITS, ORDERS, held};
+use super::{ALONE, BLOCK, Driver, EXITS, EntryName, ORDERS, held};
 use crate::executor::machine::OrderMachine;
 use crate::executor::{Job, crash_point};
 use std::sync::Arc;
@@ -128,28 +128,28 @@ impl Driver {
     /// Starts an entry's job. Entries whose order works, or whose job is under way, come again from `claim` and are in
     /// good hands; one that there is no room for comes again as well.
     fn take(self: &Arc<Self>, mut entry: QueueEntry, which: usize) {
-        let ack = (entry.stream.clone(), entry.id.clone());
+        let name = EntryName::of(&entry);
         let deliveries = entry.deliveries;
         // Held to the end: the reader and whoever takes over must not start an entry twice.
         let mut refused = held(&self.refused);
-        if held(&self.under_way).contains(&ack) {
+        if held(&self.under_way).contains(&name) {
             return;
         }
         // Nobody else had it in between.
-        if refused.remove(&ack).is_some_and(|deliveries| entry.deliveries == deliveries + 1) {
+        if refused.remove(&name).is_some_and(|deliveries| entry.deliveries == deliveries + 1) {
             entry.deliveries = 1;
         }
         match Arc::clone(&self.backlog[which]).try_acquire_owned() {
             Ok(permit) => {
-                held(&self.under_way).insert(ack.clone());
+                held(&self.under_way).insert(name.clone());
                 let job = Job::of_entry(entry, self.executor.epoch.began_ms());
                 let machine = OrderMachine::new(job, self.executor.rules());
-                self.start(machine, Name::Entry(ack), which, Some(permit));
+                self.start(machine, Name::Entry(name), which, Some(permit));
             }
             Err(_) => {
                 tracing::debug!(key = entry.key, action = %entry.action, "no room for an order now");
                 if entry.deliveries == 1 && refused.len() < REFUSED_MAX {
-                    refused.insert(ack, deliveries);
+                    refused.insert(name, deliveries);
                 }
             }
         }

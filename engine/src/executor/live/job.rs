@@ -1,6 +1,6 @@
 //! One order's task.
 
-use super::{ALONE, Ack, Driver, ORDERS, held};
+use super::{ALONE, Driver, EntryName, ORDERS, held};
 use crate::executor::machine::{Effect, OrderMachine, Waits};
 use crate::executor::shell::Run;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ struct UnderWay {
 
 /// What a job is listed under.
 pub(super) enum Name {
-    Entry(Ack),
+    Entry(EntryName),
     Adopted((String, Action)),
     Alone(String),
 }
@@ -30,7 +30,7 @@ impl Drop for UnderWay {
             tracing::error!("an order's job panicked; it is taken up again");
         }
         match &self.name {
-            Name::Entry(ack) => drop(held(&self.driver.under_way).remove(ack)),
+            Name::Entry(entry) => drop(held(&self.driver.under_way).remove(entry)),
             Name::Adopted(order) => drop(held(&executor.adopted).remove(order)),
             Name::Alone(id) => executor.forget_exit(id),
         }
