@@ -30,7 +30,6 @@ fn an_entry_with_the_id_of_another_order_is_carried_out() {
     until("the order with the same id is carried out", LIMIT, || {
         (world.field(&other, "position") == "BOUGHT").then_some(())
     });
-    world.feed.push("LATE", "100");
     until("the first one as well", LIMIT, || {
         world.feed.push("LATE", "100");
         (world.field(&late[0], "position") == "BOUGHT").then_some(())
