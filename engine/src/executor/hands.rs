@@ -148,12 +148,12 @@ impl Hands {
 
     /// Whether an order of a strategy is in hand.
     pub(super) fn has_key(&self, key: &str) -> bool {
-        self.has(key, |_| true)
+        held(&self.all).by_number.values().any(|hand| hand.key == key)
     }
 
-    /// Whether one for an action that is `wanted` is.
-    pub(super) fn has(&self, key: &str, wanted: impl Fn(Action) -> bool) -> bool {
-        held(&self.all).by_number.values().any(|hand| hand.key == key && wanted(hand.action))
+    /// Whether one for this action is.
+    pub(super) fn has_order(&self, key: &str, action: Action) -> bool {
+        held(&self.all).by_number.values().any(|hand| hand.key == key && hand.action == action)
     }
 
     /// All, in no order.
@@ -192,8 +192,8 @@ mod tests {
         let hands = Hands::default();
         let exit = hands.take("user:a:strategy:s", Action::SquareOff);
         assert!(hands.has_key("user:a:strategy:s"));
-        assert!(hands.has("user:a:strategy:s", |action| action == Action::SquareOff));
-        assert!(!hands.has("user:a:strategy:s", |action| action == Action::Sell));
+        assert!(hands.has_order("user:a:strategy:s", Action::SquareOff));
+        assert!(!hands.has_order("user:a:strategy:s", Action::Sell));
         assert!(!hands.has_key("user:a:strategy:other"));
         hands.drop_hand(&exit);
         assert!(!hands.has_key("user:a:strategy:s"));

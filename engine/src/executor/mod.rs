@@ -31,7 +31,7 @@ use hands::Hands;
 use machine::{Input, Now, Rules};
 use std::collections::HashSet;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use strat_client::{Connection, QueueEntry};
 use strat_core::{Action, Leg, Strategy};
@@ -190,19 +190,18 @@ impl Executor {
     /// Whether an order of this strategy is in hand here.
     #[must_use]
     pub fn tracks(&self, key: &str) -> bool {
-        self.hands.has_key(key) || self.has_adopted(key, |_| true)
+        self.hands.has_key(key) || self.adopted().iter().any(|(adopted, _)| adopted == key)
     }
 
     /// Whether a job for this action of a strategy is at work here. One for another action does not stand in its way: an
     /// exit without Redis may wait for the very order that Redis asks for.
     #[must_use]
     pub fn tracks_order(&self, key: &str, action: Action) -> bool {
-        self.hands.has(key, |own| own == action) || self.has_adopted(key, |own| own == action)
+        self.hands.has_order(key, action) || self.adopted().contains(&(key.to_owned(), action))
     }
 
-    fn has_adopted(&self, key: &str, wanted: impl Fn(Action) -> bool) -> bool {
-        let adopted = self.adopted.lock().unwrap_or_else(PoisonError::into_inner);
-        adopted.iter().any(|(adopted, action)| adopted == key && wanted(*action))
+    fn adopted(&self) -> MutexGuard<'_, HashSet<(String, Action)>> {
+        self.adopted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Orders in hand that may be at the broker.

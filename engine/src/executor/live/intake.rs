@@ -21,7 +21,7 @@ impl Driver {
     /// Starts the jobs that no queue entry speaks for, until `cancel`.
     pub(super) async fn adopt(self: &Arc<Self>, adopted: &mut mpsc::Receiver<Job>) {
         while let Some(job) = adopted.recv().await {
-            if !held(&self.executor.adopted).insert((job.key.clone(), job.action)) {
+            if !self.executor.adopted().insert((job.key.clone(), job.action)) {
                 continue;
             }
             let permit = tokio::select! {

@@ -31,7 +31,7 @@ impl Drop for UnderWay {
         }
         match &self.name {
             Name::Entry(entry) => drop(held(&self.driver.under_way).remove(entry)),
-            Name::Adopted(order) => drop(held(&executor.adopted).remove(order)),
+            Name::Adopted(order) => drop(executor.adopted().remove(order)),
             Name::Alone(id) => executor.forget_exit(id),
         }
     }
