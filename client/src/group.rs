@@ -157,16 +157,13 @@ impl GroupReader {
         Ok(entries)
     }
 
-    pub(crate) async fn acknowledge(&mut self, stream: &str, ids: &[&str], delete: bool) -> Result<()> {
+    pub(crate) async fn acknowledge(&mut self, stream: &str, ids: &[&str]) -> Result<()> {
         if ids.is_empty() {
             return Ok(());
         }
-        let mut pipeline = redis::pipe();
-        pipeline.cmd("XACK").arg(stream).arg(self.group).arg(ids).ignore();
-        if delete {
-            pipeline.atomic().cmd("XDEL").arg(stream).arg(ids).ignore();
-        }
-        Ok(pipeline.exec_async(&mut self.commands).await?)
+        let mut command = redis::cmd("XACK");
+        command.arg(stream).arg(self.group).arg(ids);
+        Ok(command.exec_async(&mut self.commands).await?)
     }
 }
 

@@ -112,7 +112,7 @@ impl JournalReader {
     /// # Errors
     /// Whatever the server or the connection says; to acknowledge twice does no harm.
     pub async fn acknowledge(&mut self, ids: &[&str]) -> Result<()> {
-        self.group.acknowledge(&self.journal, ids, false).await
+        self.group.acknowledge(&self.journal, ids).await
     }
 }
 

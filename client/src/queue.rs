@@ -1,7 +1,7 @@
 //! The order queues: exits before entries, every entry until somebody acknowledges it.
 
 use crate::connection::Connection;
-use crate::entry::{BadEntry, RawEntry};
+use crate::entry::{BadEntry, RawEntry, entries};
 use crate::error::Result;
 use crate::group::GroupReader;
 use crate::reply::count_of_text;
@@ -128,7 +128,7 @@ impl QueueReader {
     /// # Errors
     /// Whatever the server or the connection says; to discard twice does no harm.
     pub async fn discard(&mut self, stream: &str, id: &str) -> Result<()> {
-        self.group.acknowledge(stream, &[id], true).await
+        discard(&mut self.group.commands, stream, id).await
     }
 
     /// Length of both queues.
@@ -141,6 +141,26 @@ impl QueueReader {
         let (exits, orders): (Value, Value) = pipeline.query_async(&mut self.group.commands).await?;
         Ok(QueueDepths { exits: crate::reply::count(exits, "XLEN")?, orders: crate::reply::count(orders, "XLEN")? })
     }
+}
+
+/// As [`QueueReader::discard`], unless the entry is another strategy's order by now than that of `owner`: a server that
+/// was promoted gives ids out again.
+///
+/// # Errors
+/// Whatever the server or the connection says; to discard twice does no harm.
+pub async fn discard_own(redis: &mut Connection, stream: &str, id: &str, owner: &str) -> Result<()> {
+    let found: Value = redis::cmd("XRANGE").arg(stream).arg(id).arg(id).query_async(redis).await?;
+    match entries(stream, found)?.first().and_then(|entry| entry.get(queue_field::KEY)) {
+        Some(key) if key != owner => Ok(()),
+        _ => discard(redis, stream, id).await,
+    }
+}
+
+async fn discard(redis: &mut Connection, stream: &str, id: &str) -> Result<()> {
+    let mut pipeline = redis::pipe();
+    pipeline.atomic().cmd("XACK").arg(stream).arg(ENGINE_GROUP).arg(id).ignore();
+    pipeline.cmd("XDEL").arg(stream).arg(id).ignore();
+    Ok(pipeline.exec_async(redis).await?)
 }
 
 pub(crate) fn typed(raw: RawEntry) -> Delivery {

@@ -4,12 +4,10 @@ use super::hands::Hand;
 use super::machine::{Claim, Effect, Found, Holder, Input, OrderMachine, OrderName, ReportFailure, Seen, is_restored};
 use super::{Executor, Job};
 use crate::broker::{BrokerError, OrderRef, OrderState};
-use redis::streams::StreamRangeReply;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use strat_client::{Error, LockToken, ReportRequest, StratCommands as _, StrategyUpdate};
+use strat_client::{LockToken, ReportRequest, StratCommands as _, StrategyUpdate, discard_own};
 use strat_core::lock::Lock;
-use strat_core::order::queue_field;
 use strat_core::planted::{self, Mistake};
 use strat_core::{Code, Leg, Strategy, StrategyKey};
 use tokio::time::{Instant, timeout};
@@ -355,20 +353,8 @@ impl Executor {
         tracing::debug!(key = job.key, action = %job.action, why, "queue entry dropped");
         let Some((stream, id)) = &job.ack else { return Ok(()) };
         let mut redis = self.redis.clone();
-        let look: redis::RedisResult<StreamRangeReply> =
-            redis::cmd("XRANGE").arg(stream).arg(id).arg(id).query_async(&mut redis).await;
-        let look = look.map_err(|error| Error::from(error).to_string())?;
-        let owner = look.ids.first().and_then(|entry| entry.get::<String>(queue_field::KEY));
-        if owner.is_some_and(|owner| owner != job.key) {
-            // A failover has given its id to another order.
-            return Ok(());
-        }
-        let mut pipeline = redis::pipe();
-        let pipeline = pipeline.atomic();
-        pipeline.cmd("XACK").arg(stream).arg(strat_client::ENGINE_GROUP).arg(id).ignore();
-        pipeline.cmd("XDEL").arg(stream).arg(id).ignore();
-        let done = pipeline.exec_async(&mut redis).await;
-        done.map_err(|error| Error::from(error).to_string())
+        let done = discard_own(&mut redis, stream, id, &job.key).await;
+        done.map_err(|error| error.to_string())
     }
 
     /// Asks for a cancellation within the time that an answer may take.

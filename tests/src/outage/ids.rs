@@ -1,7 +1,10 @@
 //! A failover gives the id of a queue entry to another order, while the engine works on the first one.
 
 use super::world::{LIMIT, World};
+use crate::servers::Redis;
 use crate::support::{now_ms, until};
+use strat_client::{Config, Connection, discard_own};
+use tokio::runtime::Runtime;
 
 #[test]
 fn an_entry_with_the_id_of_another_order_is_carried_out() {
@@ -18,7 +21,7 @@ fn an_entry_with_the_id_of_another_order_is_carried_out() {
         "MULTI".to_owned(),
         "FLUSHALL".to_owned(),
         format!(
-            "HSET {other} user_id other0 id s symbol IBM side LONG quantity 10 status RUNNING position NONE pending BUY \
+            "HSET {other} user_id other0 id s symbol SLOW side LONG quantity 10 status RUNNING position NONE pending BUY \
              cycle 1 cycle_at {now} version 2 updated_at {now} stop_loss 50"
         ),
         format!("XADD queue:orders {id} key {other} action BUY cycle 1 version 2 price '' ts {now}"),
@@ -27,14 +30,35 @@ fn an_entry_with_the_id_of_another_order_is_carried_out() {
     let replies: Vec<_> = lines.iter().map(|line| conn.run(line)).collect();
     assert_eq!(replies.last().unwrap().items()[2].text(), id, "{replies:?}");
 
-    until("the order with the same id is carried out", LIMIT, || {
-        (world.field(&other, "position") == "BOUGHT").then_some(())
-    });
-    until("the first one as well", LIMIT, || {
-        world.feed.push("LATE", "100");
-        (world.field(&late[0], "position") == "BOUGHT").then_some(())
-    });
+    until("the order with the same id is at the broker", LIMIT, || (world.orders("BUY").len() == 2).then_some(()));
+
+    // Its report must neither be refused for the entry that is the other's now, nor take that entry away.
+    let bought = |symbol: &str, key: &str| {
+        until(&format!("{symbol} is bought"), LIMIT, || {
+            world.feed.push(symbol, "100");
+            (world.field(key, "position") == "BOUGHT").then_some(())
+        });
+    };
+    bought("LATE", &late[0]);
+    assert_eq!(conn.run("XLEN queue:orders").int(), 1, "the entry of the order that still works");
+    bought("SLOW", &other);
     world.agrees();
     assert_eq!(world.orders("BUY").len(), 2, "each order was sent once");
     world.end();
+}
+
+#[test]
+fn an_entry_with_the_id_of_another_order_is_not_discarded() {
+    let redis = Redis::start();
+    let mut conn = redis.conn();
+    let id = conn.run("XADD queue:orders * key user:al:strategy:s action BUY cycle 1 version 2").text();
+    let config = Config::from_url(&redis.url()).unwrap();
+    Runtime::new().unwrap().block_on(async {
+        let mut connection = Connection::open(&config).await.unwrap();
+        discard_own(&mut connection, "queue:orders", &id, "user:bo:strategy:s").await.unwrap();
+        assert_eq!(conn.run("XLEN queue:orders").int(), 1, "another strategy's order");
+        discard_own(&mut connection, "queue:orders", &id, "user:al:strategy:s").await.unwrap();
+        assert_eq!(conn.run("XLEN queue:orders").int(), 0, "its own");
+        discard_own(&mut connection, "queue:orders", &id, "user:al:strategy:s").await.unwrap();
+    });
 }
