@@ -7,7 +7,17 @@ use strat_client::{Config, Connection, discard_own};
 use tokio::runtime::Runtime;
 
 #[test]
-fn an_entry_with_the_id_of_another_order_is_carried_out() {
+fn an_entry_with_the_id_of_another_order_is_carried_out_after_a_flush() {
+    carried_out_after("FLUSHALL");
+}
+
+/// The first order's job goes on as if nothing had been: it is its report that names the other's entry.
+#[test]
+fn a_report_does_not_take_the_entry_of_another_order_away() {
+    carried_out_after("DEL queue:orders");
+}
+
+fn carried_out_after(loss: &str) {
     let mut world = World::start(&[]);
     // Nobody trades its symbol yet: its order works at the broker, and its entry stands in the queue.
     let late = world.enter("late", "LATE", 1, "95");
@@ -19,7 +29,7 @@ fn an_entry_with_the_id_of_another_order_is_carried_out() {
     let (other, now) = (world.adopt("other"), now_ms());
     let lines = [
         "MULTI".to_owned(),
-        "FLUSHALL".to_owned(),
+        loss.to_owned(),
         format!(
             "HSET {other} user_id other0 id s symbol SLOW side LONG quantity 10 status RUNNING position NONE pending BUY \
              cycle 1 cycle_at {now} version 2 updated_at {now} stop_loss 50"
