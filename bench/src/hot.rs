@@ -89,7 +89,7 @@ fn case_read_strategy(hashes: &[Vec<(&'static str, String)>]) {
 
 #[inline(never)]
 fn case_fire(strategies: &[(StrategyKey<'_>, Strategy)], price: Price) -> Vec<Change> {
-    strategies.iter().filter_map(|(_, strategy)| strategy.fire(price, "1.00", 1_760_000_000_000)).collect()
+    strategies.iter().filter_map(|(_, strategy)| strategy.fire(price, None, "1.00", 1_760_000_000_000)).collect()
 }
 
 #[inline(never)]

@@ -4,7 +4,7 @@ use crate::decimal::{DecimalError, Price, Quantity};
 use crate::key::{check_symbol, is_id};
 use crate::order::{Action, wire_enum};
 use crate::refusal::{Code, Refusal, shown};
-use crate::strategy::{Position, Side, Status};
+use crate::strategy::{Offset, Position, Side, Status};
 use crate::time::TimeOfDay;
 
 /// Longest field name, in bytes.
@@ -101,6 +101,13 @@ pub const SPECS: &[Spec] = &[
     spec("stop_loss", Kind::Price, Writer::Anyone, "price that ends the position at a loss; empty for none"),
     spec("take_profit", Kind::Price, Writer::Anyone, "price that ends the position at a gain; empty for none"),
     spec("trail", Kind::Trail, Writer::Anyone, "trailing distance, 5.00 or 1.5%; empty for none"),
+    spec(
+        "trail_ref",
+        Kind::Price,
+        Writer::Anyone,
+        "best price that the trailing stop begins with; by default the entry's. Written again, following begins anew",
+    ),
+    spec("trail_from", Kind::Count, Writer::Restore, "epoch ms from which on prices count for the trailing stop"),
     spec("on_stop", Kind::OnStop, Writer::Anyone, "SQUAREOFF (default) or LEAVE an open position when stopped"),
     spec("status", Kind::Status, Writer::Anyone, "RUNNING (default), STOPPED, COMPLETED, FAILED"),
     spec(
@@ -192,10 +199,13 @@ fn check_kind(spec: &Spec, value: &str) -> Result<(), Refusal> {
             decimal(spec, value, Code::BadField, wrong)
         }
         Kind::Price => decimal(spec, value, Code::BadPrice, Price::parse(value.as_bytes()).err()),
-        Kind::Trail => {
-            let number = value.strip_suffix('%').unwrap_or(value);
-            decimal(spec, value, Code::BadPrice, Quantity::parse_positive(number.as_bytes()).err())
-        }
+        Kind::Trail => match Offset::parse(value.as_bytes()) {
+            Err(DecimalError::TooLarge) if value.ends_with('%') => Err(Refusal::new(
+                Code::BadPrice,
+                format!("{} {} must be below 100%", spec.name, shown(value.as_bytes())),
+            )),
+            parsed => decimal(spec, value, Code::BadPrice, parsed.err()),
+        },
         Kind::TimeOfDay if TimeOfDay::parse(value).is_some() => Ok(()),
         Kind::TimeOfDay => refuse("must be a local time HH:MM or HH:MM:SS"),
         Kind::Word if value.split('/').all(is_word) => Ok(()),
@@ -269,6 +279,7 @@ mod tests {
             ("stop_loss", "90000000000", Code::BadPrice),
             ("trail", "0", Code::BadPrice),
             ("trail", "%", Code::BadPrice),
+            ("trail", "100%", Code::BadPrice),
             ("buy_time", "9:30", Code::BadField),
             ("timezone", "no zone", Code::BadField),
             ("status", "PAUSED", Code::BadField),
@@ -346,7 +357,7 @@ mod tests {
             if let Ok(strategy) = crate::Strategy::read(get) {
                 prop_assert_eq!(salvaged, crate::strategy::Salvaged::from(&strategy));
                 // Nothing that it is asked may panic either.
-                let _ = (strategy.arming(), strategy.due(i64::MAX), strategy.fire(Price::ZERO, "0", i64::MAX), strategy.remove());
+                let _ = (strategy.arming(), strategy.due(i64::MAX), strategy.fire(Price::ZERO, None, "0", i64::MAX), strategy.remove());
             }
             let _ = salvaged.remove();
         }

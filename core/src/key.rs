@@ -199,6 +199,12 @@ pub fn drain(prefix: &str, symbol: &str) -> String {
     [prefix, "drain:", symbol].concat()
 }
 
+/// The best prices that trailing stops of a symbol follow.
+#[must_use]
+pub fn trail(prefix: &str, symbol: &str) -> String {
+    [prefix, "trail:", symbol].concat()
+}
+
 /// The pub/sub channel of a user's events. Channels carry no tag.
 #[must_use]
 pub fn events_channel(user: &str) -> String {
@@ -214,6 +220,8 @@ pub enum DerivedKey<'a> {
     SymbolSet(&'a str),
     /// `drain:{symbol}`.
     Drain(&'a str),
+    /// `trail:{symbol}`.
+    Trail(&'a str),
 }
 
 /// Recognizes the derived keys that follow the hashes; `None` for all others.
@@ -225,6 +233,9 @@ pub fn parse_derived(key: &str) -> Option<(&str, DerivedKey<'_>)> {
     }
     if let Some(symbol) = name.strip_prefix("drain:") {
         return is_symbol(symbol).then_some((prefix, DerivedKey::Drain(symbol)));
+    }
+    if let Some(symbol) = name.strip_prefix("trail:") {
+        return is_symbol(symbol).then_some((prefix, DerivedKey::Trail(symbol)));
     }
     let symbol = name.strip_prefix("symbol:")?.strip_suffix(":strategies")?;
     is_symbol(symbol).then_some((prefix, DerivedKey::SymbolSet(symbol)))
@@ -306,6 +317,7 @@ mod tests {
                     DerivedKey::Active => active(prefix),
                     DerivedKey::SymbolSet(symbol) => symbol_set(prefix, symbol),
                     DerivedKey::Drain(symbol) => drain(prefix, symbol),
+                    DerivedKey::Trail(symbol) => trail(prefix, symbol),
                 };
                 prop_assert_eq!(name, text.clone());
                 prop_assert!(StrategyKey::parse(&text).is_none());

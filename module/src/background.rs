@@ -1,7 +1,7 @@
-//! What happens between commands: mending the sets, draining storms, rebuilding after an internal error.
+//! What happens between commands: mending the sets, draining storms, keeping what trailing stops follow, rebuilding after an internal error.
 //! Each turn is bounded to a few milliseconds, and clients are served in between.
 
-use crate::{keyspace, repair, server, state, trigger};
+use crate::{keyspace, repair, server, state, trail, trigger};
 use redis_module::Context;
 use std::time::{Duration, Instant};
 
@@ -47,12 +47,13 @@ pub(crate) fn run(ctx: &Context) {
         let mended = repair::mend_some(ctx);
         let repaired = repair::compare_slice(ctx);
         let drained = trigger::drain_slice(ctx);
-        more = mended || repaired || drained;
+        let trailed = trail::begin_some(ctx) || trail::release_some(ctx);
+        more = mended || repaired || drained || trailed;
     }
     if more {
         // Not at once: the event loop serves every client that is waiting before it looks at the timers again.
         server::start_timer(ctx, 0);
-    } else if state::with(|state| !state.storms.is_empty()) {
+    } else if state::with(|state| state.books.values().any(|book| book.stormy().next().is_some())) {
         server::start_timer(ctx, REFUSED_RETRY_MS);
     }
 }

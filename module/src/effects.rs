@@ -2,13 +2,13 @@
 //! MULTI/EXEC for the AOF and the replicas. Everything was validated before; nothing here refuses.
 
 use crate::server::{self, KeyKind, Point, reach};
-use crate::state::Storm;
-use crate::{keyspace, repair, settings, state};
+use crate::{keyspace, repair, settings, state, trail};
 use redis_module::{Context, RedisString};
+use strat_core::book::TrailWrite;
 use strat_core::event::{EventType, journal_field};
 use strat_core::key;
 use strat_core::order::queue_field;
-use strat_core::strategy::{Change, Enqueue};
+use strat_core::strategy::{Change, Enqueue, Fields};
 use strat_core::{Code, Leg, Refusal, Side, Strategy, StrategyKey};
 
 /// A change and what it needs to be written.
@@ -47,12 +47,21 @@ pub(crate) fn preflight(ctx: &Context, prefix: &str) -> Result<(), Refusal> {
             found != KeyKind::Empty && found != *kind
         })
         .map(|(name, _)| name.clone());
-    wrong.map_or(Ok(()), |name| {
-        Err(Refusal::new(
-            Code::WrongType,
-            format!("{name} holds another type than strat keeps there: rename or delete it"),
-        ))
-    })
+    wrong.map_or(Ok(()), |name| Err(wrong_type(&name)))
+}
+
+/// Refuses before the first write where the key of what trailing stops follow holds another type.
+pub(crate) fn check_trail(ctx: &Context, prefix: &str, symbol: &str) -> Result<(), Refusal> {
+    let name = key::trail(prefix, symbol);
+    match server::key_kind(ctx, &name) {
+        KeyKind::Empty | KeyKind::Hash => Ok(()),
+        _ => Err(wrong_type(&name)),
+    }
+}
+
+fn wrong_type(name: &str) -> Refusal {
+    let why = format!("{name} holds another type than strat keeps there: rename or delete it");
+    Refusal::new(Code::WrongType, why)
 }
 
 /// Whether every key of a partition lives where its strategies live: in a cluster, only where they share a tag.
@@ -99,6 +108,7 @@ fn step<'a>(how: How, args: impl IntoIterator<Item = &'a [u8]>) -> Step {
 /// order in the queue that it does not know is claimed as any other, or dropped.
 pub(crate) fn apply(ctx: &Context, write: Write<'_>) -> Result<u64, Refusal> {
     let Write { key, mut change, version, side, now_ms, before, replaced } = write;
+    trail::begin_with(ctx, key, before, &mut change);
     change.fields.push(("version".to_owned(), version.to_string()));
     change.fields.push(("updated_at".to_owned(), now_ms.to_string()));
     let hash = key.hash();
@@ -121,6 +131,7 @@ pub(crate) fn apply(ctx: &Context, write: Write<'_>) -> Result<u64, Refusal> {
     set_fields(ctx, key, &fields, known)?;
     persist.into_iter().for_each(|step| best_effort(take(ctx, &step)));
     repair::mend_all(ctx);
+    trail::begin_all(ctx);
     best_effort(take(ctx, &record));
     unlock.into_iter().chain(events).for_each(|step| best_effort(take(ctx, &step)));
     Ok(version)
@@ -193,15 +204,42 @@ fn publish(key: &StrategyKey<'_>, change: &Change, now_ms: i64) -> Vec<Step> {
     change.publish.iter().map(|kind| step(How::Publish, [channel.as_bytes(), event(kind).as_bytes()])).collect()
 }
 
-/// Keeps the storms of a symbol that are not drained yet; none deletes the key.
-pub(crate) fn write_storms(ctx: &Context, prefix: &str, symbol: &str, storms: &[Storm]) {
+/// Writes or deletes the durable key of a symbol's storms.
+pub(crate) fn write_storms(ctx: &Context, prefix: &str, symbol: &str, text: Option<&str>) {
     let name = key::drain(prefix, symbol);
-    if storms.is_empty() {
-        best_effort(call(ctx, "DEL", &[name.as_bytes()]));
-        return;
+    best_effort(match text {
+        Some(text) => call(ctx, "SET", &[name.as_bytes(), text.as_bytes()]),
+        None => call(ctx, "DEL", &[name.as_bytes()]),
+    });
+}
+
+/// Writes what trailing stops of a symbol follow.
+pub(crate) fn write_trail(ctx: &Context, prefix: &str, symbol: &str, write: &TrailWrite) {
+    let name = key::trail(prefix, symbol);
+    if !write.gone.is_empty() {
+        let args = strings(&name, write.gone.iter());
+        best_effort(by_call(ctx, "HDEL", args.iter()));
     }
-    let text = storms.iter().map(Storm::text).collect::<Vec<_>>().join(";");
-    best_effort(call(ctx, "SET", &[name.as_bytes(), text.as_bytes()]));
+    if !write.written.is_empty() {
+        let args = strings(&name, write.written.iter().flat_map(|(field, value)| [field, value]));
+        best_effort(match server::is_direct(ctx) {
+            true => written(ctx, "HSET", &args, || server::hash_set(ctx, &args)).map(drop),
+            false => by_call(ctx, "HSET", args.iter()),
+        });
+    }
+}
+
+/// Lets a strategy follow prices that nobody let begin to: its hash was written by another road than the commands.
+///
+/// # Errors
+/// The hash cannot be written.
+pub(crate) fn begin_trailing(ctx: &Context, key: &StrategyKey<'_>, fields: &Fields) -> Result<(), Refusal> {
+    set_fields(ctx, key, &strings(&key.hash(), fields.iter().flat_map(|(name, value)| [name, value])), None)
+}
+
+/// A key and what follows it, as the server takes them.
+fn strings<'a>(name: &'a str, texts: impl Iterator<Item = &'a String>) -> Vec<RedisString> {
+    std::iter::once(name).chain(texts.map(String::as_str)).map(|text| server::string(text.as_bytes())).collect()
 }
 
 /// Writes fields of a strategy's hash; the books follow. `known`: what it is then.

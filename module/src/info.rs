@@ -13,6 +13,7 @@ pub(crate) fn fields() -> Vec<(&'static str, String)> {
             total.strategies += stats.strategies;
             total.running += stats.running;
             total.triggers += stats.triggers;
+            total.trailing += stats.trailing;
             total.times += stats.times;
             total.invalid += stats.invalid;
             total.symbols += stats.symbols;
@@ -37,6 +38,7 @@ pub(crate) fn fields() -> Vec<(&'static str, String)> {
             ("running", total.running.to_string()),
             ("symbols", total.symbols.to_string()),
             ("armed", total.triggers.to_string()),
+            ("trailing", total.trailing.to_string()),
             ("times", total.times.to_string()),
             ("unparseable", total.invalid.to_string()),
             ("index_bytes", bytes.to_string()),
@@ -46,7 +48,7 @@ pub(crate) fn fields() -> Vec<(&'static str, String)> {
             ("fired", counters.fired.to_string()),
             ("stale", counters.stale.to_string()),
             ("drains", counters.drains.to_string()),
-            ("draining", state.storms.len().to_string()),
+            ("draining", state.books.values().map(|book| book.stormy().count()).sum::<usize>().to_string()),
             ("mended_members", counters.mended.to_string()),
             ("repairs", (state.repairs.len() + usize::from(state.repair_in_hand.is_some())).to_string()),
             ("write_errors", counters.write_errors.to_string()),

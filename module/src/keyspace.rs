@@ -2,7 +2,7 @@
 //! books derived again: a plain HSET, RENAME, RESTORE or a replica's stream all end here.
 
 use crate::server::{self, Found, KeyKind};
-use crate::state::{self, Mend, SetRepair, Storm};
+use crate::state::{self, Mend, SetRepair};
 use crate::{effects, settings};
 use redis_module::Context;
 use std::time::Instant;
@@ -51,6 +51,7 @@ fn follow_derived(ctx: &Context, db: i32, name: &str, by_itself: bool) {
         Some((prefix, DerivedKey::Active)) => set_changed(ctx, db, prefix, None, by_itself),
         Some((prefix, DerivedKey::SymbolSet(symbol))) => set_changed(ctx, db, prefix, Some(symbol), by_itself),
         Some((prefix, DerivedKey::Drain(symbol))) => follow_drain(ctx, db, prefix, symbol),
+        Some((prefix, DerivedKey::Trail(symbol))) => follow_trail(ctx, db, prefix, symbol),
         None => {}
     }
 }
@@ -63,7 +64,7 @@ pub(crate) fn follow_strategy(ctx: &Context, db: i32, key: &StrategyKey<'_>) {
 
 fn follow_found(ctx: &Context, db: i32, key: &StrategyKey<'_>, found: Found) {
     let mut complaint = None;
-    let moved = state::with(|state| {
+    let (moved, waits) = state::with(|state| {
         let found = match state.is_struck_out(db, key) {
             true => {
                 Found::Invalid("it panics whenever it fires, see the log; tried again when the hash changes".to_owned())
@@ -71,15 +72,19 @@ fn follow_found(ctx: &Context, db: i32, key: &StrategyKey<'_>, found: Found) {
             false => found,
         };
         let book = state.book(db);
-        match found {
+        let moved = match found {
             Found::Strategy(strategy) => book.put(key, &strategy),
             Found::Nothing | Found::WrongType => book.remove(key),
             Found::Invalid(reason) => {
                 complaint = Some(reason.clone());
                 book.put_invalid(key, reason)
             }
-        }
+        };
+        (moved, book.has_idle_trails() || book.beginner().is_some())
     });
+    if waits {
+        server::start_timer(ctx, 0);
+    }
     if let Some(reason) = complaint {
         server::log_warning(ctx, &format!("{} (db {db}) is not guarded: {reason}", key.hash()));
     }
@@ -132,28 +137,23 @@ fn follow_drain(ctx: &Context, db: i32, prefix: &str, symbol: &str) {
         KeyKind::String => server::read(ctx, "GET", &[name.as_bytes()]).ok().and_then(server::Reply::into_bytes),
         _ => None,
     };
-    let found = text.as_deref().and_then(parse_storms).unwrap_or_default();
-    let draining = !found.is_empty();
-    state::with(|state| state.follow_storms(db, format!("{prefix}{symbol}"), found));
+    let text = text.as_deref().and_then(|text| std::str::from_utf8(text).ok());
+    let draining = state::with(|state| state.book(db).follow_storms(&format!("{prefix}{symbol}"), text));
     if draining {
         server::start_timer(ctx, 1);
     }
 }
 
-/// `low high ts`, one storm after another, separated by `;`.
-fn parse_storms(text: &[u8]) -> Option<Vec<Storm>> {
-    std::str::from_utf8(text).ok()?.split(';').map(parse_storm).collect()
-}
-
-fn parse_storm(text: &str) -> Option<Storm> {
-    let mut words = text.split(' ');
-    let storm = Storm {
-        low: words.next()?.parse().ok()?,
-        high: words.next()?.parse().ok()?,
-        ts_ms: words.next()?.parse().ok()?,
-        seq: u64::MAX,
+fn follow_trail(ctx: &Context, db: i32, prefix: &str, symbol: &str) {
+    let name = key::trail(prefix, symbol);
+    let fields = match server::key_kind(ctx, &name) {
+        KeyKind::Hash => server::all_fields(ctx, &name),
+        _ => Vec::new(),
     };
-    words.next().is_none().then_some(storm)
+    let text = |bytes: &'_ [u8]| std::str::from_utf8(bytes).unwrap_or_default().to_owned();
+    let fields: Vec<_> = fields.iter().map(|(name, value)| (text(name), text(value))).collect();
+    let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    state::with(|state| state.book(db).follow_trail(&format!("{prefix}{symbol}"), &fields));
 }
 
 /// A database was flushed; -1 for all.
@@ -178,10 +178,6 @@ pub(crate) fn on_swap(ctx: &Context, first: i32, second: i32) {
     };
     state::with(|state| {
         state.books = std::mem::take(&mut state.books).into_iter().map(|(db, book)| (other(db), book)).collect();
-        state.storms = std::mem::take(&mut state.storms)
-            .into_iter()
-            .map(|((db, name), storm)| ((other(db), name), storm))
-            .collect();
         state.mends.iter_mut().for_each(|mend| mend.db = other(mend.db));
         let swapped = |repair: SetRepair| SetRepair { db: other(repair.db), ..repair };
         state.known_sets = std::mem::take(&mut state.known_sets).into_iter().map(swapped).collect();
@@ -209,10 +205,8 @@ pub(crate) fn on_loading(ctx: &Context, phase: Loading) {
             state::with(|state| {
                 state.loading = false;
                 state.books.values_mut().for_each(Book::settle);
-                state.date_storms();
                 if phase == Loading::Failed {
                     state.books.clear();
-                    state.storms.clear();
                     state.known_sets.clear();
                 }
                 let took = server::wall_clock_ms() - state.loading_since_ms;
@@ -283,7 +277,6 @@ pub(crate) fn rebuild(ctx: &Context) {
         state.counters.rebuild_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         state.poisoned = false;
         state.loading = false;
-        state.date_storms();
         state.new_epoch();
         state.books.values().map(|book| book.stats().strategies).sum::<usize>()
     });

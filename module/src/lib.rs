@@ -10,6 +10,7 @@ mod repair;
 mod server;
 mod settings;
 mod state;
+mod trail;
 mod trigger;
 
 use redis_module::configuration::ConfigurationFlags;

@@ -50,25 +50,6 @@ pub(crate) enum Pass {
     Missing(Slot),
 }
 
-/// A storm that is not drained yet: `drain:{symbol}`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Storm {
-    pub(crate) low: strat_core::Price,
-    pub(crate) high: strat_core::Price,
-    /// When, for the journal.
-    pub(crate) ts_ms: i64,
-    /// The book's sequence number then: what was armed later is not touched. Not in the key; after a load everything
-    /// that was loaded counts as armed before.
-    pub(crate) seq: u64,
-}
-
-impl Storm {
-    /// As it stands in the key.
-    pub(crate) fn text(&self) -> String {
-        format!("{} {} {}", self.low, self.high, self.ts_ms)
-    }
-}
-
 /// Panics of one strategy after which the others go on without it.
 const STRIKES_MAX: u32 = 3;
 
@@ -94,8 +75,6 @@ pub(crate) struct State {
     pub(crate) repair_in_hand: Option<(SetRepair, Pass)>,
     /// The derived sets that exist, ours or not: what a promotion must check.
     pub(crate) known_sets: BTreeSet<SetRepair>,
-    /// By database and `{tag}symbol`, the oldest first.
-    pub(crate) storms: BTreeMap<(i32, String), Vec<Storm>>,
     pub(crate) counters: Counters,
     pub(crate) epoch: String,
     /// The last lock's token, so that tokens rise.
@@ -151,26 +130,6 @@ impl State {
         self.last_token
     }
 
-    /// Takes over what a drain key says; a storm that is known keeps its place in the order of arming.
-    pub(crate) fn follow_storms(&mut self, db: i32, name: String, mut found: Vec<Storm>) {
-        let now = if self.loading { u64::MAX } else { self.book(db).seq() };
-        let known = self.storms.remove(&(db, name.clone())).unwrap_or_default();
-        for storm in &mut found {
-            storm.seq = known.iter().find(|old| old.text() == storm.text()).map_or(now, |old| old.seq);
-        }
-        if !found.is_empty() {
-            self.storms.insert((db, name), found);
-        }
-    }
-
-    /// Everything is loaded: what is armed from here on is later than the storms that came with the data.
-    pub(crate) fn date_storms(&mut self) {
-        for ((db, _), storms) in &mut self.storms {
-            let seq = self.books.get(db).map_or(0, Book::seq);
-            storms.iter_mut().for_each(|storm| storm.seq = storm.seq.min(seq));
-        }
-    }
-
     /// Counts a panic while the strategy at a key was fired.
     pub(crate) fn strike(&mut self, db: i32, key: &str) {
         *self.strikes.entry((db, key.to_owned())).or_default() += 1;
@@ -188,7 +147,6 @@ impl State {
         self.repairs.clear();
         self.repair_in_hand = None;
         self.known_sets.clear();
-        self.storms.clear();
     }
 
     /// Forgets what follows a database's keys.
@@ -197,7 +155,6 @@ impl State {
         self.mends.retain(|mend| mend.db != db);
         self.repairs.retain(|repair| repair.db != db);
         self.known_sets.retain(|set| set.db != db);
-        self.storms.retain(|(storm_db, _), _| *storm_db != db);
         if self.repair_in_hand.as_ref().is_some_and(|(repair, _)| repair.db == db) {
             self.repair_in_hand = None;
         }

@@ -2,15 +2,21 @@
 
 use crate::effects::{self, Write};
 use crate::server::{self, Found};
-use crate::state::Storm;
-use crate::{keyspace, state};
+use crate::{keyspace, state, trail};
 use redis_module::Context;
+use strat_core::strategy::Trailing;
 use strat_core::{Price, Strategy, StrategyKey, key};
 
 /// Triggers fired in one slice of a drain, between two looks at the clock.
 const SLICE: usize = 16;
-/// Storms of one symbol kept apart; more are merged, which may fire more than was crossed, never less.
-const STORMS_MAX: usize = 16;
+
+/// When a price crossed what it fires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Crossed {
+    Now,
+    /// When the oldest storm of the symbol came.
+    InStorm,
+}
 
 /// A price of a symbol, as a tick gave it.
 pub(crate) struct Tick<'a> {
@@ -26,18 +32,15 @@ pub(crate) struct Tick<'a> {
 /// Fires what the tick crosses, at most `budget` triggers; the rest stays fired in principle: the extremes go into a
 /// durable key and the background jobs go on with them.
 pub(crate) fn fire(ctx: &Context, db: i32, tick: &Tick<'_>, budget: usize) -> usize {
+    trail::raise(ctx, db, (tick.prefix, tick.symbol), tick.name, tick.price);
     let mut keys = Vec::new();
-    let seq = state::with(|state| {
-        let book = state.book(db);
-        book.crossed(tick.name, tick.price, budget.saturating_add(1), &mut keys);
-        book.seq()
-    });
+    state::with(|state| state.book(db).crossed(tick.name, tick.price, budget.saturating_add(1), &mut keys));
     if keys.is_empty() {
         return 0;
     }
-    let fired = keys.iter().take(budget).filter(|key| fire_one(ctx, db, key, tick)).count();
+    let fired = keys.iter().take(budget).filter(|key| fire_one(ctx, db, key, tick, Crossed::Now)).count();
     if keys.len() > budget {
-        remember_storm(ctx, db, tick, seq);
+        remember_storm(ctx, db, tick);
     }
     fired
 }
@@ -54,18 +57,21 @@ pub(crate) fn apart(ctx: &Context, db: i32, name: &str, fire: impl FnOnce() -> b
     fired.unwrap_or(false)
 }
 
-fn fire_one(ctx: &Context, db: i32, name: &str, tick: &Tick<'_>) -> bool {
-    apart(ctx, db, name, || fire_if_crossed(ctx, db, name, tick))
+fn fire_one(ctx: &Context, db: i32, name: &str, tick: &Tick<'_>, crossed: Crossed) -> bool {
+    apart(ctx, db, name, || fire_if_crossed(ctx, db, name, tick, crossed))
 }
 
 /// Fires one strategy if its hash agrees; puts the book right if it does not.
-fn fire_if_crossed(ctx: &Context, db: i32, name: &str, tick: &Tick<'_>) -> bool {
+fn fire_if_crossed(ctx: &Context, db: i32, name: &str, tick: &Tick<'_>, crossed: Crossed) -> bool {
     let Some(key) = StrategyKey::parse(name) else { return false };
     let strategy = match server::find_strategy(ctx, name.as_bytes()) {
         Found::Strategy(strategy) => Some(strategy),
         _ => None,
     };
-    let change = strategy.as_ref().and_then(|strategy| strategy.fire(tick.price, tick.text, tick.ts_ms));
+    let change = strategy.as_ref().and_then(|strategy| {
+        let best = strategy.trailing().and_then(|trailing| best(db, tick.name, &trailing, crossed));
+        strategy.fire(tick.price, best, tick.text, tick.ts_ms)
+    });
     let (Some(strategy), Some(change)) = (&strategy, change) else {
         check_stale(ctx, db, &key, strategy.as_deref());
         return false;
@@ -75,11 +81,21 @@ fn fire_if_crossed(ctx: &Context, db: i32, name: &str, tick: &Tick<'_>) -> bool 
     written.is_ok()
 }
 
+/// The best price that a strategy followed when the price crossed.
+fn best(db: i32, symbol: &str, trailing: &Trailing, crossed: Crossed) -> Option<Price> {
+    state::with(|state| match crossed {
+        Crossed::Now => state.book(db).best_since(symbol, trailing),
+        Crossed::InStorm => state.book(db).best_in_storm(symbol, trailing),
+    })
+}
+
 /// A hit that the hash does not confirm. Both levels of one strategy may be crossed by one price: the first has fired
 /// it then, and the book knows.
 pub(crate) fn check_stale(ctx: &Context, db: i32, key: &StrategyKey<'_>, strategy: Option<&Strategy>) {
     let known = state::with(|state| state.book(db).arming_of(&key.hash()).map(|(arming, ..)| arming));
     if known == strategy.map(Strategy::arming) {
+        // A storm that holds it and cannot fire it would come round for ever.
+        state::with(|state| state.book(db).rearm(key));
         return;
     }
     state::with(|state| state.counters.stale += 1);
@@ -87,49 +103,42 @@ pub(crate) fn check_stale(ctx: &Context, db: i32, key: &StrategyKey<'_>, strateg
     keyspace::follow_strategy(ctx, db, key);
 }
 
-/// Adds a tick to the symbol's storms: to the last one where nothing was armed since, else as one of its own.
-fn remember_storm(ctx: &Context, db: i32, tick: &Tick<'_>, seq: u64) {
-    let at = (db, tick.name.to_owned());
-    let mut storms = state::with(|state| {
+/// What the call may not fire any more stays fired in principle.
+fn remember_storm(ctx: &Context, db: i32, tick: &Tick<'_>) {
+    let text = state::with(|state| {
         state.counters.drains += 1;
-        state.storms.get(&at).cloned().unwrap_or_default()
+        let book = state.book(db);
+        book.add_storm(tick.name, tick.price, tick.ts_ms);
+        book.storms_text(tick.name)
     });
-    let full = storms.len() >= STORMS_MAX;
-    match storms.last_mut().filter(|last| full || last.seq == seq) {
-        Some(last) => {
-            let (low, high) = (last.low.min(tick.price), last.high.max(tick.price));
-            *last = Storm { low, high, ts_ms: last.ts_ms.max(tick.ts_ms), seq };
-        }
-        None => storms.push(Storm { low: tick.price, high: tick.price, ts_ms: tick.ts_ms, seq }),
-    }
-    // Known before the key's own event comes, which keeps the places in the order of arming.
-    state::with(|state| state.storms.insert(at, storms.clone()));
-    effects::write_storms(ctx, tick.prefix, tick.symbol, &storms);
+    effects::write_storms(ctx, tick.prefix, tick.symbol, text.as_deref());
 }
 
 /// Goes on with one symbol's storms. Answers whether that got on: it does not where there are none, or where nothing
 /// of them can be fired now.
 pub(crate) fn drain_slice(ctx: &Context) -> bool {
-    let first = state::with(|state| state.storms.first_key_value().map(|(at, storms)| (at.clone(), storms.clone())));
-    let Some(((db, name), storms)) = first else { return false };
-    server::in_database(ctx, db, || drain_some(ctx, db, &name, &storms)).unwrap_or(false)
+    let first = state::with(|state| {
+        state.books.iter().find_map(|(db, book)| book.stormy().next().map(|name| (*db, name.to_owned())))
+    });
+    let Some((db, name)) = first else { return false };
+    server::in_database(ctx, db, || drain_some(ctx, db, &name)).unwrap_or(false)
 }
 
 /// Fires a slice of the oldest storm at its extremes. A storm is over when nothing that it crossed is armed any more,
 /// not when a slice fired nothing: the queue may refuse the order, or the book may just have been put right.
-fn drain_some(ctx: &Context, db: i32, name: &str, storms: &[Storm]) -> bool {
-    let (Some((prefix, symbol)), Some((storm, rest))) = (key::split_tag(name), storms.split_first()) else {
-        return false;
-    };
-    for price in [storm.low, storm.high] {
-        let text = price.to_string();
-        let tick = Tick { name, prefix, symbol, price, text: &text, ts_ms: storm.ts_ms };
-        let mut keys = Vec::new();
-        state::with(|state| state.book(db).crossed_until(name, price, storm.seq, SLICE, &mut keys));
-        if !keys.is_empty() {
-            return keys.iter().filter(|key| fire_one(ctx, db, key, &tick)).count() > 0;
-        }
+fn drain_some(ctx: &Context, db: i32, name: &str) -> bool {
+    let slice = state::with(|state| state.book(db).storm_slice(name, SLICE));
+    let (Some((prefix, symbol)), Some(slice)) = (key::split_tag(name), slice) else { return false };
+    if slice.keys.is_empty() {
+        let text = state::with(|state| {
+            let book = state.book(db);
+            book.end_storm(name);
+            book.storms_text(name)
+        });
+        effects::write_storms(ctx, prefix, symbol, text.as_deref());
+        return true;
     }
-    effects::write_storms(ctx, prefix, symbol, rest);
-    true
+    let text = slice.price.to_string();
+    let tick = Tick { name, prefix, symbol, price: slice.price, text: &text, ts_ms: slice.ts_ms };
+    slice.keys.iter().filter(|key| fire_one(ctx, db, key, &tick, Crossed::InStorm)).count() > 0
 }

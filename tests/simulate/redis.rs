@@ -140,7 +140,7 @@ impl Redis {
         let mut fired = Vec::new();
         for key in keys {
             let Some(strategy) = self.strategy(&key) else { continue };
-            let Some(change) = strategy.fire(price, text, now_ms) else { continue };
+            let Some(change) = strategy.fire(price, None, text, now_ms) else { continue };
             if strategy.exit_in_flight() {
                 self.wrong.push(format!("2: {key} fired although its exit is in flight"));
             }

@@ -14,6 +14,8 @@ pub struct Stats {
     pub running: usize,
     /// Armed price triggers.
     pub triggers: usize,
+    /// Strategies that follow the best price, armed or not.
+    pub trailing: usize,
     /// Armed times.
     pub times: usize,
     /// Hashes that do not parse.
@@ -30,6 +32,7 @@ impl Book {
             strategies: self.slab.len(),
             running: self.running,
             triggers: self.triggers,
+            trailing: self.following.followers.len(),
             times: self.partitions.iter().map(|(_, partition)| partition.armed()).sum(),
             invalid: self.invalid.len(),
             symbols: self.symbols.len(),
@@ -48,6 +51,7 @@ impl Book {
             + self.user_bytes
             + self.partitions.heap_bytes()
             + self.partitions.iter().map(|(_, partition)| partition.heap_bytes()).sum::<usize>()
+            + self.following.heap_bytes()
             + invalid
     }
 
@@ -61,6 +65,7 @@ impl Book {
             }
         };
         let entries = || self.slab.iter().map(|(_, entry)| entry);
+        let triggers = || self.slab.iter().map(|(slot, entry)| self.arming_at(slot, entry).triggers());
         let waiting = |wait: Wait| entries().filter(move |entry| entry.waits.rank(wait).is_some()).count();
         let books = || self.symbols.iter().map(|(_, book)| book);
         let tags = || self.partitions.iter().map(|(_, partition)| partition);
@@ -70,7 +75,8 @@ impl Book {
         expect("keys", self.by_key.len(), live);
         expect("running", self.running, entries().filter(|entry| entry.running()).count());
         expect("running of symbols", books().map(|book| book.running).sum(), self.running);
-        expect("triggers", self.triggers, entries().map(|entry| entry.arming().triggers()).sum());
+        expect("triggers", self.triggers, triggers().sum());
+        expect("trailing stops out of place", self.misplaced_trails(), 0);
         expect("falls", books().map(|book| book.falls.len()).sum(), waiting(Wait::Fall));
         expect("rises", books().map(|book| book.rises.len()).sum(), waiting(Wait::Rise));
         expect("times", tags().map(Partition::armed).sum(), waiting(Wait::EntryTime) + waiting(Wait::ExitTime));

@@ -72,7 +72,7 @@ impl Waits {
         let [fall, rise, entry, exit] = self.0;
         let price = |units: i64| (units != NONE).then(|| Price::from_units(units));
         let time = |at: i64| (at != NONE).then_some(at);
-        Arming { fall: price(fall), rise: price(rise), entry_due: time(entry), exit_due: time(exit) }
+        Arming { fall: price(fall), rise: price(rise), trail: None, entry_due: time(entry), exit_due: time(exit) }
     }
 
     /// The rank in the order of what waits like that: the first to be fired has the lowest. `None` where it does not wait.

@@ -39,12 +39,12 @@ impl Book {
     /// Takes over what a strategy is and waits for.
     pub(super) fn change(&mut self, slot: Slot, status: Status, arming: &Arming) {
         let Some(entry) = self.slab.get(slot) else { return };
-        let (old, was_running, symbol) = (entry.arming(), entry.running(), entry.symbol);
+        let (old, was_running, symbol) = (self.arming_at(slot, entry), entry.running(), entry.symbol);
         let waits = Waits::of(arming);
         let changed = Wait::ALL.map(|wait| (wait, entry.waits.rank(wait) != waits.rank(wait)));
         let changed = || changed.into_iter().filter(|(_, changed)| *changed).map(|(wait, _)| wait);
         // Levels that stay as they are were armed when they were; others are armed now.
-        let same = (old.fall, old.rise) == (arming.fall, arming.rise);
+        let same = (old.fall, old.rise, old.trail) == (arming.fall, arming.rise, arming.trail);
         self.seq += u64::from(!same && arming.triggers() > 0);
         let seq = if same { entry.seq() } else { self.seq };
         changed().for_each(|wait| self.enrol(slot, wait, false));
@@ -62,6 +62,8 @@ impl Book {
     pub(super) fn take(&mut self, slot: Slot) -> Membership {
         let before = self.membership_at(slot);
         self.change(slot, Status::Stopped, &Arming::default());
+        self.follow(slot, None);
+        self.note_beginner(slot, false);
         let Some(entry) = self.slab.get(slot) else { return before };
         let (symbol, user) = (entry.symbol, entry.user);
         if let Ok(found) = self.by_key.find_entry(hash(user, entry.id()), |other| *other == slot) {
@@ -122,6 +124,8 @@ impl Book {
     pub fn defer(&mut self) {
         self.deferred = true;
         self.user_bytes = 0;
+        self.following.trails.clear();
+        self.storms.clear();
         self.symbols.iter_mut().for_each(SymbolBook::forget);
         self.partitions.iter_mut().for_each(Partition::forget);
         self.users.iter_mut().for_each(|user| user.members = Ranked::default());
@@ -142,6 +146,8 @@ impl Book {
             }
         }
         self.settle_members();
+        self.settle_trails();
+        self.date_storms();
     }
 
     fn settle_members(&mut self) {

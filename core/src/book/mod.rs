@@ -11,10 +11,14 @@ mod interned;
 mod list;
 mod ranked;
 mod slab;
+mod storms;
 mod symbol;
+mod trails;
 
 pub use audit::Stats;
 pub use list::{ListFilter, ListPage};
+pub use storms::StormSlice;
+pub use trails::TrailWrite;
 
 use crate::decimal::Price;
 use crate::key::StrategyKey;
@@ -27,7 +31,9 @@ use slab::Slab;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
+use storms::Storm;
 use symbol::{Partition, SymbolBook, User};
+use trails::{Follower, Following};
 
 /// Index of a strategy in the book's slab. Stable while the strategy exists, so it serves as a cursor.
 pub type Slot = u32;
@@ -62,6 +68,9 @@ pub struct Book {
     users: Interned<User>,
     /// By prefix.
     partitions: Interned<Partition>,
+    following: Following,
+    /// By symbol with the tag's prefix, the oldest first.
+    storms: BTreeMap<Box<str>, Vec<Storm>>,
     /// Hashes that do not parse, with the reason.
     invalid: BTreeMap<Box<str>, String>,
     running: usize,
@@ -94,18 +103,20 @@ impl Book {
         if let (Some(slot), Some(entry)) = (known, stays) {
             let before = (entry.status() != strategy.status).then(|| self.membership(entry));
             self.change(slot, strategy.status, &arming);
+            self.put_trail(slot, strategy, &arming);
             return before.and_then(|before| Moved::between(before, self.membership_at(slot)));
         }
         let before = known.map_or_else(Membership::default, |slot| self.take(slot));
         let slot = self.create(key, &strategy.symbol);
         self.change(slot, strategy.status, &arming);
+        self.put_trail(slot, strategy, &arming);
         if self.deferred { None } else { Moved::between(before, self.membership_at(slot)) }
     }
 
-    /// Rises whenever a level is armed: what was armed later than a moment has a higher number than the book had then.
-    #[must_use]
-    pub const fn seq(&self) -> u64 {
-        self.seq
+    fn put_trail(&mut self, slot: Slot, strategy: &Strategy, arming: &Arming) {
+        let armed = arming.trail.is_some();
+        self.follow(slot, strategy.trailing().map(|trailing| Follower { trailing, armed }));
+        self.note_beginner(slot, strategy.begins_trailing());
     }
 
     /// Forgets the hash at `key`: it is gone or is no strategy any more.
@@ -125,21 +136,16 @@ impl Book {
     /// Whether `price` crosses an armed level of a symbol, named with the tag's prefix: one look-up, two comparisons.
     #[must_use]
     pub fn is_crossed(&self, symbol: &str, price: Price) -> bool {
-        self.symbols.get(symbol).is_some_and(|book| book.is_crossed(price))
+        self.symbols.get(symbol).is_some_and(|book| book.is_crossed(price)) || self.is_trail_crossed(symbol, price)
     }
 
     /// Keys of the strategies that `price` may fire, closest level first, at most `limit`, appended to `fired`.
     /// `symbol` carries the tag's prefix. Costs two comparisons where nothing is crossed.
     pub fn crossed(&self, symbol: &str, price: Price, limit: usize, fired: &mut Vec<Box<str>>) {
-        self.crossed_until(symbol, price, u64::MAX, limit, fired);
-    }
-
-    /// As [`Book::crossed`], passing over what was armed after the book's sequence number was `seq`.
-    pub fn crossed_until(&self, symbol: &str, price: Price, seq: u64, limit: usize, fired: &mut Vec<Box<str>>) {
         let Some(book) = self.symbols.get(symbol) else { return };
-        let crossed = book.crossed(price).filter_map(|slot| self.slab.get(slot));
-        let in_time = crossed.filter(|entry| entry.seq() <= seq);
-        fired.extend(in_time.take(limit).map(|entry| self.key_of(entry).hash().into()));
+        let trailing = self.trails_of(symbol).into_iter().flat_map(|trails| trails.crossed(price));
+        let crossed = book.crossed(price).chain(trailing).filter_map(|slot| self.slab.get(slot));
+        fired.extend(crossed.take(limit).map(|entry| self.key_of(entry).hash().into()));
     }
 
     /// Keys of the strategies of a partition whose time has come, earliest first, at most `limit`.
@@ -179,7 +185,12 @@ impl Book {
     #[must_use]
     pub fn arming_of(&self, key: &str) -> Option<(Arming, Status, &str)> {
         let entry = self.slab.get(self.slot_of_name(key)?)?;
-        Some((entry.arming(), entry.status(), self.symbol_of(entry)))
+        Some((self.arming_at(self.slot_of_name(key)?, entry), entry.status(), self.symbol_of(entry)))
+    }
+
+    fn arming_at(&self, slot: Slot, entry: &Entry) -> Arming {
+        let follower = self.following.followers.get(&slot).filter(|follower| follower.armed);
+        Arming { trail: follower.map(|follower| follower.trailing), ..entry.arming() }
     }
 
     /// Every key in the book.

@@ -138,6 +138,35 @@ impl<R: Copy + Ord> Ranked<R> {
         self.blocks.iter().flat_map(Block::places)
     }
 
+    /// Takes the slots of the ranks up to one out of the set, block by block.
+    pub(super) fn take_up_to(&mut self, rank: R) -> Self {
+        let whole = self.blocks.partition_point(|block| block.ranks.last().is_none_or(|last| *last <= rank));
+        let mut rest = self.blocks.split_off(whole);
+        let mut taken = std::mem::take(&mut self.blocks);
+        if let Some(block) = rest.first_mut() {
+            let at = block.ranks.partition_point(|other| *other <= rank);
+            if let (true, Some(next)) = (at > 0, block.ranks.get(at).copied().zip(block.slots.get(at).copied())) {
+                let (ranks, slots) = block.split_off(at);
+                taken.push(std::mem::replace(block, Block { first: next, ranks, slots }));
+            }
+        }
+        *self = Self::of_blocks(rest);
+        Self::of_blocks(taken)
+    }
+
+    fn of_blocks(blocks: Vec<Block<R>>) -> Self {
+        let (len, room) = blocks.iter().fold((0, 0), |(len, room), block| (len + block.len(), room + block.room()));
+        Self { blocks, len, room }
+    }
+
+    /// Takes over the slots of another set, by adding the smaller to the larger.
+    pub(super) fn absorb(&mut self, mut other: Self) {
+        if other.len > self.len {
+            std::mem::swap(self, &mut other);
+        }
+        other.iter().for_each(|place| self.insert(place));
+    }
+
     /// Adds a slot that is not in the set.
     pub(super) fn insert(&mut self, place: Place<R>) {
         self.len += 1;
@@ -256,6 +285,14 @@ mod tests {
                 prop_assert_eq!((set.len(), set.first()), (model.len(), model.first().copied()));
             }
             prop_assert!(set.iter().eq(model.iter().copied()));
+            for rank in [-1, 2, 6] {
+                let taken = set.take_up_to(rank);
+                prop_assert!(taken.is_sound() && set.is_sound());
+                prop_assert!(taken.iter().eq(model.iter().copied().filter(|place| place.0 <= rank)));
+                prop_assert!(set.iter().eq(model.iter().copied().filter(|place| place.0 > rank)));
+                set.absorb(taken);
+                prop_assert!(set.is_sound() && set.iter().eq(model.iter().copied()));
+            }
             for from in [(0, 0), (3, 100), (6, 399), (9, 0)] {
                 prop_assert!(set.from(from).eq(model.range(from..).copied()));
             }

@@ -1,6 +1,7 @@
 //! The book against a naive model: a list of strategies in which every query is a linear scan.
 
 mod scan;
+mod trails;
 
 use super::*;
 use proptest::collection::vec;
@@ -254,7 +255,7 @@ fn a_cursor_beyond_the_end_gives_an_empty_page() {
 }
 
 #[test]
-fn what_was_armed_after_a_moment_can_be_passed_over() {
+fn what_was_armed_after_a_storm_is_none_of_its_own() {
     let mut book = Book::default();
     let strategy = |stop: &str, note: &str| {
         let fields = [("symbol", "X"), ("quantity", "1"), ("position", "BOUGHT"), ("stop_loss", stop), ("error", note)];
@@ -263,16 +264,15 @@ fn what_was_armed_after_a_moment_can_be_passed_over() {
     };
     let (early, late) = ("user:u:strategy:early", "user:u:strategy:late");
     book.put(&StrategyKey::parse(early).unwrap(), &strategy("95", ""));
-    let moment = book.seq();
+    book.add_storm("X", "90".parse().unwrap(), 7);
     book.put(&StrategyKey::parse(late).unwrap(), &strategy("95", ""));
-    let crossed = |book: &Book| {
-        let mut keys = Vec::new();
-        book.crossed_until("X", "90".parse().unwrap(), moment, 9, &mut keys);
-        keys.iter().map(ToString::to_string).collect::<Vec<_>>()
+    let crossed = |book: &mut Book| {
+        let slice = book.storm_slice("X", 9).unwrap();
+        slice.keys.iter().map(ToString::to_string).collect::<Vec<_>>()
     };
-    assert_eq!(crossed(&book), [early]);
+    assert_eq!(crossed(&mut book), [early]);
     book.put(&StrategyKey::parse(early).unwrap(), &strategy("95", "a change that leaves the levels alone"));
-    assert_eq!(crossed(&book), [early]);
+    assert_eq!(crossed(&mut book), [early]);
     book.put(&StrategyKey::parse(early).unwrap(), &strategy("94", ""));
-    assert_eq!(crossed(&book), Vec::<String>::new(), "armed anew");
+    assert_eq!(crossed(&mut book), Vec::<String>::new(), "armed anew");
 }

@@ -17,6 +17,9 @@ impl Strategy {
                 "symbol" | "side" | "quantity" | "on_stop" => return None,
                 "stop_loss" => after.stop_loss = reader.price(name).ok()?,
                 "take_profit" => after.take_profit = reader.price(name).ok()?,
+                "trail" => after.trail = reader.offset(name).ok()?,
+                "trail_ref" => after.trail_ref = reader.price(name).ok()?,
+                "trail_from" => after.trail_from = reader.count(name).ok()?,
                 "status" => after.status = reader.word(name, Status::parse).ok()?.unwrap_or(Status::Running),
                 "position" => {
                     after.position = reader.word(name, Position::parse).ok()?.unwrap_or(Position::None);
@@ -31,6 +34,7 @@ impl Strategy {
                 "exit_quantity" => after.exited = reader.quantity(name).ok()?.unwrap_or_default(),
                 "prior_exit_quantity" => after.prior_exit.0 = reader.quantity(name).ok()?.unwrap_or_default(),
                 "prior_exit_price" => after.prior_exit.1 = reader.price(name).ok()?.unwrap_or_default(),
+                "entry_price" => after.entry_price = reader.price(name).ok()?,
                 "exit_price" => after.exit_price = reader.price(name).ok()?,
                 "attempt" => after.attempt = reader.bounded(name).ok()?,
                 "retry_at" => after.retry_at = reader.count(name).ok()?,
@@ -65,6 +69,7 @@ mod tests {
             "position" => &["NONE", "BOUGHT", "SHORTED", "SOLD", ""],
             "pending" | "working" | "retry_action" => &["BUY", "SELL", "STOPLOSS", ""],
             "on_stop" => &["LEAVE", ""],
+            "trail" => &["5", "1.5%", "", "100%"],
             _ => &["1", "7", "12", "0", "", "12.5", "x"],
         }
     }

@@ -1,6 +1,6 @@
 //! What of a strategy is watched, and who may claim it.
 
-use super::{Position, Side, Status, Strategy};
+use super::{Position, Side, Status, Strategy, Trailing};
 use crate::decimal::{Price, Quantity};
 use crate::order::{Action, Leg};
 use crate::planted::{self, Mistake};
@@ -28,6 +28,7 @@ impl Strategy {
         Arming {
             fall: falls.filter(|_| guarded),
             rise: rises.filter(|_| guarded),
+            trail: self.trailing().filter(|_| guarded && retry != Some(Action::StopLoss)),
             entry_due: self.entry_at().filter(|_| running && fresh),
             exit_due: self.exit_due(running),
         }
@@ -82,6 +83,8 @@ pub struct Arming {
     pub fall: Option<Price>,
     /// Fires at prices at or above: take-profit of a long, stop-loss of a short.
     pub rise: Option<Price>,
+    /// Fires behind the best price.
+    pub trail: Option<Trailing>,
     /// Epoch ms of the entry.
     pub entry_due: Option<i64>,
     /// Epoch ms of the timed exit or of a retry.
@@ -92,6 +95,6 @@ impl Arming {
     /// Number of price triggers armed.
     #[must_use]
     pub fn triggers(&self) -> usize {
-        usize::from(self.fall.is_some()) + usize::from(self.rise.is_some())
+        usize::from(self.fall.is_some()) + usize::from(self.rise.is_some()) + usize::from(self.trail.is_some())
     }
 }

@@ -62,6 +62,8 @@ impl Strategy {
             .set_if(self.exited > Quantity::ZERO, "exit_quantity", 0)
             .set_if(self.prior_exit.0 > Quantity::ZERO, "prior_exit_quantity", 0)
             .set_if(self.attempt > 0, "attempt", 0)
+            .set_if(self.trail_ref.is_some(), "trail_ref", "")
+            .set_if(self.trail_from.is_some(), "trail_from", "")
             .set_if(self.exit_price.is_some(), "exit_price", "")
             .set_if(self.retry_at.is_some(), "retry_at", "")
             .set_if(self.retry_action.is_some(), "retry_action", "");

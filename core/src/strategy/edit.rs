@@ -128,7 +128,11 @@ impl Strategy {
         };
         let after = read(&changed)?;
         self.check_update(&after)?;
-        let changed = self.adopted(changed, &after, now_ms);
+        let mut changed = self.adopted(changed, &after, now_ms);
+        // A best price that is given begins anew: what came before it counts no more.
+        if value_of(&changed, "trail_ref").is_some() && self.trail_from.is_some() {
+            put(&mut changed, "trail_from", String::new());
+        }
         let after = read(&changed)?;
         let kind = match (self.status, after.status) {
             (before, now) if before == now => EventType::StrategyUpdated,
@@ -194,6 +198,16 @@ impl Strategy {
                 changed.push((name.to_owned(), value.to_string()));
             }
         }
+        let left = [
+            ("entry_price", self.entry_price.is_some()),
+            ("trail_ref", self.trail_ref.is_some()),
+            ("trail_from", self.trail_from.is_some()),
+        ];
+        for (name, known) in left {
+            if known && value_of(&changed, name).is_none() {
+                changed.push((name.to_owned(), String::new()));
+            }
+        }
         changed.push(("cycle_at".to_owned(), now_ms.to_string()));
         if is_empty(value_of(&changed, "filled_quantity")) {
             put(&mut changed, "filled_quantity", after.quantity.to_string());
@@ -228,7 +242,10 @@ impl Strategy {
     }
 
     /// Parses a list of fields as a hash.
-    pub(super) fn of_fields(fields: &Fields) -> Result<Self, Refusal> {
+    ///
+    /// # Errors
+    /// As [`Strategy::read`].
+    pub fn of_fields(fields: &Fields) -> Result<Self, Refusal> {
         Self::read(|name| value_of(fields, name).map(str::as_bytes))
     }
 

@@ -11,12 +11,14 @@ mod edit;
 mod fire;
 mod report;
 mod salvage;
+mod trail;
 
 pub use arming::Arming;
 pub use change::{Change, Enqueue, Fields};
 pub use edit::{DEFAULTS, SetInput};
 pub use report::{Backoff, Report};
 pub use salvage::Salvaged;
+pub use trail::{Offset, Trailing};
 
 use crate::decimal::{Price, Quantity};
 use crate::field::{self, OnStop};
@@ -109,6 +111,12 @@ pub struct Strategy {
     pub stop_loss: Option<Price>,
     /// Take-profit level.
     pub take_profit: Option<Price>,
+    /// How far a stop stays behind the best price.
+    pub trail: Option<Offset>,
+    /// A best price to begin with.
+    pub trail_ref: Option<Price>,
+    /// Epoch ms from which on prices count for it.
+    pub trail_from: Option<i64>,
     /// What stopping does to an open position.
     pub on_stop: OnStop,
     /// Life.
@@ -125,6 +133,8 @@ pub struct Strategy {
     pub exited: Quantity,
     /// Part of `exited` that dead attempts filled, and at what average price.
     pub prior_exit: (Quantity, Price),
+    /// Average price of the entry.
+    pub entry_price: Option<Price>,
     /// Average price of the exits so far.
     pub exit_price: Option<Price>,
     /// Attempt of the exit leg.
@@ -148,12 +158,15 @@ pub struct Strategy {
 }
 
 /// Names of the fields that [`Strategy::read`] asks for, in its order.
-pub const FIELDS_READ: [&str; 24] = [
+pub const FIELDS_READ: [&str; 28] = [
     "symbol",
     "side",
     "quantity",
     "stop_loss",
     "take_profit",
+    "trail",
+    "trail_ref",
+    "trail_from",
     "on_stop",
     "status",
     "position",
@@ -163,6 +176,7 @@ pub const FIELDS_READ: [&str; 24] = [
     "exit_quantity",
     "prior_exit_quantity",
     "prior_exit_price",
+    "entry_price",
     "exit_price",
     "attempt",
     "retry_at",
@@ -224,6 +238,9 @@ impl Strategy {
             side: reader.word("side", Side::parse)?.unwrap_or(Side::Long),
             stop_loss: reader.price("stop_loss")?,
             take_profit: reader.price("take_profit")?,
+            trail: reader.offset("trail")?,
+            trail_ref: reader.price("trail_ref")?,
+            trail_from: reader.count("trail_from")?,
             on_stop: reader.word("on_stop", OnStop::parse)?.unwrap_or(OnStop::SquareOff),
             status: reader.word("status", Status::parse)?.unwrap_or(Status::Running),
             pending: reader.word("pending", Action::parse)?,
@@ -233,6 +250,7 @@ impl Strategy {
                 reader.quantity("prior_exit_quantity")?.unwrap_or_default(),
                 reader.price("prior_exit_price")?.unwrap_or_default(),
             ),
+            entry_price: reader.price("entry_price")?,
             exit_price: reader.price("exit_price")?,
             attempt: reader.bounded("attempt")?,
             retry_at: reader.count("retry_at")?,
@@ -327,6 +345,10 @@ impl<'a, F: Fn(&str) -> Option<&'a [u8]>> Reader<F> {
 
     fn price(&self, name: &str) -> Result<Option<Price>, Refusal> {
         self.parsed(name, Code::BadPrice, |value| Price::parse(value).ok())
+    }
+
+    fn offset(&self, name: &str) -> Result<Option<Offset>, Refusal> {
+        self.parsed(name, Code::BadPrice, |value| Offset::parse(value).ok())
     }
 
     fn quantity(&self, name: &str) -> Result<Option<Quantity>, Refusal> {

@@ -71,7 +71,7 @@ impl Hash {
     }
 
     fn tick(&mut self, price: &str) -> Option<Action> {
-        let change = self.state().fire(price.parse().unwrap(), price, NOW)?;
+        let change = self.state().fire(price.parse().unwrap(), None, price, NOW)?;
         self.apply(change).enqueue.map(|order| order.action)
     }
 

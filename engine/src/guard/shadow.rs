@@ -62,7 +62,7 @@ impl Known {
     /// The strategy as the book is to hold it: what is in good hands, or waits, fires nothing.
     fn to_watch(&self, mut strategy: Strategy) -> Strategy {
         if self.mark.waits || self.is_handed(&strategy) {
-            (strategy.stop_loss, strategy.take_profit) = (None, None);
+            (strategy.stop_loss, strategy.take_profit, strategy.trail) = (None, None, None);
             (strategy.retry_at, strategy.retry_action) = (None, None);
             (strategy.buy_at, strategy.sell_at) = (None, None);
         }
@@ -182,8 +182,15 @@ impl Shadow {
         self.known.insert(key.to_owned(), known);
     }
 
+    /// A price came, whoever watches: trailing stops follow it.
+    pub fn see(&mut self, symbol: &str, price: Price) {
+        // Redis keeps the durable copy.
+        drop(self.book.raise(symbol, price));
+    }
+
     /// The exits that a price fires, each once.
     pub fn cross(&mut self, symbol: &str, (price, text): (Price, &str), ts_ms: i64, fired: &mut Vec<Unclaimed>) {
+        self.see(symbol, price);
         loop {
             let mut keys = Vec::new();
             self.book.crossed(symbol, price, CROSSED_MAX, &mut keys);
@@ -192,7 +199,8 @@ impl Shadow {
             }
             for key in keys {
                 let exit = self.known.get(&*key).and_then(|known| known.strategy().ok()).and_then(|strategy| {
-                    let action = strategy.fire(price, text, ts_ms)?.enqueue?.action;
+                    let best = strategy.trailing().and_then(|trailing| self.book.best_since(symbol, &trailing));
+                    let action = strategy.fire(price, best, text, ts_ms)?.enqueue?.action;
                     Some(Unclaimed { key: key.to_string(), action, strategy, ts_ms, age_ms: 0 })
                 });
                 self.hand_over(&key, exit, fired);

@@ -76,7 +76,7 @@ pub fn own_order(key: StrategyKey<'_>, strategy: &Strategy, client_order_id: &st
 /// Which exit an order was, as far as it can be told: nobody but the engine that sent it knows for certain.
 #[must_use]
 pub fn exit_of(strategy: &Strategy, state: &OrderState) -> Action {
-    let by_price = || state.avg_px.and_then(|price| strategy.crossed_by(price));
+    let by_price = || state.avg_px.and_then(|price| strategy.crossed_by(price, None));
     strategy.retry_action.or_else(by_price).unwrap_or_else(|| Action::timed_exit(strategy.side))
 }
 

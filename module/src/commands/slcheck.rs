@@ -3,7 +3,7 @@
 use crate::server::{self, Argv, command_db, store_price, wall_clock_ms};
 use crate::settings::{MAX_FIRED_PER_CALL, PRICE_TTL_MS};
 use crate::trigger::{self, Tick};
-use crate::{effects, state};
+use crate::{effects, state, trail};
 use redis_module::Context;
 use std::cell::Cell;
 use strat_core::key::{is_symbol, price_into, split_tag};
@@ -21,27 +21,32 @@ thread_local! {
 
 /// Stores each price and fires every armed trigger that it crosses. Answers the number fired in this call.
 ///
-/// What fires nothing takes the short way: one look-up in the book, no allocation, no look at the keys that only a
-/// trigger writes.
+/// What fires nothing, and is no new best for a trailing stop, takes the short way: one look-up in the book, no
+/// allocation, no look at the keys that only a trigger writes.
 pub(crate) fn run(ctx: &Context, args: Argv<'_>) -> Result<i64, Refusal> {
     let mut prices = PRICES.take();
     let call = Call::parse(args, &mut prices)?;
     effects::check_partition(ctx, call.prefix)?;
     let db = command_db(ctx);
-    let crossed = state::with(|state| {
+    let touches = state::with(|state| {
         state.counters.ticks += prices.len() as u64;
         let book = state.book(db);
-        prices.iter().enumerate().any(|(index, price)| book.is_crossed(call.name(index), *price))
+        let touches = |name: &str, price: Price| book.is_crossed(name, price) || book.is_raised(name, price);
+        prices.iter().enumerate().any(|(index, price)| touches(call.name(index), *price)) || book.beginner().is_some()
     });
-    let fired = if crossed { fire(ctx, db, &call, &prices)? } else { call.store_all(ctx, prices.len()) };
+    let fired = if touches { fire(ctx, db, &call, &prices)? } else { call.store_all(ctx, prices.len()) };
     PRICES.set(prices);
     Ok(i64::try_from(fired).unwrap_or(i64::MAX))
 }
 
-/// Stores each price and fires what it crosses, tick by tick.
+/// Stores each price, lets trailing stops follow it and fires what it crosses, tick by tick.
 fn fire(ctx: &Context, db: i32, call: &Call<'_>, prices: &[Price]) -> Result<usize, Refusal> {
     // One tag for all symbols of a call, so one look at its keys is enough.
     effects::preflight(ctx, call.prefix)?;
+    for index in 0..prices.len() {
+        effects::check_trail(ctx, call.prefix, &call.name(index)[call.prefix.len()..])?;
+    }
+    trail::begin_all(ctx);
     let limit = usize::try_from(MAX_FIRED_PER_CALL.get()).unwrap_or(usize::MAX);
     let ts_ms = call.ts_ms.unwrap_or_else(wall_clock_ms);
     let mut fired = 0;

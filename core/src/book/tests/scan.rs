@@ -69,6 +69,7 @@ pub(super) fn check_totals(book: &Book, model: &Model) {
         strategies: model.live.len(),
         running: model.live.iter().filter(|(_, s)| s.status == Status::Running).count(),
         triggers: model.live.iter().map(|(_, s)| s.arming().triggers()).sum(),
+        trailing: model.live.iter().filter(|(_, s)| s.trailing().is_some()).count(),
         times: PREFIXES.iter().map(|prefix| model.times(prefix).len()).sum(),
         invalid: model.invalid.len(),
         symbols: symbols.len(),

@@ -61,7 +61,7 @@ proptest! {
         let Ok(strategy) = Strategy::read(get) else { return Ok(()) };
         prop_assert_eq!(salvaged, Salvaged::from(&strategy));
         let price = Price::from_units(price);
-        prop_assert_eq!(strategy.fire(price, "x", now).is_some(), strategy.crossed_by(price).is_some());
+        prop_assert_eq!(strategy.fire(price, None, "x", now).is_some(), strategy.crossed_by(price, None).is_some());
         let _ = strategy.due(now);
         for action in Action::ALL {
             let _ = strategy.check_claim(*action);

@@ -71,7 +71,7 @@ fn cases() -> Vec<Case> {
 #[test]
 fn prices_fire_what_is_armed() {
     for (title, mut hash, price, expected) in cases() {
-        assert_eq!(hash.state().crossed_by(price.parse().unwrap()), expected, "{title}");
+        assert_eq!(hash.state().crossed_by(price.parse().unwrap(), None), expected, "{title}");
         assert_eq!(hash.tick(price), expected, "{title}");
         if let Some(action) = expected {
             assert_eq!(hash.get("pending"), action.as_str(), "{title}");
@@ -82,7 +82,7 @@ fn prices_fire_what_is_armed() {
 
 #[test]
 fn a_shot_says_what_was_hit() {
-    let change = long().state().fire("94.90".parse().unwrap(), "94.90", 7).unwrap();
+    let change = long().state().fire("94.90".parse().unwrap(), None, "94.90", 7).unwrap();
     assert_eq!(change.journal, crate::EventType::SlTriggered);
     assert_eq!(change.publish, [crate::EventType::SlTriggered]);
     let order = change.enqueue.unwrap();

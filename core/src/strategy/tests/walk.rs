@@ -303,7 +303,7 @@ impl World {
     fn step(&mut self, step: &Step) {
         match step {
             Step::Tick(price) => {
-                let change = self.state().fire(Price::from_units(price * crate::decimal::SCALE), "x", self.now);
+                let change = self.state().fire(Price::from_units(price * crate::decimal::SCALE), None, "x", self.now);
                 self.take(change);
             }
             Step::Wait(ms) => {

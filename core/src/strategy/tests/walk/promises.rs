@@ -23,7 +23,7 @@ impl World {
             let arming = state.arming();
             let armed =
                 arming.fall.is_some_and(|level| price <= level) || arming.rise.is_some_and(|level| price >= level);
-            assert_eq!(state.crossed_by(price).is_some(), armed);
+            assert_eq!(state.crossed_by(price, None).is_some(), armed);
         }
     }
 

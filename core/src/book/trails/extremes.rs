@@ -1,0 +1,163 @@
+//! The best price since each moment at which somebody began to follow.
+//!
+//! Later moments have seen fewer prices, so their best is never better. Moments that have come to the same best stay
+//! together for ever, because every price from now on counts for both: a stack, from which a new best takes what it
+//! beats. Each moment is taken once, which makes a price cost amortized constant time, whoever follows.
+
+use super::NONE;
+
+/// The best price since any moment of a range, as a gain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::book) struct Extreme {
+    pub(in crate::book) from: i64,
+    pub(in crate::book) upto: i64,
+    /// [`NONE`] where no price came.
+    pub(in crate::book) best: i64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    extreme: Extreme,
+    /// How many follow from one of its moments.
+    users: usize,
+    /// Whether the durable key has it.
+    stored: bool,
+}
+
+/// What of the durable key changes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(in crate::book) struct Rewrite {
+    pub(in crate::book) written: Option<Extreme>,
+    /// First moments of what goes.
+    pub(in crate::book) gone: Vec<i64>,
+}
+
+#[derive(Debug, Default)]
+pub(in crate::book) struct Extremes(Vec<Step>);
+
+impl Extremes {
+    /// Where a moment is covered, or belongs.
+    fn position(&self, moment: i64) -> Result<usize, usize> {
+        let at = self.0.partition_point(|step| step.extreme.upto < moment);
+        let covered = self.0.get(at).is_some_and(|step| step.extreme.from <= moment);
+        if covered { Ok(at) } else { Err(at) }
+    }
+
+    /// The best price since a moment; [`NONE`] where none came, or nobody follows from there.
+    pub(in crate::book) fn since(&self, moment: i64) -> i64 {
+        self.position(moment).map_or(NONE, |at| self.0[at].extreme.best)
+    }
+
+    /// Somebody follows from a moment. What came since one that is not known is at least what came since the next.
+    pub(in crate::book) fn enter(&mut self, moment: i64) {
+        let at = self.position(moment).unwrap_or_else(|at| {
+            let best = self.0.get(at).map_or(NONE, |next| next.extreme.best);
+            let extreme = Extreme { from: moment, upto: moment, best };
+            self.0.insert(at, Step { extreme, users: 0, stored: false });
+            at
+        });
+        self.0[at].users += 1;
+    }
+
+    /// Nobody follows from there any more. The moment stays until [`Extremes::release`]: a key that is renamed leaves and
+    /// enters again.
+    pub(in crate::book) fn leave(&mut self, moment: i64) {
+        if let Ok(at) = self.position(moment) {
+            self.0[at].users = self.0[at].users.saturating_sub(1);
+        }
+    }
+
+    /// The moment of somebody who begins now: one that no price has come after.
+    pub(in crate::book) fn next_moment(&self, now_ms: i64) -> i64 {
+        match self.0.last() {
+            Some(last) if last.extreme.best == NONE => last.extreme.upto,
+            Some(last) => now_ms.max(last.extreme.upto.saturating_add(1)),
+            None => now_ms,
+        }
+    }
+
+    /// Whether a price is a new best for anybody: it is enough to look at the latest.
+    pub(in crate::book) fn is_raised_by(&self, gain: i64) -> bool {
+        self.0.last().is_some_and(|last| last.extreme.best < gain)
+    }
+
+    /// A new best: what it beats comes together.
+    pub(in crate::book) fn raise(&mut self, gain: i64) -> Rewrite {
+        let mut rewrite = Rewrite::default();
+        let beaten = self.0.iter().rposition(|step| step.extreme.best > gain).map_or(0, |last| last + 1);
+        let Some((first, later)) = self.0.get_mut(beaten..).and_then(<[Step]>::split_first_mut) else {
+            return rewrite;
+        };
+        first.extreme.best = gain;
+        first.stored = true;
+        for step in later {
+            first.extreme.upto = step.extreme.upto;
+            first.users += step.users;
+            rewrite.gone.extend(step.stored.then_some(step.extreme.from));
+        }
+        rewrite.written = Some(first.extreme);
+        self.0.truncate(beaten + 1);
+        rewrite
+    }
+
+    /// Forgets the moments that nobody follows from.
+    pub(in crate::book) fn release(&mut self) -> Rewrite {
+        self.release_where(|_| true)
+    }
+
+    /// As [`Extremes::release`], where the first moment is one of these.
+    pub(in crate::book) fn release_where(&mut self, which: impl Fn(i64) -> bool) -> Rewrite {
+        let idle = |step: &Step| step.users == 0 && which(step.extreme.from);
+        let gone = self.0.iter().filter(|step| idle(step) && step.stored).map(|step| step.extreme.from).collect();
+        self.0.retain(|step| !idle(step));
+        Rewrite { written: None, gone }
+    }
+
+    pub(in crate::book) fn has_idle(&self) -> bool {
+        self.0.iter().any(|step| step.users == 0)
+    }
+
+    pub(in crate::book) fn users(&self) -> usize {
+        self.0.iter().map(|step| step.users).sum()
+    }
+
+    /// All of them, the oldest first.
+    pub(in crate::book) fn all(&self) -> impl Iterator<Item = Extreme> + '_ {
+        self.0.iter().map(|step| step.extreme)
+    }
+
+    /// What the durable key has of them.
+    pub(in crate::book) fn stored(&self) -> impl Iterator<Item = Extreme> + '_ {
+        self.0.iter().filter(|step| step.stored).map(|step| step.extreme)
+    }
+
+    /// Takes over what the durable key says; nobody follows yet.
+    pub(in crate::book) fn of_stored(mut stored: Vec<Extreme>) -> Self {
+        stored.sort_unstable_by_key(|extreme| extreme.from);
+        let mut extremes = Self::default();
+        for extreme in stored {
+            // Somebody may have written what cannot be.
+            let follows = extremes.0.last().is_none_or(|last| last.extreme.upto < extreme.from);
+            if follows && extreme.from <= extreme.upto {
+                extremes.0.push(Step { extreme, users: 0, stored: true });
+            }
+        }
+        let mut best = NONE;
+        for step in extremes.0.iter_mut().rev() {
+            best = best.max(step.extreme.best);
+            step.extreme.best = best;
+        }
+        extremes
+    }
+
+    pub(in crate::book) const fn heap_bytes(&self) -> usize {
+        self.0.capacity() * size_of::<Step>()
+    }
+
+    /// Whether the moments are in order and a later one has no better price.
+    pub(in crate::book) fn is_sound(&self) -> bool {
+        let ordered =
+            |pair: &[Step]| pair[0].extreme.upto < pair[1].extreme.from && pair[0].extreme.best >= pair[1].extreme.best;
+        self.0.windows(2).all(ordered) && self.0.iter().all(|step| step.extreme.from <= step.extreme.upto)
+    }
+}

@@ -1,0 +1,76 @@
+//! Trailing stops: when they begin to follow, and what the durable key says of the prices that they follow.
+
+use crate::server::{self, Found};
+use crate::{effects, keyspace, state};
+use redis_module::Context;
+use strat_core::strategy::Change;
+use strat_core::{Price, Strategy, StrategyKey, key};
+
+/// A change that opens a position with a trail says from when on prices count.
+pub(crate) fn begin_with(ctx: &Context, key: &StrategyKey<'_>, before: Option<&Strategy>, change: &mut Change) {
+    let after = match before {
+        // Most changes have nothing to do with it.
+        Some(before) if before.trail.is_none() && !change.fields.iter().any(|(name, _)| name == "trail") => return,
+        Some(before) => before.after(&change.fields),
+        None => Strategy::of_fields(&change.fields).ok(),
+    };
+    if let Some(after) = after.filter(Strategy::begins_trailing) {
+        let begun = after.begin_trailing(moment(server::selected_db(ctx), key, &after));
+        change.fields.retain(|(name, _)| begun.iter().all(|(other, _)| name != other));
+        change.fields.extend(begun);
+    }
+}
+
+fn moment(db: i32, key: &StrategyKey<'_>, strategy: &Strategy) -> i64 {
+    let symbol = format!("{}{}", key.prefix, strategy.symbol);
+    state::with(|state| state.book(db).next_moment(&symbol, strategy.side, server::wall_clock_ms()))
+}
+
+/// Lets all of them begin: commands do this before they answer, ticks before they fire.
+pub(crate) fn begin_all(ctx: &Context) {
+    while begin_some(ctx) {}
+}
+
+/// Lets a strategy begin whose hash was written by another road than the commands. Answers whether there was one.
+pub(crate) fn begin_some(ctx: &Context) -> bool {
+    let found = state::with(|state| state.books.iter().find_map(|(db, book)| book.beginner().map(|name| (*db, name))));
+    let Some((db, name)) = found.filter(|_| server::is_primary(ctx)) else { return false };
+    let begin = || StrategyKey::parse(&name).is_some_and(|key| begin_one(ctx, db, &key));
+    if !server::in_database(ctx, db, begin).unwrap_or(false) {
+        // It waits for its next change: nothing may come round for ever.
+        state::with(|state| StrategyKey::parse(&name).map(|key| state.book(db).pass_over(&key)));
+    }
+    true
+}
+
+fn begin_one(ctx: &Context, db: i32, key: &StrategyKey<'_>) -> bool {
+    let begins = match server::find_strategy(ctx, key.hash().as_bytes()) {
+        Found::Strategy(strategy) => Some(strategy).filter(|strategy| strategy.begins_trailing()),
+        _ => None,
+    };
+    let Some(strategy) = begins else {
+        keyspace::follow_strategy(ctx, db, key);
+        return true;
+    };
+    let fields = strategy.begin_trailing(moment(db, key, &strategy));
+    effects::begin_trailing(ctx, key, &fields).is_ok()
+}
+
+/// Forgets what nobody follows any more, of one symbol. Answers whether there was anything.
+pub(crate) fn release_some(ctx: &Context) -> bool {
+    let found = state::with(|state| {
+        state.books.iter_mut().find_map(|(db, book)| book.release_trail().map(|(symbol, write)| (*db, symbol, write)))
+    });
+    let Some((db, symbol, write)) = found else { return false };
+    if let Some((prefix, symbol)) = key::split_tag(&symbol) {
+        server::in_database(ctx, db, || effects::write_trail(ctx, prefix, symbol, &write));
+    }
+    true
+}
+
+/// A price came: where it is a new best, trailing stops follow it, and the durable key says so.
+pub(crate) fn raise(ctx: &Context, db: i32, (prefix, symbol): (&str, &str), name: &str, price: Price) {
+    if let Some(write) = state::with(|state| state.book(db).raise(name, price)) {
+        effects::write_trail(ctx, prefix, symbol, &write);
+    }
+}
