@@ -65,7 +65,7 @@ impl GroupReader {
     /// Where the group is gone (a flush), it is created again and nothing is returned.
     pub(crate) async fn read_new(
         &mut self,
-        streams: &[&str],
+        stream: &str,
         count: usize,
         block: Option<Duration>,
     ) -> Result<Vec<RawEntry>> {
@@ -75,10 +75,7 @@ impl GroupReader {
         if let Some(ms) = block {
             command.arg("BLOCK").arg(ms as u64);
         }
-        command.arg("STREAMS").arg(streams);
-        for _ in streams {
-            command.arg(">");
-        }
+        command.arg("STREAMS").arg(stream).arg(">");
         let connection = if block.is_some() { &mut self.blocking } else { &mut self.commands };
         let outcome = command.query_async::<Value>(connection).await.map_err(Error::from);
         match self.recreated(outcome).await? {

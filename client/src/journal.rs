@@ -94,7 +94,7 @@ impl JournalReader {
     /// # Errors
     /// Whatever the server or the connection says.
     pub async fn read(&mut self, count: usize, block: Duration) -> Result<Vec<JournalDelivery>> {
-        let entries = self.group.read_new(&[&self.journal], count, Some(block)).await?;
+        let entries = self.group.read_new(&self.journal, count, Some(block)).await?;
         Ok(entries.into_iter().map(typed).collect())
     }
 

@@ -63,7 +63,7 @@ pub use fields::{FieldValue, StrategySpec, StrategyUpdate};
 pub use follow::JournalFollower;
 pub use journal::{JournalDelivery, JournalEntry, JournalReader, SYNC_GROUP};
 pub use lock::OrderLock;
-pub use queue::{Delivery, ENGINE_GROUP, QueueDepths, QueueEntry, QueueReader, Wanted, discard_own};
+pub use queue::{Delivery, ENGINE_GROUP, Queue, QueueDepths, QueueEntry, QueueReader, discard_own};
 pub use request::{Due, ListQuery, LockToken, Page, ReportRequest};
 pub use server::{Health, VERSION, check_module, health};
 pub use strategy::Strategy;

@@ -40,13 +40,13 @@ pub struct QueueEntry {
 /// What a read hands out: an order, or an entry that is none (somebody else's `XADD`) and wants to be discarded.
 pub type Delivery = std::result::Result<QueueEntry, BadEntry>;
 
-/// How many entries a read may hand out of each queue.
+/// Which of the order queues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Wanted {
-    /// Of `queue:exits`, at least 1.
-    pub exits: usize,
-    /// Of `queue:orders`; 0 leaves entries waiting while exits are served.
-    pub orders: usize,
+pub enum Queue {
+    /// `queue:exits`: what ends a position.
+    Exits,
+    /// `queue:orders`: what begins one.
+    Orders,
 }
 
 /// Length of the queues, entries in work included.
@@ -89,25 +89,23 @@ impl QueueReader {
         self.group.ensure_groups().await
     }
 
-    /// Orders that nobody was given yet: exits if there are any, else whatever comes first within `block`
-    /// (at most `block_max`); nothing if nothing comes. With a `block` of zero it answers at once.
+    /// Up to `count` orders of one queue that nobody was given yet; none if none comes within `block` (at most
+    /// `block_max`). With a `block` of zero it answers at once.
+    ///
+    /// One queue, because exits must never wait for entries: who works off both reads each with a reader of its own, or
+    /// the exits first.
     ///
     /// Not cancel-safe: what was handed out to a future that is dropped comes back by [`QueueReader::claim`] only.
     ///
     /// # Errors
     /// Whatever the server or the connection says. What a lost reply held comes back by [`QueueReader::claim`].
-    pub async fn read(&mut self, wanted: Wanted, block: Duration) -> Result<Vec<Delivery>> {
+    pub async fn read(&mut self, queue: Queue, count: usize, block: Duration) -> Result<Vec<Delivery>> {
+        let stream = match queue {
+            Queue::Exits => &self.exits,
+            Queue::Orders => &self.orders,
+        };
         let block = Some(block).filter(|block| !block.is_zero());
-        let (exits, orders) = (self.exits.as_str(), self.orders.as_str());
-        let mut found = self.group.read_new(&[exits], wanted.exits, None).await?;
-        if found.is_empty() {
-            found = if wanted.orders == 0 {
-                self.group.read_new(&[exits], wanted.exits, block).await?
-            } else {
-                let count = wanted.exits.min(wanted.orders);
-                self.group.read_new(&[exits, orders], count, block).await?
-            };
-        }
+        let found = self.group.read_new(stream, count, block).await?;
         Ok(found.into_iter().map(typed).collect())
     }
 

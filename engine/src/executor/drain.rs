@@ -6,7 +6,7 @@ use super::{Executor, Job};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use strat_client::{Connection, QueueEntry, QueueReader, Wanted};
+use strat_client::{Connection, Queue, QueueEntry, QueueReader};
 
 /// Entries read at once.
 const BATCH: usize = 500;
@@ -174,8 +174,11 @@ impl Drainer {
     /// [`DrainError::Redis`].
     pub async fn read(&mut self) -> Result<Vec<QueueEntry>, DrainError> {
         let mut entries = Vec::new();
-        let wanted = Wanted { exits: BATCH, orders: BATCH };
-        for delivery in self.queue.read(wanted, BLOCK).await? {
+        let mut read = self.queue.read(Queue::Exits, BATCH, BLOCK).await?;
+        if read.is_empty() {
+            read = self.queue.read(Queue::Orders, BATCH, BLOCK).await?;
+        }
+        for delivery in read {
             match delivery {
                 Ok(entry) => entries.push(entry),
                 Err(bad) => {

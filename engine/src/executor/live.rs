@@ -12,7 +12,7 @@ use futures_util::stream::{self, StreamExt as _};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use strat_client::{Connection, QueueEntry, QueueReader};
+use strat_client::{Connection, Queue, QueueEntry, QueueReader};
 use strat_core::Action;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{JoinError, JoinSet};
@@ -99,8 +99,8 @@ pub async fn run(
     cancel: CancellationToken,
 ) -> Result<(), LiveError> {
     let settings = executor.settings().clone();
-    let queue = QueueReader::new(&redis, &settings.prefix, &settings.owner, BLOCK)?;
-    let claimer = QueueReader::new(&redis, &settings.prefix, &settings.owner, BLOCK)?;
+    let reader = || QueueReader::new(&redis, &settings.prefix, &settings.owner, BLOCK);
+    let (exits, orders, claimer) = (reader()?, reader()?, reader()?);
     let places = settings.concurrency.max(1);
     let driver = Arc::new(Driver {
         executor: Arc::clone(&executor),
@@ -112,7 +112,8 @@ pub async fn run(
         refused: Mutex::default(),
     });
     let mut loops = JoinSet::new();
-    spawn(&mut loops, "read", Arc::clone(&driver).read(queue));
+    spawn(&mut loops, "read exits", Arc::clone(&driver).read(exits, Queue::Exits));
+    spawn(&mut loops, "read orders", Arc::clone(&driver).read(orders, Queue::Orders));
     spawn(&mut loops, "take over", Arc::clone(&driver).take_over(claimer));
     spawn(&mut loops, "keep locks", Arc::clone(&driver).keep());
     spawn(&mut loops, "exits without Redis", Arc::clone(&driver).alone());

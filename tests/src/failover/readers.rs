@@ -4,7 +4,7 @@ use futures_util::StreamExt as _;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use strat_client::{Config, Connection, EventStream, JournalReader, Notice, QueueReader, Wanted};
+use strat_client::{Config, Connection, EventStream, JournalReader, Notice, Queue, QueueReader};
 use tokio::runtime::Runtime;
 
 /// Reads block in the server for so long. Much longer than a failover takes: who waited for that to pass would be late.
@@ -43,7 +43,7 @@ impl Seen {
     async fn queue(self, connection: Connection) {
         let mut queue = QueueReader::new(&connection, "", "w", BLOCK).unwrap();
         loop {
-            let found = match queue.read(Wanted { exits: 10, orders: 10 }, BLOCK).await {
+            let found = match queue.read(Queue::Exits, 10, BLOCK).await {
                 Ok(found) => found,
                 Err(error) => {
                     println!("queue: {error}");

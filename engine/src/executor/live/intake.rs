@@ -6,16 +6,23 @@ use crate::executor::machine::OrderMachine;
 use crate::executor::{Job, crash_point};
 use std::sync::Arc;
 use std::time::Duration;
-use strat_client::{Delivery, QueueEntry, QueueReader, Wanted};
+use strat_client::{Delivery, Queue, QueueEntry, QueueReader};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-/// Entries taken over at once.
-const CLAIM_COUNT: usize = 100;
+/// Entries read, or taken over, at once.
+const COUNT: usize = 100;
 /// Pause after Redis failed.
 const TROUBLE_WAIT: Duration = Duration::from_millis(500);
 /// Entries remembered that there was no room for; more are taken for sent, which is the safe side.
 const REFUSED_MAX: usize = 10_000;
+
+const fn room_of(queue: Queue) -> usize {
+    match queue {
+        Queue::Exits => EXITS,
+        Queue::Orders => ORDERS,
+    }
+}
 
 impl Driver {
     /// Starts the jobs that no queue entry speaks for, until `cancel`.
@@ -54,29 +61,32 @@ impl Driver {
         }
     }
 
-    pub(super) async fn read(self: Arc<Self>, mut queue: QueueReader) {
+    /// Reads one queue. Each has a loop, a connection and room of its own: an exit never waits for entries, neither for
+    /// their room nor for a read that blocks on them.
+    pub(super) async fn read(self: Arc<Self>, mut reader: QueueReader, queue: Queue) {
         // Reading creates missing groups as well, but takes their absence for the trace of a flush.
-        if let Err(error) = queue.ensure_groups().await {
+        if let Err(error) = reader.ensure_groups().await {
             self.trouble("cannot create the consumer groups of the order queues yet", &error).await;
         }
+        let backlog = &self.backlog[room_of(queue)];
         while !self.cancel.is_cancelled() {
             // Without an open gate nothing may be claimed, so nothing is read either.
             tokio::select! {
                 () = self.cancel.cancelled() => return,
                 () = self.may_work() => {}
             }
-            let free = |which: usize| self.backlog[which].available_permits().min(CLAIM_COUNT);
-            if free(EXITS) == 0 {
+            let free = backlog.available_permits().min(COUNT);
+            if free == 0 {
                 // Waits for room without keeping it.
                 tokio::select! {
                     () = self.cancel.cancelled() => return,
-                    permit = self.backlog[EXITS].acquire() => drop(permit),
+                    permit = backlog.acquire() => drop(permit),
                 }
                 continue;
             }
-            match queue.read(Wanted { exits: free(EXITS), orders: free(ORDERS) }, BLOCK).await {
-                Ok(deliveries) => self.accept(&mut queue, deliveries).await,
-                Err(error) => self.trouble("cannot read the order queues", &error).await,
+            match reader.read(queue, free, BLOCK).await {
+                Ok(deliveries) => self.accept(&mut reader, deliveries).await,
+                Err(error) => self.trouble("cannot read an order queue", &error).await,
             }
         }
     }
@@ -100,7 +110,7 @@ impl Driver {
             if self.executor.epoch.peek().is_none() || !self.executor.settings.lease.may_trade() {
                 continue;
             }
-            match queue.claim(ttl, CLAIM_COUNT).await {
+            match queue.claim(ttl, COUNT).await {
                 Ok(deliveries) => self.accept(&mut queue, deliveries).await,
                 Err(error) => self.trouble("cannot take over unfinished orders", &error).await,
             }
@@ -112,8 +122,8 @@ impl Driver {
             match delivery {
                 Ok(entry) => {
                     crash_point("delivered");
-                    let which = if entry.stream.ends_with("exits") { EXITS } else { ORDERS };
-                    self.take(entry, which);
+                    let queue = if entry.stream.ends_with("exits") { Queue::Exits } else { Queue::Orders };
+                    self.take(entry, room_of(queue));
                 }
                 Err(bad) => {
                     tracing::error!(%bad, "an entry that is no order was discarded");
