@@ -4,7 +4,6 @@ use super::Store;
 use super::entry::JournalEntry;
 use super::fold::{Fold, Id, OrderRow, Slot};
 use super::rows::Fields;
-use serde::Serialize;
 use serde_json::Value;
 use sqlx::types::Json;
 use sqlx::{Acquire as _, PgConnection};
@@ -20,27 +19,6 @@ pub struct Applied {
     pub lowered: Vec<(String, i64)>,
     /// Strategies that need a look at the hash itself.
     pub doubtful: Vec<String>,
-}
-
-#[derive(Serialize)]
-struct EventRow<'a> {
-    journal_id: &'a str,
-    user_id: &'a str,
-    strategy_id: &'a str,
-    version: i64,
-    r#type: &'a str,
-    replaced: bool,
-    ts_ms: i64,
-    data: &'a serde_json::Map<String, Value>,
-}
-
-#[derive(Serialize)]
-struct StrategyRow<'a> {
-    user_id: &'a str,
-    strategy_id: &'a str,
-    fields: &'a Fields,
-    removed: bool,
-    forked: bool,
 }
 
 /// Applies entries in order, all or nothing. An entry that was applied before changes nothing.
@@ -77,28 +55,23 @@ pub async fn reject(connection: &mut PgConnection, id: &str, entry: &Value, reas
 
 /// Writes `strategy_events`; answers the positions of those that were not there yet.
 async fn record(connection: &mut PgConnection, entries: &[Arc<JournalEntry>]) -> sqlx::Result<Vec<usize>> {
-    let rows: Vec<_> = entries
-        .iter()
-        .map(|entry| EventRow {
-            journal_id: &entry.id,
-            user_id: &entry.user,
-            strategy_id: &entry.strategy,
-            version: entry.version,
-            r#type: &entry.kind,
-            replaced: entry.replace,
-            ts_ms: entry.ts_ms,
-            data: &entry.data,
-        })
-        .collect();
+    let texts = |of: fn(&JournalEntry) -> &str| entries.iter().map(|entry| of(entry)).collect::<Vec<_>>();
+    let numbers = |of: fn(&JournalEntry) -> i64| entries.iter().map(|entry| of(entry)).collect::<Vec<_>>();
     let new: Vec<(String, String, String, i64)> = sqlx::query_as(
         "INSERT INTO strategy_events (journal_id, user_id, strategy_id, version, type, replaced, ts_ms, data)
-         SELECT journal_id, user_id, strategy_id, version, type, replaced, ts_ms, data
-         FROM jsonb_to_recordset($1) AS t(journal_id TEXT, user_id TEXT, strategy_id TEXT, version BIGINT, type TEXT,
-                                          replaced BOOLEAN, ts_ms BIGINT, data JSONB)
+         SELECT * FROM UNNEST($1::TEXT[], $2::TEXT[], $3::TEXT[], $4::BIGINT[], $5::TEXT[], $6::BOOLEAN[], $7::BIGINT[],
+                              $8::JSONB[])
          ON CONFLICT DO NOTHING
          RETURNING journal_id, user_id, strategy_id, version",
     )
-    .bind(Json(rows))
+    .bind(texts(|entry| &entry.id))
+    .bind(texts(|entry| &entry.user))
+    .bind(texts(|entry| &entry.strategy))
+    .bind(numbers(|entry| entry.version))
+    .bind(texts(|entry| &entry.kind))
+    .bind(entries.iter().map(|entry| entry.replace).collect::<Vec<_>>())
+    .bind(numbers(|entry| entry.ts_ms))
+    .bind(entries.iter().map(|entry| Json(&entry.data)).collect::<Vec<_>>())
     .fetch_all(&mut *connection)
     .await?;
     let new: HashSet<_> = new.into_iter().collect();
@@ -125,33 +98,61 @@ async fn lock_rows(connection: &mut PgConnection, ids: &[Id]) -> sqlx::Result<BT
     Ok(rows.into_iter().map(slot).collect())
 }
 
+/// A statement over rows of `strategies`, which come as one array for each column.
+macro_rules! rows_statement {
+    ($before:literal, $after:literal) => {
+        concat!(
+            $before,
+            "(SELECT user_id, strategy_id, fields, CASE WHEN removed THEN now() END AS removed_at, forked
+              FROM UNNEST($1::TEXT[], $2::TEXT[], $3::JSONB[], $4::BOOLEAN[], $5::BOOLEAN[])
+                   AS t(user_id, strategy_id, fields, removed, forked)) AS t",
+            $after
+        )
+    };
+}
+
 async fn write_rows(connection: &mut PgConnection, fold: &Fold) -> sqlx::Result<()> {
-    let rows: Vec<_> = fold
-        .rows
-        .iter()
-        .filter(|(_, slot)| slot.changed)
-        .map(|((user_id, strategy_id), slot)| StrategyRow {
-            user_id,
-            strategy_id,
-            fields: &slot.fields,
-            removed: slot.removed,
-            forked: slot.forked,
-        })
-        .collect();
+    let (known, new): (Vec<_>, Vec<_>) =
+        fold.rows.iter().filter(|(_, slot)| slot.changed).partition(|(id, _)| fold.stored.contains(id));
+    // Not by the conflict of an insertion: that would generate and check each row's columns twice.
+    execute_rows(
+        connection,
+        rows_statement!(
+            "UPDATE strategies AS s SET fields = t.fields, removed_at = t.removed_at, forked = t.forked FROM ",
+            " WHERE s.user_id = t.user_id AND s.strategy_id = t.strategy_id"
+        ),
+        &known,
+    )
+    .await?;
+    execute_rows(
+        connection,
+        rows_statement!(
+            "INSERT INTO strategies (user_id, strategy_id, fields, removed_at, forked) SELECT * FROM ",
+            " ON CONFLICT (user_id, strategy_id) DO UPDATE
+              SET fields = EXCLUDED.fields, removed_at = EXCLUDED.removed_at, forked = EXCLUDED.forked"
+        ),
+        &new,
+    )
+    .await
+}
+
+async fn execute_rows(
+    connection: &mut PgConnection,
+    statement: &'static str,
+    rows: &[(&Id, &Slot)],
+) -> sqlx::Result<()> {
     if rows.is_empty() {
         return Ok(());
     }
-    sqlx::query(
-        "INSERT INTO strategies (user_id, strategy_id, fields, removed_at, forked)
-         SELECT user_id, strategy_id, fields, CASE WHEN removed THEN now() END, forked
-         FROM jsonb_to_recordset($1) AS t(user_id TEXT, strategy_id TEXT, fields JSONB, removed BOOLEAN, forked BOOLEAN)
-         ON CONFLICT (user_id, strategy_id) DO UPDATE
-         SET fields = EXCLUDED.fields, removed_at = EXCLUDED.removed_at, forked = EXCLUDED.forked",
-    )
-    .bind(Json(rows))
-    .execute(connection)
-    .await
-    .map(drop)
+    sqlx::query(statement)
+        .bind(rows.iter().map(|((user, _), _)| user.as_str()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|((_, strategy), _)| strategy.as_str()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(_, slot)| Json(&slot.fields)).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(_, slot)| slot.removed).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(_, slot)| slot.forked).collect::<Vec<_>>())
+        .execute(connection)
+        .await
+        .map(drop)
 }
 
 /// Rows of `orders` from a JSON array; what becomes of those that are there already follows.

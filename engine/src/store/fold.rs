@@ -4,7 +4,7 @@ use super::entry::JournalEntry;
 use super::rows::{Fields, count, state};
 use serde::Serialize;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use strat_core::event::OrderReport;
 use strat_core::field::OnStop;
 use strat_core::{EventType, Leg, Quantity, Status, StrategyKey, order::OrderIdentity};
@@ -67,6 +67,8 @@ pub(super) struct OrderEvent {
 pub struct Fold {
     /// Every row that the entries speak of.
     pub rows: BTreeMap<(String, String), Slot>,
+    /// Those that Postgres has.
+    pub(super) stored: BTreeSet<Id>,
     pub(super) orders: BTreeMap<String, OrderRow>,
     pub(super) order_events: Vec<OrderEvent>,
     /// Strategies whose cycle started below what was used before, and the cycle to raise them to.
@@ -79,7 +81,7 @@ impl Fold {
     /// Starts from the rows as they are.
     #[must_use]
     pub fn new(rows: BTreeMap<(String, String), Slot>) -> Self {
-        Self { rows, ..Self::default() }
+        Self { stored: rows.keys().cloned().collect(), rows, ..Self::default() }
     }
 
     /// Applies an entry that was never applied before; entries of a strategy come in their order.

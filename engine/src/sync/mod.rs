@@ -28,7 +28,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Most entries in one transaction.
-const BATCH: usize = 500;
+const BATCH: usize = 2_000;
 /// Longest wait of a read in the server; short, so that a shutdown is noticed soon.
 const BLOCK: Duration = Duration::from_millis(500);
 /// Advisory lock of the one engine that reads the journal: "strat" in ASCII.
@@ -36,7 +36,7 @@ const LEADER_LOCK: i64 = 0x73_74_72_61_74;
 /// Name in the consumer group. One for all engines, because only one of them reads at a time.
 const CONSUMER: &str = "postgres";
 /// Entries that a slow listener may fall behind before it has to look for itself.
-const FEED_CAPACITY: usize = 4_096;
+const FEED_CAPACITY: usize = 16_384;
 /// Time between two trims of the journal.
 const TRIM_EVERY: Duration = Duration::from_secs(10);
 /// Longest wait for Postgres. A statement ends at the server's own limit before; this one is for a server that hangs.
