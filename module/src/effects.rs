@@ -213,19 +213,20 @@ pub(crate) fn write_storms(ctx: &Context, prefix: &str, symbol: &str, text: Opti
     });
 }
 
-/// Writes what trailing stops of a symbol follow.
+/// Writes what trailing stops of a symbol follow. Each write is told to the book by its key event, so none may leave it
+/// poorer than the book.
 pub(crate) fn write_trail(ctx: &Context, prefix: &str, symbol: &str, write: &TrailWrite) {
     let name = key::trail(prefix, symbol);
-    if !write.gone.is_empty() {
-        let args = strings(&name, write.gone.iter());
-        best_effort(by_call(ctx, "HDEL", args.iter()));
-    }
     if !write.written.is_empty() {
         let args = strings(&name, write.written.iter().flat_map(|(field, value)| [field, value]));
         best_effort(match server::is_direct(ctx) {
             true => written(ctx, "HSET", &args, || server::hash_set(ctx, &args)).map(drop),
             false => by_call(ctx, "HSET", args.iter()),
         });
+    }
+    if !write.gone.is_empty() {
+        let args = strings(&name, write.gone.iter());
+        best_effort(by_call(ctx, "HDEL", args.iter()));
     }
 }
 

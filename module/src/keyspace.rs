@@ -51,7 +51,7 @@ fn follow_derived(ctx: &Context, db: i32, name: &str, by_itself: bool) {
         Some((prefix, DerivedKey::Active)) => set_changed(ctx, db, prefix, None, by_itself),
         Some((prefix, DerivedKey::SymbolSet(symbol))) => set_changed(ctx, db, prefix, Some(symbol), by_itself),
         Some((prefix, DerivedKey::Drain(symbol))) => follow_drain(ctx, db, prefix, symbol),
-        Some((prefix, DerivedKey::Trail(symbol))) => follow_trail(ctx, db, prefix, symbol),
+        Some((_, DerivedKey::Trail(_))) => follow_trail(ctx, db, name),
         None => {}
     }
 }
@@ -82,7 +82,7 @@ fn follow_found(ctx: &Context, db: i32, key: &StrategyKey<'_>, found: Found) {
         };
         (moved, book.has_idle_trails() || book.beginner().is_some())
     });
-    if waits {
+    if waits && server::is_primary(ctx) {
         server::start_timer(ctx, 0);
     }
     if let Some(reason) = complaint {
@@ -144,16 +144,20 @@ fn follow_drain(ctx: &Context, db: i32, prefix: &str, symbol: &str) {
     }
 }
 
-fn follow_trail(ctx: &Context, db: i32, prefix: &str, symbol: &str) {
-    let name = key::trail(prefix, symbol);
-    let fields = match server::key_kind(ctx, &name) {
-        KeyKind::Hash => server::all_fields(ctx, &name),
+fn follow_trail(ctx: &Context, db: i32, name: &str) {
+    with_trail(ctx, name, |symbol, fields| state::with(|state| state.book(db).follow_trail(symbol, fields)));
+}
+
+/// Reads the durable key of what trailing stops of a symbol follow; `None` for the name of another key.
+pub(crate) fn with_trail<T>(ctx: &Context, name: &str, take: impl FnOnce(&str, &[(&str, &str)]) -> T) -> Option<T> {
+    let Some((prefix, DerivedKey::Trail(symbol))) = key::parse_derived(name) else { return None };
+    let fields = match server::key_kind(ctx, name) {
+        KeyKind::Hash => server::all_fields(ctx, name),
         _ => Vec::new(),
     };
-    let text = |bytes: &'_ [u8]| std::str::from_utf8(bytes).unwrap_or_default().to_owned();
-    let fields: Vec<_> = fields.iter().map(|(name, value)| (text(name), text(value))).collect();
-    let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    state::with(|state| state.book(db).follow_trail(&format!("{prefix}{symbol}"), &fields));
+    let texts =
+        fields.iter().filter_map(|(name, value)| Some((str::from_utf8(name).ok()?, str::from_utf8(value).ok()?)));
+    Some(take(&format!("{prefix}{symbol}"), &texts.collect::<Vec<_>>()))
 }
 
 /// A database was flushed; -1 for all.

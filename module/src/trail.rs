@@ -3,7 +3,8 @@
 use crate::server::{self, Found};
 use crate::{effects, keyspace, state};
 use redis_module::Context;
-use strat_core::strategy::Change;
+use std::collections::HashMap;
+use strat_core::strategy::{Change, Fields};
 use strat_core::{Price, Strategy, StrategyKey, key};
 
 /// A change that opens a position with a trail says from when on prices count.
@@ -11,7 +12,7 @@ pub(crate) fn begin_with(ctx: &Context, key: &StrategyKey<'_>, before: Option<&S
     let after = match before {
         // Most changes have nothing to do with it.
         Some(before) if before.trail.is_none() && !change.fields.iter().any(|(name, _)| name == "trail") => return,
-        Some(before) => before.after(&change.fields),
+        Some(before) => before.after(&change.fields).or_else(|| merged(ctx, key, &change.fields)),
         None => Strategy::of_fields(&change.fields).ok(),
     };
     if let Some(after) = after.filter(Strategy::begins_trailing) {
@@ -19,6 +20,14 @@ pub(crate) fn begin_with(ctx: &Context, key: &StrategyKey<'_>, before: Option<&S
         change.fields.retain(|(name, _)| begun.iter().all(|(other, _)| name != other));
         change.fields.extend(begun);
     }
+}
+
+/// A strategy once these fields are written, where its hash must be looked at for that.
+fn merged(ctx: &Context, key: &StrategyKey<'_>, fields: &Fields) -> Option<Strategy> {
+    let known = server::all_fields(ctx, &key.hash()).into_iter();
+    let mut all: HashMap<Vec<u8>, Vec<u8>> = known.collect();
+    all.extend(fields.iter().map(|(name, value)| (name.clone().into_bytes(), value.clone().into_bytes())));
+    Strategy::read(|name| all.get(name.as_bytes()).map(Vec::as_slice)).ok()
 }
 
 fn moment(db: i32, key: &StrategyKey<'_>, strategy: &Strategy) -> i64 {

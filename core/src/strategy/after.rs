@@ -10,7 +10,7 @@ impl Strategy {
     #[must_use]
     pub fn after(&self, fields: &Fields) -> Option<Self> {
         let mut after = self.clone();
-        let mut moved = false;
+        let (mut moved, mut is_filled) = (false, false);
         for (name, value) in fields {
             let reader = Reader { get: |_: &str| Some(value.as_bytes()) };
             match name.as_str() {
@@ -27,7 +27,7 @@ impl Strategy {
                 }
                 "filled_quantity" => {
                     after.filled = reader.quantity(name).ok()??;
-                    moved = false;
+                    is_filled = true;
                 }
                 "pending" => after.pending = reader.word(name, Action::parse).ok()?,
                 "working" => after.working = reader.word(name, Action::parse).ok()?,
@@ -48,7 +48,7 @@ impl Strategy {
                 _ => {}
             }
         }
-        (!moved).then_some(after)
+        (!moved || is_filled).then_some(after)
     }
 }
 

@@ -1,10 +1,11 @@
 //! `STRAT.DEBUG VERIFY`, `STRAT.DEBUG PANIC point [AFTER n] [TIMES n]`
 
 use crate::args::Args;
+use crate::keyspace;
 use crate::server::{self, Found, KeyKind, Point, Rehearsal, databases, in_database, keys_of_database};
 use crate::state::{self, SetRepair};
 use redis_module::{Context, RedisString, RedisValue};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use strat_core::{Refusal, Status, StrategyKey, key};
 
 const FORM: &str = "VERIFY | PANIC COMMAND|EVENT|SERVER|TIMER|INFO|SCAN|FIRE|WRITE [AFTER n] [TIMES n]";
@@ -72,20 +73,15 @@ fn verify_database(ctx: &Context, db: i32) -> Vec<String> {
 /// What trailing stops follow against what the durable keys say.
 fn verify_trails(ctx: &Context, db: i32, differences: &mut Vec<String>) {
     let is_trail = |name: &str| matches!(key::parse_derived(name), Some((_, key::DerivedKey::Trail(_))));
-    let mut expected: BTreeMap<String, BTreeMap<String, String>> = state::with(|state| {
-        let trails = state.book(db).stored_trails();
-        let name = |symbol: &str| key::split_tag(symbol).map(|(prefix, symbol)| key::trail(prefix, symbol));
-        trails.filter_map(|(symbol, fields)| Some((name(symbol)?, fields.into_iter().collect()))).collect()
-    });
-    for name in keys_of_database(ctx, is_trail) {
-        expected.entry(name).or_default();
-    }
-    for (name, expected) in expected {
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        let fields = server::all_fields(ctx, &name).into_iter();
-        let found: BTreeMap<_, _> = fields.map(|(field, value)| (text(field), text(value))).collect();
-        if found != expected {
-            differences.push(format!("{name}: holds {found:?}, trailing stops follow {expected:?}"));
+    let name = |symbol: &str| key::split_tag(symbol).map(|(prefix, symbol)| key::trail(prefix, symbol));
+    let mut names: BTreeSet<_> = state::with(|state| state.book(db).trail_symbols().filter_map(name).collect());
+    names.extend(keys_of_database(ctx, is_trail));
+    for name in names {
+        let agrees = keyspace::with_trail(ctx, &name, |symbol, fields| {
+            state::with(|state| state.book(db).agrees_with_trail(symbol, fields))
+        });
+        if agrees == Some(false) {
+            differences.push(format!("{name} does not say what trailing stops follow"));
         }
     }
 }

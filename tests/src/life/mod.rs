@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 mod exits;
 mod story;
 mod ticks;
+mod trails;
 
 const KEY: &str = "user:alice:strategy:s1";
 

@@ -93,6 +93,7 @@ impl<'a> Actor<'a> {
         let price = *self.rng.pick(PRICES);
         words(&match self.rng.below(14) {
             0..4 => self.set(&key),
+            4 if self.rng.chance(50) => format!("STRAT.UPDATE {key} trail_ref {price}"),
             4 => format!("STRAT.UPDATE {key} stop_loss {price} note {price}"),
             5 => format!("STRAT.UPDATE {key} status {}", self.rng.pick(&["RUNNING", "STOPPED", "COMPLETED", "FAILED"])),
             6 => format!("STRAT.UPDATE {key} symbol {}", self.rng.pick(SYMBOLS)),
@@ -128,6 +129,7 @@ impl<'a> Actor<'a> {
             format!("side {side}"),
             format!("stop_loss {}", self.rng.pick(PRICES)),
             format!("take_profit {}", self.rng.pick(PRICES)),
+            format!("trail {}", self.rng.pick(&["1", "4.5", "2%"])),
             format!("buy_at {}", self.rng.between(0, 9_000)),
             format!("sell_at {}", self.rng.between(0, 9_000)),
             format!("position {} side {side}", if side == "LONG" { "BOUGHT" } else { "SHORTED" }),
@@ -179,6 +181,10 @@ impl<'a> Actor<'a> {
             ("quantity", &["1", "10", "0.5"]),
             ("stop_loss", PRICES),
             ("take_profit", PRICES),
+            ("trail", &["1", "4.5", "2%", "99.9%"]),
+            ("trail_ref", PRICES),
+            ("trail_from", &["", "0", "5", "9000000000000"]),
+            ("entry_price", PRICES),
             ("status", &["RUNNING", "STOPPED", "COMPLETED", "FAILED"]),
             ("position", &["NONE", "BOUGHT", "SHORTED", "SOLD", "EXITED_BY_SL"]),
             ("side", &["LONG", "SHORT"]),
@@ -269,13 +275,21 @@ impl<'a> Actor<'a> {
             format!("{tag}symbol:{}:strategies", self.rng.pick(SYMBOLS))
         };
         let member = format!("{}:{}", self.rng.pick(USERS), self.rng.pick(IDS));
-        words(&match self.rng.below(9) {
+        let (trail, other) = (format!("{tag}trail:IBM"), format!("{tag}trail:AIG"));
+        words(&match self.rng.below(12) {
             0 | 1 => format!("SADD {set} {member} garbage a:b:c"),
             2 | 3 => format!("SREM {set} {member}"),
             4 => format!("DEL {set}"),
             5 => format!("SPOP {set}"),
             6 => format!("RENAME {set} elsewhere:set"),
             7 => format!("RENAME elsewhere:set {set}"),
+            8 => format!("DEL {trail}"),
+            9 => format!("RENAME {trail} {other}"),
+            10 => {
+                let (from, upto) = (self.rng.between(0, 5), self.rng.between(5, 9));
+                let value = format!("{} {upto}", self.rng.pick(PRICES)).into_bytes();
+                return vec![b"HSET".to_vec(), trail.into_bytes(), format!("long:{from}").into_bytes(), value];
+            }
             // The name is taken until the checkpoint clears it.
             _ => {
                 if self.rng.chance(10) {

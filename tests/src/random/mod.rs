@@ -65,6 +65,7 @@ fn clear_names(conn: &mut Conn) {
             let expected = match bare {
                 "active_strategies" => "set",
                 "journal" | "queue:orders" | "queue:exits" => "stream",
+                _ if bare.starts_with("trail:") => "hash",
                 _ if bare.starts_with("symbol:") && bare.ends_with(":strategies") => "set",
                 _ => continue,
             };

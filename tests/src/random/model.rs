@@ -71,12 +71,19 @@ fn read(fields: &BTreeMap<String, Vec<u8>>) -> Read {
     let actions = word(&["BUY", "SELL", "STOPLOSS", "TAKEPROFIT", "SQUAREOFF"]);
     let good = given("symbol").is_some_and(is_symbol)
         && given("quantity").is_some_and(|value| decimal(value).is_some_and(|units| units > 0))
-        && every(&["stop_loss", "take_profit", "prior_exit_price", "exit_price"], &|value| decimal(value).is_some())
+        && every(
+            &["stop_loss", "take_profit", "prior_exit_price", "exit_price", "entry_price", "trail_ref"],
+            &|value| decimal(value).is_some(),
+        )
+        && every(&["trail"], &is_trail)
         && every(&["filled_quantity", "exit_quantity", "prior_exit_quantity"], &|value| {
             decimal(value).is_some_and(|units| units >= 0)
         })
         && every(&["pending", "working", "retry_action"], &actions)
-        && every(&["attempt", "retry_at", "buy_at", "sell_at", "cycle", "version", "updated_at"], &is_count)
+        && every(
+            &["attempt", "retry_at", "buy_at", "sell_at", "cycle", "version", "updated_at", "trail_from"],
+            &is_count,
+        )
         && every(&["side"], &word(&["LONG", "SHORT"]))
         && every(&["status"], &word(&["RUNNING", "STOPPED", "COMPLETED", "FAILED"]))
         && every(
@@ -100,6 +107,13 @@ fn is_symbol(value: &[u8]) -> bool {
 
 fn is_count(value: &[u8]) -> bool {
     value.iter().all(u8::is_ascii_digit) && std::str::from_utf8(value).is_ok_and(|text| text.parse::<i64>().is_ok())
+}
+
+/// A positive decimal, or a percentage below 100.
+fn is_trail(value: &[u8]) -> bool {
+    let percent = value.strip_suffix(b"%");
+    let units = decimal(percent.unwrap_or(value)).unwrap_or(0);
+    units > 0 && (percent.is_none() || units < 100 * 100_000_000)
 }
 
 /// Units of 10⁻⁸ of a plain decimal.

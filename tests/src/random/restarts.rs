@@ -112,13 +112,13 @@ fn random_commands_survive_a_kill_with_an_append_only_file() {
     }
 }
 
-fn follow(replica: &Redis, primary: &Redis) {
+pub(super) fn follow(replica: &Redis, primary: &Redis) {
     replica.conn().run(&format!("REPLICAOF 127.0.0.1 {}", primary.port()));
     until("the replica is linked", LIMIT, || (replica.info("replication", "master_link_status") == "up").then_some(()));
 }
 
 /// Waits until the replica has everything that the primary has sent.
-fn catch_up(replica: &Redis, primary: &Redis) {
+pub(super) fn catch_up(replica: &Redis, primary: &Redis) {
     until("the replica has caught up", LIMIT, || {
         let sent = primary.info("replication", "master_repl_offset");
         let got = replica.info("replication", "slave_repl_offset");

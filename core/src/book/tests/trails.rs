@@ -111,8 +111,10 @@ impl World {
     }
 
     fn write(&mut self, write: TrailWrite) {
+        // Two writes, and each is followed.
+        self.trail.extend(write.written.clone());
+        self.tell(true);
         assert!(write.gone.iter().all(|name| self.trail.remove(name).is_some()), "{write:?}: {:?}", self.trail);
-        self.trail.extend(write.written);
         self.tell(true);
     }
 

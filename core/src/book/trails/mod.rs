@@ -98,7 +98,7 @@ pub(super) struct Following {
     /// By symbol with the tag's prefix. Apart from the symbol's other books: a symbol's last strategy may leave for a
     /// moment, and what came since its entry must not be forgotten by that.
     pub(super) trails: FxHashMap<Box<str>, Trails>,
-    /// Somebody has ceased to follow since the last [`Book::release_trail`].
+    /// There may be moments that nobody follows from.
     pub(super) idle: bool,
     /// Strategies of which nobody said yet from when on prices count.
     pub(super) beginners: std::collections::BTreeSet<Slot>,
@@ -245,6 +245,8 @@ impl Book {
             .collect();
         // Stops that come in order stand at the end of their group.
         all.sort_unstable();
+        // The keys may hold moments that nobody follows from.
+        following.idle = !following.trails.is_empty();
         for group in all.chunk_by(|a, b| a.0 == b.0) {
             let trails = following.trails.entry(symbols.name(group[0].0).into()).or_default();
             // First everyone's moment: the best price of each is known only then.

@@ -6,7 +6,7 @@ use super::{Book, NONE, Trails, groups::Groups};
 use crate::decimal::Price;
 use crate::strategy::Side;
 
-/// Changes of the durable hash.
+/// Changes of the durable hash. What is written covers what goes, and is written first: in between, the hash says the same.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TrailWrite {
     /// Fields and their values.
@@ -45,18 +45,25 @@ fn parse(side: Side, (name, value): (&str, &str)) -> Option<Extreme> {
     Some(Extreme { from, upto: upto.parse().ok()?, best })
 }
 
+/// What the fields say of a side. What somebody else wrote among them, and cannot be, says nothing.
+fn said(side: Side, fields: &[(&str, &str)]) -> Extremes {
+    Extremes::of_stored(fields.iter().filter_map(|field| parse(side, *field)).collect())
+}
+
 impl Book {
     /// Takes over what the durable hash of a symbol says: on a replica, after a load, or where somebody wrote it.
     pub fn follow_trail(&mut self, symbol: &str, fields: &[(&str, &str)]) {
         for side in Side::ALL {
-            let mut said: Vec<Extreme> = fields.iter().filter_map(|field| parse(*side, *field)).collect();
-            said.sort_unstable_by_key(|extreme| extreme.from);
+            let said = said(*side, fields);
             if self.deferred {
                 let trails = self.following.trails.entry(symbol.into()).or_default();
-                trails.side_mut(*side).extremes = Extremes::of_stored(said);
-            } else if !self.agrees(symbol, *side, &said) {
-                self.raise_as(symbol, *side, &said);
-                if !self.agrees(symbol, *side, &said) {
+                trails.side_mut(*side).extremes = said;
+                continue;
+            }
+            let all: Vec<Extreme> = said.all().collect();
+            if !self.agrees(symbol, *side, &all) {
+                self.raise_as(symbol, *side, &all);
+                if !self.agrees(symbol, *side, &all) {
                     self.replace_extremes(symbol, *side, said);
                 }
             }
@@ -83,12 +90,14 @@ impl Book {
         trail.extremes.release_where(|from| said.binary_search_by_key(&from, |extreme| extreme.from).is_err());
     }
 
-    fn replace_extremes(&mut self, symbol: &str, side: Side, said: Vec<Extreme>) {
+    fn replace_extremes(&mut self, symbol: &str, side: Side, said: Extremes) {
         let followers = self.followers_of(symbol, side);
         let storms = self.storms.get(symbol).map(Vec::as_slice).unwrap_or_default();
         let trail = self.following.trails.entry(symbol.into()).or_default().side_mut(side);
-        trail.extremes = Extremes::of_stored(said);
+        trail.extremes = said;
         trail.groups = Groups::default();
+        // What is said may hold moments that nobody follows from.
+        self.following.idle = true;
         followers.iter().for_each(|(_, known)| trail.extremes.enter(known.trailing.from));
         for (slot, known) in followers.iter().filter(|(_, known)| known.armed) {
             // What a storm has caught stays there.
@@ -98,15 +107,15 @@ impl Book {
         }
     }
 
-    /// What the durable hash of each symbol must say, for the audit.
-    pub fn stored_trails(&self) -> impl Iterator<Item = (&str, Vec<(String, String)>)> {
-        self.following.trails.iter().map(|(symbol, trails)| {
-            let fields = Side::ALL.iter().flat_map(|side| {
-                let stored = trails.side(*side).extremes.stored();
-                stored.map(|extreme| (name(*side, extreme.from), value(*side, &extreme)))
-            });
-            (symbol.as_ref(), fields.collect())
-        })
+    /// Symbols that prices are followed of, or were.
+    pub fn trail_symbols(&self) -> impl Iterator<Item = &str> {
+        self.following.trails.keys().map(AsRef::as_ref)
+    }
+
+    /// Whether the durable hash of a symbol says what is followed, for the audit.
+    #[must_use]
+    pub fn agrees_with_trail(&self, symbol: &str, fields: &[(&str, &str)]) -> bool {
+        Side::ALL.iter().all(|side| self.agrees(symbol, *side, &said(*side, fields).all().collect::<Vec<_>>()))
     }
 
     /// Forgets, for one symbol, the moments that nobody follows from. Answers the symbol and what the durable hash must

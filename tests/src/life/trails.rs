@@ -1,0 +1,126 @@
+//! A stop that follows the price, as a user sees it.
+
+use super::{KEY, Stage};
+use crate::resp::Value;
+use crate::servers::{Options, Redis};
+use crate::support::until;
+use std::time::Duration;
+
+const LIMIT: Duration = Duration::from_secs(10);
+
+fn tick(stage: &mut Stage, price: &str) -> i64 {
+    stage.conn.run(&format!("STRAT.SLCHECK IBM {price}")).int()
+}
+
+#[test]
+fn a_stop_follows_the_best_price_and_never_falls_back() {
+    let mut stage = Stage::new();
+    stage.hold("LONG", "trail 5.00");
+    stage.expect(&[("trail", "5.00"), ("trail_ref", "100"), ("entry_price", "100")]);
+    for price in ["101", "104.50", "99.51", "104.49"] {
+        assert_eq!(tick(&mut stage, price), 0, "{price}");
+    }
+    let followed = stage.conn.run("HGETALL trail:IBM").fields();
+    let from = stage.fields()["trail_from"].clone();
+    let value = &followed[&format!("long:{from}")];
+    assert!(value.starts_with("104.5 "), "{followed:?}");
+    assert_eq!(tick(&mut stage, "99.50"), 1);
+    stage.event("SL_TRIGGERED");
+    stage.expect(&[("pending", "STOPLOSS")]);
+    let token = stage.lock("STOPLOSS");
+    stage.report(&token, "FILL CUMQTY 10 AVGPX 99.50 ORDER x1");
+    stage.expect(&[("position", "EXITED_BY_SL"), ("status", "COMPLETED")]);
+    until("nobody follows any more", LIMIT, || (stage.conn.run("EXISTS trail:IBM").int() == 0).then_some(()));
+    stage.check_journal(&["STRATEGY_STARTED", "ORDER_EXECUTED", "SL_TRIGGERED", "ORDER_EXECUTED"]);
+}
+
+#[test]
+fn a_percentage_is_rounded_away_from_the_price() {
+    let mut stage = Stage::new();
+    stage.hold("SHORT", "trail 1.5%");
+    assert_eq!(tick(&mut stage, "33.33333333"), 0);
+    // 1.5 % of it are 0.49999999995.
+    assert_eq!(tick(&mut stage, "33.83333332"), 0);
+    assert_eq!(tick(&mut stage, "33.83333333"), 1);
+}
+
+#[test]
+fn a_stop_goes_on_from_the_best_price_where_its_exit_failed() {
+    let mut stage = Stage::new();
+    stage.hold("LONG", "trail 5 take_profit 120");
+    assert_eq!(tick(&mut stage, "120"), 1);
+    let token = stage.lock("TAKEPROFIT");
+    // The price goes on while the exit works.
+    assert_eq!(tick(&mut stage, "130"), 0);
+    stage.conn.run(&format!("STRAT.UPDATE {KEY} take_profit 200"));
+    stage.report(&token, "REJECTED ORDER x1 TS 6000 TEXT later");
+    assert_eq!(tick(&mut stage, "125"), 1);
+    stage.expect(&[("pending", "STOPLOSS")]);
+}
+
+#[test]
+fn a_user_may_say_where_following_begins_again() {
+    let mut stage = Stage::new();
+    stage.hold("LONG", "trail 5");
+    assert_eq!(tick(&mut stage, "120"), 0);
+    stage.conn.run(&format!("STRAT.UPDATE {KEY} trail_ref 110"));
+    assert_eq!(tick(&mut stage, "106"), 0);
+    // A tighter or wider trail keeps the best price.
+    stage.conn.run(&format!("STRAT.UPDATE {KEY} trail 20"));
+    assert_eq!(tick(&mut stage, "100"), 0);
+    stage.conn.run(&format!("STRAT.UPDATE {KEY} trail 2"));
+    assert_eq!(tick(&mut stage, "108.01"), 0);
+    assert_eq!(tick(&mut stage, "108"), 1);
+}
+
+#[test]
+fn a_stop_may_begin_to_follow_later() {
+    let mut stage = Stage::new();
+    stage.hold("LONG", "stop_loss 90");
+    assert_eq!(tick(&mut stage, "120"), 0);
+    // Together with what only the whole hash tells.
+    stage.conn.run(&format!("STRAT.UPDATE {KEY} trail 5 quantity 20"));
+    // From the entry's price on, and from what comes now: what came before nobody has followed.
+    stage.expect(&[("trail_ref", "100")]);
+    assert_eq!(tick(&mut stage, "116"), 0);
+    assert_eq!(tick(&mut stage, "111"), 1);
+    stage.check_journal(&["STRATEGY_STARTED", "ORDER_EXECUTED", "STRATEGY_UPDATED", "SL_TRIGGERED"]);
+}
+
+#[test]
+fn a_plain_write_follows_from_the_next_price_on() {
+    let redis = Redis::with(Options::new());
+    let mut conn = redis.conn();
+    conn.run("MULTI");
+    conn.run(&format!("HSET {KEY} symbol IBM quantity 1 position BOUGHT trail 5"));
+    conn.run("STRAT.SLCHECK IBM 110");
+    conn.run("STRAT.SLCHECK IBM 105.01");
+    conn.run("STRAT.SLCHECK IBM 105");
+    let replies = conn.run("EXEC");
+    assert_eq!(replies, Value::Array([4, 0, 0, 1].map(Value::Int).to_vec()));
+    assert_eq!(conn.run("HGET user:alice:strategy:s1 pending").text(), "STOPLOSS");
+    assert_eq!(conn.run("STRAT.DEBUG VERIFY"), Value::Array(vec![]));
+}
+
+#[test]
+fn a_key_of_another_type_is_named_before_anything_is_written() {
+    let mut stage = Stage::new();
+    stage.hold("LONG", "trail 5");
+    stage.conn.run("SET trail:IBM text");
+    assert_eq!(stage.conn.code("STRAT.SLCHECK IBM 110"), "WRONGTYPE");
+    assert_eq!(stage.conn.run("EXISTS price:IBM").int(), 0);
+    stage.conn.run("DEL trail:IBM");
+    assert_eq!(tick(&mut stage, "110"), 0);
+    assert_eq!(tick(&mut stage, "105"), 1);
+}
+
+#[test]
+fn what_is_no_trail_is_refused() {
+    let mut stage = Stage::new();
+    for trail in ["0", "-5", "5%%", "100%", "five", "1e2"] {
+        let code = stage.conn.code(&format!("STRAT.SET {KEY} symbol IBM quantity 10 trail {trail}"));
+        assert_eq!(code, "BADPRICE", "{trail}");
+    }
+    stage.conn.run(&format!("STRAT.SET {KEY} symbol IBM quantity 10"));
+    assert_eq!(stage.conn.code(&format!("STRAT.UPDATE {KEY} trail_from 1")), "BADFIELD");
+}
