@@ -10,6 +10,7 @@ use crate::config::{BrokerKind, MissedPolicy, Settings};
 use crate::executor::{self, Executor, ExecutorSettings, Job};
 use crate::failure::{OrFail as _, sentence};
 use crate::gate::EpochGate;
+use crate::guard::Guard;
 use crate::http::{self, Watched};
 use crate::lease::Lease;
 use crate::link::Link;
@@ -206,11 +207,11 @@ impl Base {
         let (adopted, orphans) = mpsc::channel(ADOPTED_MAX);
         let guard = self.spawn_guard(&executor, entries, crew);
         let jump = settings.feed.max_jump_percent;
-        let market = Arc::new(Market::new(self.link.hasty()?, paper, guard, jump, ""));
+        let market = Arc::new(Market::new(self.link.hasty()?, paper, Arc::clone(&guard), jump, ""));
         self.spawn_silence_watch(&market, crew)?;
         let live = Live::new(sync.subscribe(), Arc::clone(&market), Arc::clone(&executor), self.gate.clone());
         let watched = Arc::clone(&market);
-        self.spawn_reconciler(sync, adopted, Arc::clone(&executor), crew);
+        self.spawn_reconciler(sync, adopted, Arc::clone(&executor), guard, crew);
         self.spawn_scheduler(crew)?;
         let (redis, cancel) = (self.link.connection(), crew.cancel.clone());
         crew.spawn("executor", async move { Ok(executor::live::run(executor, redis, orphans, cancel).await?) });
@@ -234,19 +235,13 @@ impl Base {
         sync: &SyncHandle,
         adopted: mpsc::Sender<Job>,
         executor: Arc<Executor>,
+        guard: Arc<Guard>,
         crew: &mut Crew,
     ) {
         let settings =
             ReconcileSettings { unknown: self.settings.reconcile_unknown, interval: self.settings.reconcile_interval };
-        let reconciler = Reconciler::new(
-            self.link.clone(),
-            self.store.clone(),
-            sync.clone(),
-            self.gate.clone(),
-            settings,
-            adopted,
-            executor,
-        );
+        let reconciler =
+            Reconciler::new(self.link.clone(), self.store.clone(), sync.clone(), settings, adopted, executor, guard);
         let cancel = crew.cancel.clone();
         crew.spawn("reconciliation", async move {
             reconciler.run(cancel).await;

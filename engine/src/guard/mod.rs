@@ -11,6 +11,7 @@ mod entries;
 mod follow;
 pub mod shadow;
 mod status;
+mod trails;
 
 pub use status::{GuardStatus, Watcher};
 
@@ -90,6 +91,8 @@ pub struct Guard {
     state: Mutex<State>,
     /// Whether ticks are to be checked here: a copy of the state for every tick's look.
     acting: AtomicBool,
+    /// Whether the shadow has trailing stops, which must see every tick: likewise.
+    following: AtomicBool,
 }
 
 impl Guard {
@@ -111,6 +114,7 @@ impl Guard {
             shadow: Mutex::default(),
             state: Mutex::default(),
             acting: AtomicBool::new(false),
+            following: AtomicBool::new(false),
         }
     }
 
@@ -118,6 +122,12 @@ impl Guard {
     #[must_use]
     pub const fn settings(&self) -> GuardSettings {
         self.settings
+    }
+
+    /// The gate that it watches, and says to whether Redis is away.
+    #[must_use]
+    pub const fn gate(&self) -> &EpochGate {
+        &self.gate
     }
 
     /// Whether every tick is to be checked by [`Guard::check`].

@@ -11,7 +11,7 @@ pub use answers::ShadowStats;
 use crate::executor::Unclaimed;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use strat_client::JournalEntry;
-use strat_core::book::Book;
+use strat_core::book::{Book, TrailWrite};
 use strat_core::strategy::{Backoff, Report};
 use strat_core::{Action, EventType, Leg, Price, Quantity, Refusal, Status, Strategy, StrategyKey};
 use texts::Texts;
@@ -186,6 +186,16 @@ impl Shadow {
     pub fn see(&mut self, symbol: &str, price: Price) {
         // Redis keeps the durable copy.
         drop(self.book.raise(symbol, price));
+    }
+
+    /// Takes in what the durable key of a symbol knows; answers what it must be told. See [`Book::merge_trail`].
+    pub fn merge_trail(&mut self, symbol: &str, fields: &[(&str, &str)]) -> Option<TrailWrite> {
+        self.book.merge_trail(symbol, fields)
+    }
+
+    /// Forgets the prices that nobody follows any more.
+    pub fn release_trails(&mut self) {
+        while self.book.release_trail().is_some() {}
     }
 
     /// The exits that a price fires, each once.

@@ -111,9 +111,9 @@ fn stopped(row: &Row) -> Option<Action> {
 fn fired(row: &Row, hash: &Fields) -> Option<Action> {
     let (kept, old) = (row.state().ok()?, state(hash).ok()?);
     let exit = old.pending?;
-    let level = match exit {
-        Action::StopLoss => "stop_loss",
-        Action::TakeProfit => "take_profit",
+    let levels: &[&str] = match exit {
+        Action::StopLoss => &["stop_loss", "trail"],
+        Action::TakeProfit => &["take_profit"],
         // Times come again. A user's word may be older than the row, where he said something else.
         _ => return None,
     };
@@ -121,7 +121,10 @@ fn fired(row: &Row, hash: &Fields) -> Option<Action> {
     let held = kept.position.is_open() || kept.entry_in_flight();
     let guarded = kept.status == Status::Running && held && kept.cycle == old.cycle;
     let asked = kept.exit_in_flight() || kept.retry_at.is_some();
-    (guarded && !asked && row.fields.get(level) == hash.get(level)).then_some(exit)
+    let same = levels.iter().all(|level| row.fields.get(*level) == hash.get(*level));
+    // A row that has not heard of the fill has no price that following begins with.
+    let begun_anew = kept.trail_ref.is_some() && kept.trail_ref != old.trail_ref;
+    (guarded && !asked && same && !begun_anew).then_some(exit)
 }
 
 /// Equal, where an empty text and none mean the same.
@@ -197,6 +200,10 @@ mod tests {
         assert_eq!(replaced(&with(&open, &[("cycle", "2")]), &old), "", "of another cycle");
         assert_eq!(replaced(&with(&open, &[("retry_at", "9"), ("retry_action", "STOPLOSS")]), &old), "", "asked for");
         assert_eq!(replaced(&[("position", "EXITED_BY_SL"), ("stop_loss", "95")], &old), "", "nothing is held");
+        let trailing = with(&old, &[("trail", "5"), ("trail_ref", "100")]);
+        assert_eq!(replaced(&open, &trailing), "", "its user had taken the trail away");
+        assert_eq!(replaced(&with(&open, &[("trail", "5")]), &trailing), "STOPLOSS", "nor of what is followed");
+        assert_eq!(replaced(&with(&open, &[("trail", "5"), ("trail_ref", "90")]), &trailing), "", "begun anew");
         let entering = [("working", "BUY"), ("stop_loss", "95")];
         assert_eq!(replaced(&entering, &old), "STOPLOSS", "the row has not heard of the fill yet");
     }

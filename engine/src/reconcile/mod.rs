@@ -17,6 +17,7 @@ use crate::config::UnknownPolicy;
 use crate::executor::{Executor, Job, crash_point};
 use crate::failure::sentence;
 use crate::gate::EpochGate;
+use crate::guard::Guard;
 use crate::link::Link;
 use crate::store::Store;
 use crate::sync::SyncHandle;
@@ -88,6 +89,7 @@ pub struct Reconciler {
     adopted: mpsc::Sender<Job>,
     executor: Arc<Executor>,
     broker: Arc<dyn Broker>,
+    guard: Arc<Guard>,
     told: Mutex<broker::Told>,
 }
 
@@ -101,20 +103,20 @@ pub struct ReconcileSettings {
 }
 
 impl Reconciler {
-    /// A reconciler that opens `gate` when it has finished for an epoch, and hands orders in flight that nobody speaks
-    /// for, and that `executor` is not at work on, to `adopted`.
+    /// A reconciler that opens the guard's gate when it has finished for an epoch, and hands orders in flight that nobody speaks
+    /// for, and that `executor` is not at work on, to `adopted`. What trailing stops follow it compares with `guard`.
     #[must_use]
     pub fn new(
         link: Link,
         store: Store,
         sync: SyncHandle,
-        gate: EpochGate,
         settings: ReconcileSettings,
         adopted: mpsc::Sender<Job>,
         executor: Arc<Executor>,
+        guard: Arc<Guard>,
     ) -> Self {
-        let broker = executor.broker();
-        Self { link, store, sync, gate, settings, adopted, executor, broker, told: Mutex::default() }
+        let (broker, gate) = (executor.broker(), guard.gate().clone());
+        Self { link, store, sync, gate, settings, adopted, executor, broker, guard, told: Mutex::default() }
     }
 
     /// Works until cancelled.
@@ -221,6 +223,8 @@ impl Reconciler {
         } else {
             // Memory may have lost what the broker knows: nothing is sent before that is known.
             self.settle_with_broker().await?;
+            // Nor may a stop be looser than it was before.
+            self.guard.exchange_trails(&redis).await?;
         }
         if redis.strat_epoch().await? != epoch {
             bail!("the epoch of Redis changed during the reconciliation");

@@ -27,6 +27,8 @@ enum Step {
     Drain(usize),
     Release,
     Restart,
+    /// The durable hash is as it was some time ago, and somebody who saw every price gives back what is lost.
+    Lose,
 }
 
 fn step() -> impl Generate<Value = Step> {
@@ -43,6 +45,7 @@ fn step() -> impl Generate<Value = Step> {
         3 => (1..4_usize).prop_map(Step::Drain),
         1 => proptest::strategy::Just(Step::Release),
         1 => proptest::strategy::Just(Step::Restart),
+        1 => proptest::strategy::Just(Step::Lose),
     ]
 }
 
@@ -71,11 +74,18 @@ impl Eye {
 struct World {
     book: Book,
     replica: Book,
+    /// Sees every price and change, and no key.
+    shadow: Book,
     eyes: BTreeMap<usize, Eye>,
     /// The durable hash, and the key of the storms.
     trail: BTreeMap<String, String>,
+    older: BTreeMap<String, String>,
     storms: Option<String>,
     now: i64,
+}
+
+fn texts(fields: &BTreeMap<String, String>) -> Vec<(&str, &str)> {
+    fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
 }
 
 fn name(index: usize) -> String {
@@ -102,7 +112,7 @@ impl World {
     fn put(&mut self, index: usize) {
         let name = name(index);
         let key = StrategyKey::parse(&name).unwrap();
-        for book in [&mut self.book, &mut self.replica] {
+        for book in [&mut self.book, &mut self.replica, &mut self.shadow] {
             match self.eyes.get(&index) {
                 Some(eye) => drop(book.put(&key, &eye.strategy)),
                 None => drop(book.remove(&key)),
@@ -120,8 +130,7 @@ impl World {
 
     /// The replica hears of the keys; the primary of its own writes too.
     fn tell(&mut self, trail: bool) {
-        let fields: Vec<(&str, &str)> =
-            self.trail.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let fields = texts(&self.trail);
         for book in [&mut self.book, &mut self.replica] {
             if trail {
                 book.follow_trail(SYMBOL, &fields);
@@ -146,6 +155,7 @@ impl World {
         let price = Price::from_units(price * SCALE);
         self.eyes.values_mut().for_each(|eye| eye.see(price));
         assert_eq!(self.book.is_raised(SYMBOL, price), self.book.clone_is_raised(price));
+        self.shadow.raise(SYMBOL, price);
         if let Some(write) = self.book.raise(SYMBOL, price) {
             self.write(write);
         }
@@ -220,7 +230,19 @@ impl World {
                 }
             }
             Step::Restart => self.restart(),
+            Step::Lose => self.lose(),
         }
+    }
+
+    fn lose(&mut self) {
+        let now = self.trail.clone();
+        self.trail = std::mem::replace(&mut self.older, now);
+        self.tell(true);
+        let fields = texts(&self.trail);
+        if let Some(write) = self.shadow.merge_trail(SYMBOL, &fields) {
+            self.write(write);
+        }
+        assert_eq!(self.shadow.merge_trail(SYMBOL, &texts(&self.trail)), None, "once is enough");
     }
 
     /// Every other restart is a failover: the replica goes on.
@@ -231,8 +253,7 @@ impl World {
         let loaded = if self.now % 2 == 0 { &mut self.replica } else { &mut self.book };
         *loaded = Book::default();
         loaded.defer();
-        let fields: Vec<(&str, &str)> =
-            self.trail.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let fields = texts(&self.trail);
         if self.now % 3 == 0 {
             loaded.follow_trail(SYMBOL, &fields);
         }
@@ -247,7 +268,7 @@ impl World {
     }
 
     fn check(&self) {
-        for book in [&self.book, &self.replica] {
+        for book in [&self.book, &self.replica, &self.shadow] {
             assert_eq!(book.inconsistencies(), Vec::<String>::new());
         }
         for (index, eye) in &self.eyes {

@@ -150,6 +150,33 @@ impl Extremes {
         extremes
     }
 
+    /// The first best price that is known of a moment, or of the next later one: no better one came since then.
+    fn at_least(&self, moment: i64) -> i64 {
+        let at = self.0.partition_point(|step| step.extreme.upto < moment);
+        self.0.get(at).map_or(NONE, |step| step.extreme.best)
+    }
+
+    /// What both know together: of each moment that one of them knows, the better price.
+    pub(in crate::book) fn merged(&self, other: &Self) -> Vec<Extreme> {
+        let all = || self.all().chain(other.all());
+        let mut starts: Vec<i64> = all().flat_map(|extreme| [extreme.from, extreme.upto.saturating_add(1)]).collect();
+        starts.sort_unstable();
+        starts.dedup();
+        let mut merged: Vec<Extreme> = Vec::new();
+        for (at, from) in starts.iter().enumerate() {
+            let upto = starts.get(at + 1).map_or(i64::MAX, |next| next - 1);
+            if self.position(*from).or(other.position(*from)).is_err() {
+                continue;
+            }
+            let best = self.at_least(*from).max(other.at_least(*from));
+            match merged.last_mut().filter(|last| last.best == best && last.upto.saturating_add(1) == *from) {
+                Some(last) => last.upto = upto,
+                None => merged.push(Extreme { from: *from, upto, best }),
+            }
+        }
+        merged
+    }
+
     pub(in crate::book) const fn heap_bytes(&self) -> usize {
         self.0.capacity() * size_of::<Step>()
     }

@@ -5,6 +5,7 @@ use super::extremes::{Extreme, Extremes, Rewrite};
 use super::{Book, NONE, Trails, groups::Groups};
 use crate::decimal::Price;
 use crate::strategy::Side;
+use std::collections::BTreeMap;
 
 /// Changes of the durable hash. What is written covers what goes, and is written first: in between, the hash says the same.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -116,6 +117,29 @@ impl Book {
     #[must_use]
     pub fn agrees_with_trail(&self, symbol: &str, fields: &[(&str, &str)]) -> bool {
         Side::ALL.iter().all(|side| self.agrees(symbol, *side, &said(*side, fields).all().collect::<Vec<_>>()))
+    }
+
+    /// Takes in what a durable hash of a symbol says beyond what is known, and answers what the hash must say to know as
+    /// much; `None` where it does. For a copy of the book that saw prices which the hash may have lost.
+    pub fn merge_trail(&mut self, symbol: &str, fields: &[(&str, &str)]) -> Option<TrailWrite> {
+        let mut write = TrailWrite::default();
+        for side in Side::ALL {
+            let said = said(*side, fields);
+            let known = self.following.trails.get(symbol).map(|trails| &trails.side(*side).extremes);
+            let mut merged = known.unwrap_or(&Extremes::default()).merged(&said);
+            merged.retain(|extreme| extreme.best != NONE);
+            let texts: BTreeMap<_, _> =
+                merged.iter().map(|each| (name(*side, each.from), value(*side, each))).collect();
+            let of_side = said.all().map(|extreme| name(*side, extreme.from));
+            write.gone.extend(of_side.filter(|name| !texts.contains_key(name)));
+            let is_news = |(name, value): &(String, String)| !fields.contains(&(name.as_str(), value.as_str()));
+            write.written.extend(texts.into_iter().filter(is_news));
+            let news = |known: &Extremes| !known.all().filter(|known| known.best != NONE).eq(merged.iter().copied());
+            if known.is_some_and(news) {
+                self.replace_extremes(symbol, *side, Extremes::of_stored(merged));
+            }
+        }
+        (write != TrailWrite::default()).then_some(write)
     }
 
     /// Forgets, for one symbol, the moments that nobody follows from. Answers the symbol and what the durable hash must

@@ -29,6 +29,18 @@ impl Shadow {
         flying.take(limit).collect()
     }
 
+    /// Whether there are trailing stops.
+    #[must_use]
+    pub fn is_following(&self) -> bool {
+        self.book.trail_symbols().next().is_some()
+    }
+
+    /// Symbols whose prices trailing stops follow.
+    #[must_use]
+    pub fn trail_symbols(&self) -> Vec<String> {
+        self.book.trail_symbols().map(ToOwned::to_owned).collect()
+    }
+
     /// Keys of every live strategy.
     #[must_use]
     pub fn keys(&self) -> Vec<String> {
