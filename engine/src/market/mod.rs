@@ -1,8 +1,8 @@
 //! The market listener: every tick goes to `STRAT.SLCHECK`, and to the paper broker.
 //!
-//! While Redis is slow or away, ticks are kept conflated: per symbol the last price, and the lowest and highest
-//! since the last one that Redis took, so that no stop in between is missed and memory stays bounded. Meanwhile the
-//! [`Guard`] checks every one of them.
+//! While Redis is slow or away, ticks are kept conflated: per symbol the turning points of its price since the last one
+//! that Redis took, by time and not too many (`range.rs`), so that no stop in between is missed, also none that follows
+//! the price, and memory stays bounded. Meanwhile the [`Guard`] checks every one of them.
 
 mod filter;
 mod range;

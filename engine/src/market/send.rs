@@ -1,6 +1,6 @@
 //! Prices on their way to Redis, and to the guard while Redis does not take them.
 
-use super::range::Range;
+use super::range::{POINTS_MAX, Range};
 use super::{Batch, Market, PROBE_EVERY, lock};
 use crate::clock::{Clock as _, LiveClock};
 use crate::executor::crash_point;
@@ -12,6 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 /// Symbols in one `STRAT.SLCHECK`.
 const SYMBOLS_PER_CALL: usize = 200;
+/// Prices that the module takes in one call.
+const PRICES_PER_CALL_MAX: usize = 10_000;
+const _: () = assert!(SYMBOLS_PER_CALL * POINTS_MAX <= PRICES_PER_CALL_MAX);
 /// First and longest pause after Redis did not take prices.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(250));
 /// Why prices that Redis takes may meet no level.
@@ -40,7 +43,7 @@ impl Market {
                 Ok(()) => pause = PAUSES.0,
                 Err(error) => {
                     let unsent = lock(&self.waiting).len();
-                    tracing::warn!(%error, symbols = unsent, "Redis does not take prices; keeping low and high of each symbol and trying again");
+                    tracing::warn!(%error, symbols = unsent, "Redis does not take prices; keeping the turning points of each symbol and trying again");
                     sleep(pause).await;
                     pause = (pause * 2).min(PAUSES.1);
                 }
@@ -48,7 +51,7 @@ impl Market {
         }
     }
 
-    /// Sends a batch; what was not taken goes back, under what came meanwhile.
+    /// Sends a batch; what was not taken goes back, before what came meanwhile.
     pub(super) async fn send_batch(&self, mut batch: Batch) -> strat_client::Result<()> {
         while !batch.is_empty() {
             let rest = batch.keys().nth(SYMBOLS_PER_CALL).cloned().map(|key| batch.split_off(&key)).unwrap_or_default();
@@ -95,11 +98,13 @@ impl Market {
         }
     }
 
+    /// Where the answer was lost, Redis may have taken them and sees them twice: then their last price is followed by their
+    /// first once more, and a stop that follows the price takes that for a move. One too early, never one too few.
     fn put_back(&self, batch: impl Iterator<Item = (Arc<str>, Range)>) {
         let mut waiting = lock(&self.waiting);
         for (symbol, older) in batch {
             match waiting.get_mut(&symbol) {
-                Some(newer) => newer.widen(&older),
+                Some(newer) => newer.prepend(older),
                 None => drop(waiting.insert(symbol, older)),
             }
         }

@@ -47,15 +47,16 @@ async fn a_feed_that_can_wait_waits_for_the_symbol_s_last_tick() {
 #[tokio::test]
 async fn what_redis_does_not_take_is_kept_and_the_guard_acts_from_then_on() {
     let market = market();
-    for (ts_ms, price) in [(1, "100"), (2, "90"), (3, "95")] {
+    for (ts_ms, price) in [(1, "100"), (2, "110"), (3, "103"), (4, "108")] {
         market.take(tick(price, ts_ms));
     }
     assert!(!market.guard.is_acting());
     let batch = std::mem::take(&mut *lock(&market.waiting));
-    market.take(tick("120", 4));
+    market.take(tick("109", 5));
+    market.take(tick("90", 6));
     assert!(market.send_batch(batch).await.is_err());
     assert!(market.guard.is_acting() && !market.stats().watching);
     let kept: Vec<_> = lock(&market.waiting)["IBM"].prices().map(|(_, text)| text.to_owned()).collect();
-    assert_eq!(kept, ["90", "120"]);
+    assert_eq!(kept, ["100", "110", "103", "109", "90"]);
     assert_eq!(market.guard.status().outages, 1);
 }
