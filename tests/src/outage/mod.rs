@@ -4,6 +4,7 @@
 mod ids;
 mod lease;
 mod postgres;
+mod trails;
 mod world;
 
 use crate::resp::Value;
