@@ -126,7 +126,11 @@ impl Dataset {
                 ("sell_at", SELL_AT_MS.to_string()),
             ]),
             Shape::Stop => fields.push(("stop_loss", text(self.stop(number)))),
-            Shape::Trail => fields.push(("trail", text(BEST_STOP - self.stop(number) + 100))),
+            // As the module's own commands leave it: it follows from some moment on.
+            Shape::Trail => {
+                fields.push(("trail", text(BEST_STOP - self.stop(number) + 100)));
+                fields.push(("trail_from", (1 + number / 1_000).to_string()));
+            }
         }
         fields
     }

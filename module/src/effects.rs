@@ -131,7 +131,7 @@ pub(crate) fn apply(ctx: &Context, write: Write<'_>) -> Result<u64, Refusal> {
     set_fields(ctx, key, &fields, known)?;
     persist.into_iter().for_each(|step| best_effort(take(ctx, &step)));
     repair::mend_all(ctx);
-    trail::begin_all(ctx);
+    trail::begin_waiting(ctx);
     best_effort(take(ctx, &record));
     unlock.into_iter().chain(events).for_each(|step| best_effort(take(ctx, &step)));
     Ok(version)

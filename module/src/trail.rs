@@ -7,6 +7,9 @@ use std::collections::HashMap;
 use strat_core::strategy::{Change, Fields};
 use strat_core::{Price, Strategy, StrategyKey, key};
 
+/// How many begin to follow in one call.
+const BEGIN_MAX: usize = 128;
+
 /// A change that opens a position with a trail says from when on prices count.
 pub(crate) fn begin_with(ctx: &Context, key: &StrategyKey<'_>, before: Option<&Strategy>, change: &mut Change) {
     let after = match before {
@@ -35,9 +38,14 @@ fn moment(db: i32, key: &StrategyKey<'_>, strategy: &Strategy) -> i64 {
     state::with(|state| state.book(db).next_moment(&symbol, strategy.side, server::wall_clock_ms()))
 }
 
-/// Lets all of them begin: commands do this before they answer, ticks before they fire.
-pub(crate) fn begin_all(ctx: &Context) {
-    while begin_some(ctx) {}
+/// Lets those begin that wait for it, where they are few: commands do this before they answer, ticks before they fire.
+/// What a bulk of plain writes left beyond that begins in the background, slice by slice.
+pub(crate) fn begin_waiting(ctx: &Context) {
+    for _ in 0..BEGIN_MAX {
+        if !begin_some(ctx) {
+            return;
+        }
+    }
 }
 
 /// Lets a strategy begin whose hash was written by another road than the commands. Answers whether there was one.
