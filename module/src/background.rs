@@ -47,7 +47,7 @@ pub(crate) fn run(ctx: &Context) {
         let mended = repair::mend_some(ctx);
         let repaired = repair::compare_slice(ctx);
         let drained = trigger::drain_slice(ctx);
-        let trailed = trail::begin_some(ctx) || trail::release_some(ctx);
+        let trailed = trail::begin_some(ctx) || trail::release_some();
         more = mended || repaired || drained || trailed;
     }
     if more {

@@ -50,15 +50,6 @@ pub(crate) fn preflight(ctx: &Context, prefix: &str) -> Result<(), Refusal> {
     wrong.map_or(Ok(()), |name| Err(wrong_type(&name)))
 }
 
-/// Refuses before the first write where the key of what trailing stops follow holds another type.
-pub(crate) fn check_trail(ctx: &Context, prefix: &str, symbol: &str) -> Result<(), Refusal> {
-    let name = key::trail(prefix, symbol);
-    match server::key_kind(ctx, &name) {
-        KeyKind::Empty | KeyKind::Hash => Ok(()),
-        _ => Err(wrong_type(&name)),
-    }
-}
-
 fn wrong_type(name: &str) -> Refusal {
     let why = format!("{name} holds another type than strat keeps there: rename or delete it");
     Refusal::new(Code::WrongType, why)

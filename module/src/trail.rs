@@ -4,6 +4,7 @@ use crate::server::{self, Found};
 use crate::{effects, keyspace, state};
 use redis_module::Context;
 use std::collections::HashMap;
+use strat_core::book::Book;
 use strat_core::strategy::{Change, Fields};
 use strat_core::{Price, Strategy, StrategyKey, key};
 
@@ -74,20 +75,38 @@ fn begin_one(ctx: &Context, db: i32, key: &StrategyKey<'_>) -> bool {
 }
 
 /// Forgets what nobody follows any more, of one symbol. Answers whether there was anything.
-pub(crate) fn release_some(ctx: &Context) -> bool {
-    let found = state::with(|state| {
-        state.books.iter_mut().find_map(|(db, book)| book.release_trail().map(|(symbol, write)| (*db, symbol, write)))
-    });
-    let Some((db, symbol, write)) = found else { return false };
-    if let Some((prefix, symbol)) = key::split_tag(&symbol) {
-        server::in_database(ctx, db, || effects::write_trail(ctx, prefix, symbol, &write));
+pub(crate) fn release_some() -> bool {
+    let released = state::with(|state| state.books.values_mut().any(Book::release_trail));
+    if released {
+        server::write_trails_soon();
     }
-    true
+    released
 }
 
-/// A price came: where it is a new best, trailing stops follow it, and the durable key says so.
-pub(crate) fn raise(ctx: &Context, db: i32, (prefix, symbol): (&str, &str), name: &str, price: Price) {
-    if let Some(write) = state::with(|state| state.book(db).raise(name, price)) {
-        effects::write_trail(ctx, prefix, symbol, &write);
+/// A price came: where it is a new best, trailing stops follow it, and the durable key is to say so.
+pub(crate) fn raise(db: i32, name: &str, price: Price) {
+    if state::with(|state| state.book(db).raise(name, price)) {
+        server::write_trails_soon();
     }
+}
+
+/// Writes what the durable keys do not say yet: once a turn of the event loop, however many prices came in it. Answers whether that is done: not while writes are paused.
+pub(crate) fn write_all(ctx: &Context) -> bool {
+    if server::writes_are_paused() {
+        return false;
+    }
+    // A replica gets the keys from its primary.
+    let is_primary = server::is_primary(ctx);
+    let next = || {
+        state::with(|state| {
+            let mut books = state.books.iter_mut();
+            books.find_map(|(db, book)| book.take_trail_write().map(|(symbol, write)| (*db, symbol, write)))
+        })
+    };
+    while let Some((db, symbol, write)) = next() {
+        if let Some((prefix, symbol)) = key::split_tag(&symbol).filter(|_| is_primary) {
+            server::in_database(ctx, db, || effects::write_trail(ctx, prefix, symbol, &write));
+        }
+    }
+    true
 }

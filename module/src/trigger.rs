@@ -32,7 +32,7 @@ pub(crate) struct Tick<'a> {
 /// Fires what the tick crosses, at most `budget` triggers; the rest stays fired in principle: the extremes go into a
 /// durable key and the background jobs go on with them.
 pub(crate) fn fire(ctx: &Context, db: i32, tick: &Tick<'_>, budget: usize) -> usize {
-    trail::raise(ctx, db, (tick.prefix, tick.symbol), tick.name, tick.price);
+    trail::raise(db, tick.name, tick.price);
     let mut keys = Vec::new();
     state::with(|state| state.book(db).crossed(tick.name, tick.price, budget.saturating_add(1), &mut keys));
     if keys.is_empty() {

@@ -125,6 +125,7 @@ impl Book {
         self.deferred = true;
         self.user_bytes = 0;
         self.following.trails.clear();
+        self.following.unwritten.clear();
         self.storms.clear();
         self.symbols.iter_mut().for_each(SymbolBook::forget);
         self.partitions.iter_mut().for_each(Partition::forget);

@@ -184,8 +184,10 @@ impl Shadow {
 
     /// A price came, whoever watches: trailing stops follow it.
     pub fn see(&mut self, symbol: &str, price: Price) {
-        // Redis keeps the durable copy.
-        drop(self.book.raise(symbol, price));
+        if self.book.raise(symbol, price) {
+            // Redis keeps the durable copy.
+            drop(self.book.take_trail_write());
+        }
     }
 
     /// Takes in what the durable key of a symbol knows; answers what it must be told. See [`Book::merge_trail`].
@@ -195,7 +197,8 @@ impl Shadow {
 
     /// Forgets the prices that nobody follows any more.
     pub fn release_trails(&mut self) {
-        while self.book.release_trail().is_some() {}
+        while self.book.release_trail() {}
+        while self.book.take_trail_write().is_some() {}
     }
 
     /// The exits that a price fires, each once.

@@ -39,23 +39,16 @@ pub(crate) fn run(ctx: &Context, args: Argv<'_>) -> Result<i64, Refusal> {
     Ok(i64::try_from(fired).unwrap_or(i64::MAX))
 }
 
-/// Refuses before the first write where a key that is about to be written holds another type.
-fn check_keys(ctx: &Context, db: i32, call: &Call<'_>, prices: &[Price]) -> Result<(), Refusal> {
-    let ticks = || prices.iter().enumerate().map(|(index, price)| (call.name(index), *price));
+/// Stores each price, lets trailing stops follow it and fires what it crosses, tick by tick.
+fn fire(ctx: &Context, db: i32, call: &Call<'_>, prices: &[Price]) -> Result<usize, Refusal> {
     // What follows one price of a call may be crossed by the next one.
-    if prices.len() > 1 || state::with(|state| ticks().any(|(name, price)| state.book(db).is_crossed(name, price))) {
+    let crosses =
+        |(index, price): (usize, &Price)| state::with(|state| state.book(db).is_crossed(call.name(index), *price));
+    if prices.len() > 1 || prices.iter().enumerate().any(crosses) {
         // One tag for all symbols of a call, so one look at its keys is enough.
         effects::preflight(ctx, call.prefix)?;
     }
-    ticks()
-        .filter(|(name, price)| state::with(|state| state.book(db).is_raised(name, *price)))
-        .try_for_each(|(name, _)| effects::check_trail(ctx, call.prefix, &name[call.prefix.len()..]))
-}
-
-/// Stores each price, lets trailing stops follow it and fires what it crosses, tick by tick.
-fn fire(ctx: &Context, db: i32, call: &Call<'_>, prices: &[Price]) -> Result<usize, Refusal> {
     trail::begin_waiting(ctx);
-    check_keys(ctx, db, call, prices)?;
     let limit = usize::try_from(MAX_FIRED_PER_CALL.get()).unwrap_or(usize::MAX);
     let ts_ms = call.ts_ms.unwrap_or_else(wall_clock_ms);
     let mut fired = 0;

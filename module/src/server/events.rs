@@ -1,8 +1,9 @@
 //! Subscriptions: key events, and the server events that come without key events.
 
 use super::rehearsal::{Point, reach};
-use crate::keyspace;
+use crate::{keyspace, trail};
 use redis_module::{Context, NotifyEvent, RedisString, Status, raw};
+use std::cell::Cell;
 use std::ffi::{c_char, c_int, c_void};
 
 /// Subscribes to everything that the books must follow.
@@ -13,11 +14,13 @@ pub(crate) fn subscribe(ctx: &Context) -> Status {
         raw::RedisModule_SubscribeToKeyspaceEvents
             .is_some_and(|subscribe| subscribe(ctx.ctx, wanted.bits(), Some(on_key)) == 0)
     };
-    let events: [(u64, raw::RedisModuleEventCallback); 4] = [
+    let events: [(u64, raw::RedisModuleEventCallback); 6] = [
         (raw::REDISMODULE_EVENT_FLUSHDB, Some(on_flush)),
         (raw::REDISMODULE_EVENT_LOADING, Some(on_loading)),
         (raw::REDISMODULE_EVENT_SWAPDB, Some(on_swap)),
         (raw::REDISMODULE_EVENT_REPLICATION_ROLE_CHANGED, Some(on_role)),
+        (raw::REDISMODULE_EVENT_EVENTLOOP, Some(on_turn)),
+        (raw::REDISMODULE_EVENT_SHUTDOWN, Some(on_shutdown)),
     ];
     let all = events.into_iter().all(|(id, callback)| {
         let event = raw::RedisModuleEvent { id, dataver: 1 };
@@ -93,4 +96,31 @@ extern "C" fn on_loading(ctx: *mut raw::RedisModuleCtx, _event: raw::RedisModule
 extern "C" fn on_role(ctx: *mut raw::RedisModuleCtx, _event: raw::RedisModuleEvent, _sub: u64, _data: *mut c_void) {
     let ctx = Context::new(ctx);
     server_event(&ctx, "a change of role", || keyspace::on_role(&ctx));
+}
+
+thread_local! {
+    static ASKED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Has [`trail::write_all`] called at the end of this turn of the event loop: before the append-only file is synced and
+/// before clients are answered.
+pub(crate) fn write_trails_soon() {
+    ASKED.set(true);
+}
+
+fn write_asked(ctx: *mut raw::RedisModuleCtx) {
+    let ctx = Context::new(ctx);
+    server_event(&ctx, "the end of a turn", || ASKED.set(!trail::write_all(&ctx)));
+}
+
+extern "C" fn on_turn(ctx: *mut raw::RedisModuleCtx, _event: raw::RedisModuleEvent, sub: u64, _data: *mut c_void) {
+    if sub == raw::REDISMODULE_SUBEVENT_EVENTLOOP_BEFORE_SLEEP && ASKED.get() {
+        write_asked(ctx);
+    }
+}
+
+extern "C" fn on_shutdown(ctx: *mut raw::RedisModuleCtx, _event: raw::RedisModuleEvent, _sub: u64, _data: *mut c_void) {
+    if ASKED.get() {
+        write_asked(ctx);
+    }
 }

@@ -29,6 +29,8 @@ enum Step {
     Restart,
     /// The durable hash is as it was some time ago, and somebody who saw every price gives back what is lost.
     Lose,
+    /// Somebody deletes the hash before it says everything.
+    Tamper,
 }
 
 fn step() -> impl Generate<Value = Step> {
@@ -46,6 +48,7 @@ fn step() -> impl Generate<Value = Step> {
         1 => proptest::strategy::Just(Step::Release),
         1 => proptest::strategy::Just(Step::Restart),
         1 => proptest::strategy::Just(Step::Lose),
+        1 => proptest::strategy::Just(Step::Tamper),
     ]
 }
 
@@ -128,6 +131,15 @@ impl World {
         self.tell(true);
     }
 
+    /// What a turn of the event loop leaves to be written.
+    fn flush(&mut self) {
+        while let Some((symbol, write)) = self.book.take_trail_write() {
+            assert_eq!(symbol, SYMBOL);
+            self.write(write);
+        }
+        while self.shadow.take_trail_write().is_some() {}
+    }
+
     /// The replica hears of the keys; the primary of its own writes too.
     fn tell(&mut self, trail: bool) {
         let fields = texts(&self.trail);
@@ -156,9 +168,7 @@ impl World {
         self.eyes.values_mut().for_each(|eye| eye.see(price));
         assert_eq!(self.book.is_raised(SYMBOL, price), self.book.clone_is_raised(price));
         self.shadow.raise(SYMBOL, price);
-        if let Some(write) = self.book.raise(SYMBOL, price) {
-            self.write(write);
-        }
+        self.book.raise(SYMBOL, price);
         let budget = if self.book.storms.get(SYMBOL).map_or(0, Vec::len) < STORMS { budget } else { usize::MAX - 1 };
         let mut keys = Vec::new();
         self.book.crossed(SYMBOL, price, budget + 1, &mut keys);
@@ -186,8 +196,11 @@ impl World {
         }
     }
 
-    fn take(&mut self, step: Step) {
+    fn take(&mut self, step: Step, flushes: bool) {
         self.now += 1;
+        if flushes {
+            self.flush();
+        }
         match step {
             Step::Open(index, long, offset, reference) => {
                 let side = if long { Side::Long } else { Side::Short };
@@ -224,17 +237,22 @@ impl World {
             Step::Tick(price, budget) => self.tick(price, budget),
             Step::Drain(limit) => self.drain(limit),
             Step::Release => {
-                while let Some((symbol, write)) = self.book.release_trail() {
-                    assert_eq!(symbol, SYMBOL);
-                    self.write(write);
+                for book in [&mut self.book, &mut self.shadow] {
+                    while book.release_trail() {}
                 }
             }
             Step::Restart => self.restart(),
             Step::Lose => self.lose(),
+            Step::Tamper if !self.book.following.unwritten.is_empty() => {
+                self.trail.clear();
+                self.tell(true);
+            }
+            Step::Tamper => {}
         }
     }
 
     fn lose(&mut self) {
+        self.flush();
         let now = self.trail.clone();
         self.trail = std::mem::replace(&mut self.older, now);
         self.tell(true);
@@ -247,6 +265,7 @@ impl World {
 
     /// Every other restart is a failover: the replica goes on.
     fn restart(&mut self) {
+        self.flush();
         if self.now % 2 == 0 {
             std::mem::swap(&mut self.book, &mut self.replica);
         }
@@ -302,10 +321,10 @@ impl Book {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
     #[test]
-    fn trailing_stops_fire_when_their_own_eyes_would(steps in vec(step(), 1..60)) {
+    fn trailing_stops_fire_when_their_own_eyes_would(steps in vec((step(), any::<bool>()), 1..60)) {
         let mut world = World::default();
-        for step in steps {
-            world.take(step);
+        for (step, flushes) in steps {
+            world.take(step, flushes);
             world.check();
         }
         for _ in 0..200 {

@@ -20,56 +20,62 @@ struct Step {
     extreme: Extreme,
     /// How many follow from one of its moments.
     users: usize,
-    /// Whether the durable key has it.
+    /// Whether the durable key has one that begins so.
     stored: bool,
+    /// Whether the durable key does not say it yet.
+    fresh: bool,
 }
 
 /// What of the durable key changes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(in crate::book) struct Rewrite {
-    pub(in crate::book) written: Option<Extreme>,
+    pub(in crate::book) written: Vec<Extreme>,
     /// First moments of what goes.
     pub(in crate::book) gone: Vec<i64>,
 }
 
 #[derive(Debug, Default)]
-pub(in crate::book) struct Extremes(Vec<Step>);
+pub(in crate::book) struct Extremes {
+    steps: Vec<Step>,
+    /// First moments that the durable key has, and that are no more.
+    gone: Vec<i64>,
+}
 
 impl Extremes {
     /// Where a moment is covered, or belongs.
     fn position(&self, moment: i64) -> Result<usize, usize> {
-        let at = self.0.partition_point(|step| step.extreme.upto < moment);
-        let covered = self.0.get(at).is_some_and(|step| step.extreme.from <= moment);
+        let at = self.steps.partition_point(|step| step.extreme.upto < moment);
+        let covered = self.steps.get(at).is_some_and(|step| step.extreme.from <= moment);
         if covered { Ok(at) } else { Err(at) }
     }
 
     /// The best price since a moment; [`NONE`] where none came, or nobody follows from there.
     pub(in crate::book) fn since(&self, moment: i64) -> i64 {
-        self.position(moment).map_or(NONE, |at| self.0[at].extreme.best)
+        self.position(moment).map_or(NONE, |at| self.steps[at].extreme.best)
     }
 
     /// Somebody follows from a moment. What came since one that is not known is at least what came since the next.
     pub(in crate::book) fn enter(&mut self, moment: i64) {
         let at = self.position(moment).unwrap_or_else(|at| {
-            let best = self.0.get(at).map_or(NONE, |next| next.extreme.best);
+            let best = self.steps.get(at).map_or(NONE, |next| next.extreme.best);
             let extreme = Extreme { from: moment, upto: moment, best };
-            self.0.insert(at, Step { extreme, users: 0, stored: false });
+            self.steps.insert(at, Step { extreme, users: 0, stored: false, fresh: false });
             at
         });
-        self.0[at].users += 1;
+        self.steps[at].users += 1;
     }
 
     /// Nobody follows from there any more. The moment stays until [`Extremes::release`]: a key that is renamed leaves and
     /// enters again.
     pub(in crate::book) fn leave(&mut self, moment: i64) {
         if let Ok(at) = self.position(moment) {
-            self.0[at].users = self.0[at].users.saturating_sub(1);
+            self.steps[at].users = self.steps[at].users.saturating_sub(1);
         }
     }
 
     /// The moment of somebody who begins now: one that no price has come after.
     pub(in crate::book) fn next_moment(&self, now_ms: i64) -> i64 {
-        match self.0.last() {
+        match self.steps.last() {
             Some(last) if last.extreme.best == NONE => last.extreme.upto,
             Some(last) => now_ms.max(last.extreme.upto.saturating_add(1)),
             None => now_ms,
@@ -78,57 +84,73 @@ impl Extremes {
 
     /// Whether a price is a new best for anybody: it is enough to look at the latest.
     pub(in crate::book) fn is_raised_by(&self, gain: i64) -> bool {
-        self.0.last().is_some_and(|last| last.extreme.best < gain)
+        self.steps.last().is_some_and(|last| last.extreme.best < gain)
     }
 
     /// A new best: what it beats comes together.
-    pub(in crate::book) fn raise(&mut self, gain: i64) -> Rewrite {
-        let mut rewrite = Rewrite::default();
-        let beaten = self.0.iter().rposition(|step| step.extreme.best > gain).map_or(0, |last| last + 1);
-        let Some((first, later)) = self.0.get_mut(beaten..).and_then(<[Step]>::split_first_mut) else {
-            return rewrite;
-        };
+    pub(in crate::book) fn raise(&mut self, gain: i64) {
+        let beaten = self.steps.iter().rposition(|step| step.extreme.best > gain).map_or(0, |last| last + 1);
+        let Some((first, later)) = self.steps.get_mut(beaten..).and_then(<[Step]>::split_first_mut) else { return };
         first.extreme.best = gain;
-        first.stored = true;
+        first.fresh = true;
         for step in later {
             first.extreme.upto = step.extreme.upto;
             first.users += step.users;
-            rewrite.gone.extend(step.stored.then_some(step.extreme.from));
+            self.gone.extend(step.stored.then_some(step.extreme.from));
         }
-        rewrite.written = Some(first.extreme);
-        self.0.truncate(beaten + 1);
-        rewrite
+        self.steps.truncate(beaten + 1);
     }
 
     /// Forgets the moments that nobody follows from.
-    pub(in crate::book) fn release(&mut self) -> Rewrite {
-        self.release_where(|_| true)
+    pub(in crate::book) fn release(&mut self) {
+        self.release_where(|_| true);
     }
 
     /// As [`Extremes::release`], where the first moment is one of these.
-    pub(in crate::book) fn release_where(&mut self, which: impl Fn(i64) -> bool) -> Rewrite {
+    pub(in crate::book) fn release_where(&mut self, which: impl Fn(i64) -> bool) {
         let idle = |step: &Step| step.users == 0 && which(step.extreme.from);
-        let gone = self.0.iter().filter(|step| idle(step) && step.stored).map(|step| step.extreme.from).collect();
-        self.0.retain(|step| !idle(step));
-        Rewrite { written: None, gone }
+        self.gone.extend(self.steps.iter().filter(|step| idle(step) && step.stored).map(|step| step.extreme.from));
+        self.steps.retain(|step| !idle(step));
+    }
+
+    /// What the durable key does not say yet; it is taken for said from now on.
+    pub(in crate::book) fn take_rewrite(&mut self) -> Rewrite {
+        let mut rewrite = Rewrite { written: Vec::new(), gone: std::mem::take(&mut self.gone) };
+        for step in self.steps.iter_mut().filter(|step| step.fresh) {
+            (step.stored, step.fresh) = (true, false);
+            rewrite.written.push(step.extreme);
+        }
+        // A moment may have gone and come again.
+        rewrite.gone.retain(|moment| !rewrite.written.iter().any(|extreme| extreme.from == *moment));
+        rewrite
+    }
+
+    /// Nothing of this is in the durable key as it is, except what stands there already.
+    pub(in crate::book) fn write_anew(&mut self, there: &Self) {
+        self.gone = there.steps.iter().map(|step| step.extreme.from).collect();
+        self.steps.iter_mut().for_each(|step| (step.stored, step.fresh) = (false, step.extreme.best != NONE));
+    }
+
+    pub(in crate::book) const fn is_empty(&self) -> bool {
+        self.steps.is_empty()
     }
 
     pub(in crate::book) fn has_idle(&self) -> bool {
-        self.0.iter().any(|step| step.users == 0)
+        self.steps.iter().any(|step| step.users == 0)
     }
 
     pub(in crate::book) fn users(&self) -> usize {
-        self.0.iter().map(|step| step.users).sum()
+        self.steps.iter().map(|step| step.users).sum()
     }
 
     /// All of them, the oldest first.
     pub(in crate::book) fn all(&self) -> impl Iterator<Item = Extreme> + '_ {
-        self.0.iter().map(|step| step.extreme)
+        self.steps.iter().map(|step| step.extreme)
     }
 
     /// What the durable key has of them.
     pub(in crate::book) fn stored(&self) -> impl Iterator<Item = Extreme> + '_ {
-        self.0.iter().filter(|step| step.stored).map(|step| step.extreme)
+        self.steps.iter().filter(|step| step.stored).map(|step| step.extreme)
     }
 
     /// Takes over what the durable key says; nobody follows yet.
@@ -137,13 +159,13 @@ impl Extremes {
         let mut extremes = Self::default();
         for extreme in stored {
             // Somebody may have written what cannot be.
-            let follows = extremes.0.last().is_none_or(|last| last.extreme.upto < extreme.from);
+            let follows = extremes.steps.last().is_none_or(|last| last.extreme.upto < extreme.from);
             if follows && extreme.from <= extreme.upto {
-                extremes.0.push(Step { extreme, users: 0, stored: true });
+                extremes.steps.push(Step { extreme, users: 0, stored: true, fresh: false });
             }
         }
         let mut best = NONE;
-        for step in extremes.0.iter_mut().rev() {
+        for step in extremes.steps.iter_mut().rev() {
             best = best.max(step.extreme.best);
             step.extreme.best = best;
         }
@@ -152,8 +174,8 @@ impl Extremes {
 
     /// The first best price that is known of a moment, or of the next later one: no better one came since then.
     fn at_least(&self, moment: i64) -> i64 {
-        let at = self.0.partition_point(|step| step.extreme.upto < moment);
-        self.0.get(at).map_or(NONE, |step| step.extreme.best)
+        let at = self.steps.partition_point(|step| step.extreme.upto < moment);
+        self.steps.get(at).map_or(NONE, |step| step.extreme.best)
     }
 
     /// What both know together: of each moment that one of them knows, the better price.
@@ -178,13 +200,13 @@ impl Extremes {
     }
 
     pub(in crate::book) const fn heap_bytes(&self) -> usize {
-        self.0.capacity() * size_of::<Step>()
+        self.steps.capacity() * size_of::<Step>() + self.gone.capacity() * size_of::<i64>()
     }
 
     /// Whether the moments are in order and a later one has no better price.
     pub(in crate::book) fn is_sound(&self) -> bool {
         let ordered =
             |pair: &[Step]| pair[0].extreme.upto < pair[1].extreme.from && pair[0].extreme.best >= pair[1].extreme.best;
-        self.0.windows(2).all(ordered) && self.0.iter().all(|step| step.extreme.from <= step.extreme.upto)
+        self.steps.windows(2).all(ordered) && self.steps.iter().all(|step| step.extreme.from <= step.extreme.upto)
     }
 }

@@ -56,6 +56,8 @@ impl Trail {
 pub(super) struct Trails {
     pub(super) long: Trail,
     pub(super) short: Trail,
+    /// Whether the durable key does not say all of it yet.
+    is_unwritten: bool,
 }
 
 impl Trails {
@@ -71,6 +73,11 @@ impl Trails {
             Side::Long => &mut self.long,
             Side::Short => &mut self.short,
         }
+    }
+
+    /// Nobody follows, and nothing is remembered.
+    fn is_empty(&self) -> bool {
+        self.long.extremes.is_empty() && self.short.extremes.is_empty()
     }
 
     fn is_raised_by(&self, price: Price) -> bool {
@@ -98,6 +105,8 @@ pub(super) struct Following {
     /// By symbol with the tag's prefix. Apart from the symbol's other books: a symbol's last strategy may leave for a
     /// moment, and what came since its entry must not be forgotten by that.
     pub(super) trails: FxHashMap<Box<str>, Trails>,
+    /// Symbols of which the durable key does not say all yet.
+    pub(super) unwritten: Vec<Box<str>>,
     /// There may be moments that nobody follows from.
     pub(super) idle: bool,
     /// Strategies of which nobody said yet from when on prices count.
@@ -109,6 +118,7 @@ impl Following {
         let names: usize = self.trails.iter().map(|(name, trails)| name.len() + trails.heap_bytes()).sum();
         names
             + self.trails.capacity() * size_of::<(Box<str>, Trails)>()
+            + self.unwritten.capacity() * size_of::<Box<str>>()
             + self.followers.capacity() * size_of::<(Slot, Follower)>()
             + self.beginners.len() * size_of::<Slot>() * 3 / 2
     }
@@ -121,18 +131,22 @@ impl Book {
         self.trails_of(symbol).is_some_and(|trails| trails.is_raised_by(price))
     }
 
-    /// A price came: trailing stops follow it where it is a new best. Answers what the durable key must say then.
-    pub fn raise(&mut self, symbol: &str, price: Price) -> Option<TrailWrite> {
-        let trails = self.following.trails.get_mut(symbol).filter(|trails| trails.is_raised_by(price))?;
-        let mut write = TrailWrite::default();
+    /// A price came: trailing stops follow it where it is a new best. Answers whether the durable key is to say so, see
+    /// [`Book::take_trail_write`].
+    pub fn raise(&mut self, symbol: &str, price: Price) -> bool {
+        let Following { trails, unwritten, .. } = &mut self.following;
+        let Some(trails) = trails.get_mut(symbol).filter(|trails| trails.is_raised_by(price)) else { return false };
         for side in Side::ALL {
             let (trail, gain) = (trails.side_mut(*side), side.gain(price.units()));
             if trail.extremes.is_raised_by(gain) {
-                write.add(*side, trail.extremes.raise(gain));
+                trail.extremes.raise(gain);
                 trail.groups.raise(gain);
             }
         }
-        Some(write)
+        if !std::mem::replace(&mut trails.is_unwritten, true) {
+            unwritten.push(symbol.into());
+        }
+        true
     }
 
     /// From which moment on prices count for a strategy that begins to follow now.

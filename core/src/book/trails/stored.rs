@@ -18,7 +18,8 @@ pub struct TrailWrite {
 
 impl TrailWrite {
     pub(super) fn add(&mut self, side: Side, rewrite: Rewrite) {
-        self.written.extend(rewrite.written.map(|extreme| (name(side, extreme.from), value(side, &extreme))));
+        let written = rewrite.written.iter().map(|extreme| (name(side, extreme.from), value(side, extreme)));
+        self.written.extend(written);
         self.gone.extend(rewrite.gone.into_iter().map(|moment| name(side, moment)));
     }
 }
@@ -62,13 +63,26 @@ impl Book {
                 continue;
             }
             let all: Vec<Extreme> = said.all().collect();
+            if self.agrees(symbol, *side, &all) {
+                continue;
+            }
+            if self.following.trails.get(symbol).is_some_and(|trails| trails.is_unwritten) {
+                self.join_extremes(symbol, *side, &said);
+                continue;
+            }
+            self.raise_as(symbol, *side, &all);
             if !self.agrees(symbol, *side, &all) {
-                self.raise_as(symbol, *side, &all);
-                if !self.agrees(symbol, *side, &all) {
-                    self.replace_extremes(symbol, *side, said);
-                }
+                self.replace_extremes(symbol, *side, said);
             }
         }
+    }
+
+    /// Somebody wrote the hash before it said what is known here: neither may be forgotten.
+    fn join_extremes(&mut self, symbol: &str, side: Side, said: &Extremes) {
+        let Some(trails) = self.following.trails.get(symbol) else { return };
+        let mut joined = Extremes::of_stored(trails.side(side).extremes.merged(said));
+        joined.write_anew(said);
+        self.replace_extremes(symbol, side, joined);
     }
 
     fn agrees(&self, symbol: &str, side: Side, said: &[Extreme]) -> bool {
@@ -89,6 +103,8 @@ impl Book {
         }
         // Or that nobody follows from some moment any more.
         trail.extremes.release_where(|from| said.binary_search_by_key(&from, |extreme| extreme.from).is_err());
+        // It says so already.
+        drop(trail.extremes.take_rewrite());
     }
 
     fn replace_extremes(&mut self, symbol: &str, side: Side, said: Extremes) {
@@ -113,10 +129,12 @@ impl Book {
         self.following.trails.keys().map(AsRef::as_ref)
     }
 
-    /// Whether the durable hash of a symbol says what is followed, for the audit.
+    /// Whether the durable hash of a symbol says what is followed, for the audit; one that is about to be written need not.
     #[must_use]
     pub fn agrees_with_trail(&self, symbol: &str, fields: &[(&str, &str)]) -> bool {
-        Side::ALL.iter().all(|side| self.agrees(symbol, *side, &said(*side, fields).all().collect::<Vec<_>>()))
+        let is_unwritten = self.following.trails.get(symbol).is_some_and(|trails| trails.is_unwritten);
+        is_unwritten
+            || Side::ALL.iter().all(|side| self.agrees(symbol, *side, &said(*side, fields).all().collect::<Vec<_>>()))
     }
 
     /// Takes in what a durable hash of a symbol says beyond what is known, and answers what the hash must say to know as
@@ -142,25 +160,40 @@ impl Book {
         (write != TrailWrite::default()).then_some(write)
     }
 
-    /// Forgets, for one symbol, the moments that nobody follows from. Answers the symbol and what the durable hash must
-    /// say then; `None` where there is nothing to forget.
-    pub fn release_trail(&mut self) -> Option<(String, TrailWrite)> {
+    /// Forgets, for one symbol, the moments that nobody follows from; the durable hash is to say so, see
+    /// [`Book::take_trail_write`]. Answers whether there was anything to forget.
+    pub fn release_trail(&mut self) -> bool {
         if !self.following.idle {
-            return None;
+            return false;
         }
         let idle = |trails: &Trails| trails.long.extremes.has_idle() || trails.short.extremes.has_idle();
-        let bare = |trails: &Trails| trails.long.extremes.users() + trails.short.extremes.users() == 0;
-        let found = self.following.trails.iter_mut().find(|(_, trails)| idle(trails) || bare(trails));
-        let Some((name, trails)) = found.map(|(name, trails)| (name.clone(), trails)) else {
+        let Some((name, trails)) = self.following.trails.iter_mut().find(|(_, trails)| idle(trails)) else {
             self.following.idle = false;
-            return None;
+            self.following.trails.retain(|_, trails| trails.is_unwritten || !trails.is_empty());
+            return false;
         };
-        let mut write = TrailWrite::default();
         for side in Side::ALL {
-            write.add(*side, trails.side_mut(*side).extremes.release());
+            trails.side_mut(*side).extremes.release();
         }
-        if bare(trails) {
-            self.following.trails.remove(&name);
+        if !std::mem::replace(&mut trails.is_unwritten, true) {
+            self.following.unwritten.push(name.clone());
+        }
+        true
+    }
+
+    /// What the durable hash of a symbol does not say yet: the symbol, and what is to be written; `None` where all say
+    /// what is known. It is taken for said from now on.
+    pub fn take_trail_write(&mut self) -> Option<(String, TrailWrite)> {
+        let name = self.following.unwritten.pop()?;
+        let mut write = TrailWrite::default();
+        if let Some(trails) = self.following.trails.get_mut(&name) {
+            trails.is_unwritten = false;
+            for side in Side::ALL {
+                write.add(*side, trails.side_mut(*side).extremes.take_rewrite());
+            }
+            if trails.is_empty() {
+                self.following.trails.remove(&name);
+            }
         }
         Some((name.into(), write))
     }
