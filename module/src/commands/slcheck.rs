@@ -28,26 +28,32 @@ pub(crate) fn run(ctx: &Context, args: Argv<'_>) -> Result<i64, Refusal> {
     let call = Call::parse(args, &mut prices)?;
     effects::check_partition(ctx, call.prefix)?;
     let db = command_db(ctx);
-    let touches = state::with(|state| {
+    let (fires, raises) = state::with(|state| {
         state.counters.ticks += prices.len() as u64;
         let book = state.book(db);
-        let touches = |name: &str, price: Price| book.is_crossed(name, price) || book.is_raised(name, price);
-        prices.iter().enumerate().any(|(index, price)| touches(call.name(index), *price)) || book.beginner().is_some()
+        let any = |touches: &dyn Fn(&str, Price) -> bool| {
+            prices.iter().enumerate().any(|(index, price)| touches(call.name(index), *price))
+        };
+        let crosses = any(&|name, price| book.is_crossed(name, price)) || book.beginner().is_some();
+        (crosses, any(&|name, price| book.is_raised(name, price)))
     });
-    let fired = if touches { fire(ctx, db, &call, &prices)? } else { call.store_all(ctx, prices.len()) };
+    let fired = match (fires, raises) {
+        (false, false) => call.store_all(ctx, prices.len()),
+        // A new best alone crosses nothing.
+        (false, true) if prices.len() == 1 => {
+            trail::raise(db, call.name(0), prices[0]);
+            call.store_all(ctx, prices.len())
+        }
+        _ => fire(ctx, db, &call, &prices)?,
+    };
     PRICES.set(prices);
     Ok(i64::try_from(fired).unwrap_or(i64::MAX))
 }
 
 /// Stores each price, lets trailing stops follow it and fires what it crosses, tick by tick.
 fn fire(ctx: &Context, db: i32, call: &Call<'_>, prices: &[Price]) -> Result<usize, Refusal> {
-    // What follows one price of a call may be crossed by the next one.
-    let crosses =
-        |(index, price): (usize, &Price)| state::with(|state| state.book(db).is_crossed(call.name(index), *price));
-    if prices.len() > 1 || prices.iter().enumerate().any(crosses) {
-        // One tag for all symbols of a call, so one look at its keys is enough.
-        effects::preflight(ctx, call.prefix)?;
-    }
+    // One tag for all symbols of a call, so one look at its keys is enough.
+    effects::preflight(ctx, call.prefix)?;
     trail::begin_waiting(ctx);
     let limit = usize::try_from(MAX_FIRED_PER_CALL.get()).unwrap_or(usize::MAX);
     let ts_ms = call.ts_ms.unwrap_or_else(wall_clock_ms);
