@@ -41,13 +41,13 @@ impl Offset {
     }
 
     /// The stop behind a best price, both as gains: see [`Side::gain`]. A percentage is taken of the price's magnitude and
-    /// rounded up to the next unit, so that the stop never lies nearer than was asked for. `i64::MIN` fires at no price.
+    /// rounded up to the next unit, so that the stop never lies nearer than was asked for; it is one at least. `i64::MIN` fires at no price.
     pub(crate) fn behind(self, best: i64) -> i64 {
         let distance = match self {
             Self::Absolute(units) => i128::from(units),
             Self::Percent(percent) => {
                 let whole = i128::from(WHOLE);
-                (i128::from(best.unsigned_abs()) * i128::from(percent) + whole - 1) / whole
+                ((i128::from(best.unsigned_abs()) * i128::from(percent) + whole - 1) / whole).max(1)
             }
         };
         i64::try_from(i128::from(best) - distance).unwrap_or(i64::MIN)
@@ -144,7 +144,7 @@ mod tests {
     const LIMIT: i64 = 9_000_000_000_000_000_000;
 
     fn price() -> impl Generate<Value = i64> {
-        prop_oneof![-300..300_i64, (1 - LIMIT)..LIMIT]
+        prop_oneof![-3..3_i64, -300..300_i64, (1 - LIMIT)..LIMIT]
     }
 
     fn offset() -> impl Generate<Value = Offset> {
