@@ -82,7 +82,8 @@ pub struct ReplayArgs {
     /// Ticks, CSV or gzipped CSV, in the order of time
     #[arg(long, value_name = "FILE")]
     pub ticks: PathBuf,
-    /// Strategies, CSV: user_id,strategy_id,symbol,side,quantity,buy_time,sell_time,timezone,stop_loss,take_profit
+    /// Strategies, CSV: user_id,strategy_id,symbol,side,quantity,buy_time,sell_time,timezone,stop_loss,take_profit,trail
+    /// (the levels may be left out, any other field added)
     #[arg(long, value_name = "FILE")]
     pub strategies: PathBuf,
     /// Where to write one JSON object per strategy
@@ -114,7 +115,8 @@ pub enum StrategyCommand {
     },
     /// Create the strategies of a CSV file; those that exist are left alone
     Import {
-        /// user_id,strategy_id,symbol,side,quantity,buy_time,sell_time,timezone,stop_loss,take_profit (and any other field)
+        /// user_id,strategy_id,symbol,side,quantity,buy_time,sell_time,timezone,stop_loss,take_profit,trail (the levels may
+        /// be left out, any other field added)
         file: PathBuf,
         /// Count lines that do not parse and go on, instead of stopping before the first is written
         #[arg(long)]

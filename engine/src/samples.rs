@@ -41,11 +41,12 @@ pub fn ticks() -> String {
     text
 }
 
-/// Strategies for the synthetic day: both sides, timed exits, stops, targets, some that never enter, some that stay open.
+/// Strategies for the synthetic day: both sides, timed exits, stops, targets, trailing stops, some that never enter, some
+/// that stay open.
 #[must_use]
 pub fn day_strategies() -> String {
     let mut random = SplitMix::new(7);
-    let mut text = format!("{HEADER}\n");
+    let mut text = format!("{HEADER},trail\n");
     for index in 0..DAY_STRATEGIES {
         let (symbol, home) = SYMBOLS[random.below(SYMBOLS.len() as u64) as usize];
         let long = random.chance(55);
@@ -63,13 +64,20 @@ pub fn day_strategies() -> String {
             if random.chance(25) { String::new() } else { cents(if above { home + distance } else { home - distance }) }
         };
         let (stop, target) = (level(&mut random, !long), level(&mut random, long));
+        // In hundredths of a percent.
+        let distance = 15 + 10 * (index as i64 % 7);
+        let trail = match index % 6 {
+            2 => cents((home * distance / 10_000).max(1)),
+            5 => format!("{}%", cents(distance)),
+            _ => String::new(),
+        };
         let quantity = ["10", "25", "100", "2.5"][random.below(4) as usize];
         let (user, side) = (USERS[index % USERS.len()], if long { "LONG" } else { "SHORT" });
         // Never traded on this day.
         let symbol = if index % 50 == 49 { "ECHO" } else { symbol };
         let _ = writeln!(
             text,
-            "{user},day-{index:03},{symbol},{side},{quantity},{},{},America/New_York,{stop},{target}",
+            "{user},day-{index:03},{symbol},{side},{quantity},{},{},America/New_York,{stop},{target},{trail}",
             clock(buy),
             clock(sell)
         );

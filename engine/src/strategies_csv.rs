@@ -1,7 +1,7 @@
 //! Strategies from a CSV file: for the replay and for `strategy import`.
 //!
 //! Columns `user_id,strategy_id,symbol,side,quantity,buy_time,sell_time,timezone`; then any other field of a
-//! strategy, `stop_loss` and `take_profit` first of all. An empty value means none.
+//! strategy, `stop_loss`, `take_profit` and `trail` first of all. An empty value means none.
 
 use crate::calendar::Calendars;
 use crate::schedule::{ScheduleError, Times};
@@ -182,6 +182,21 @@ mod tests {
             assert_eq!(read_text(&text, false).unwrap_err(), complaint);
             let file = read_text(&text, true).unwrap();
             assert_eq!((file.lines.len(), file.skipped), (2, 1), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_trailing_distance_is_a_price_or_a_percentage_below_a_hundred() {
+        let read = |trail: &str| {
+            let header = HEADER.replace('\n', ",trail\n");
+            read_text(&format!("{header}{}{trail}\n", GOOD.replace('\n', ",")), false)
+        };
+        for good in ["", "5.00", "1.5%", "0.00000001", "99.99999999%"] {
+            assert_eq!(read(good).unwrap().lines[0].text("trail"), good);
+        }
+        for bad in ["0", "-5", "0%", "100%", "5 %", "%", "nan", "1e1", "0.000000001"] {
+            let complaint = read(bad).unwrap_err();
+            assert!(complaint.starts_with(&format!("line 2, column trail: trail '{bad}' ")), "{complaint}");
         }
     }
 

@@ -57,13 +57,15 @@ impl Generator<'_> {
         let midnight = midnight_ms(offset, self.day.ticks[0].ts_ms);
         let times = self.times(midnight, symbol);
         let long = self.rng.chance(50);
-        let (stop, target) = self.levels(midnight + times.0 * 1_000, symbol, long);
+        let price = self.price_at(midnight + times.0 * 1_000, symbol);
+        let (stop, target) = self.levels(price, symbol, long);
+        let trail = if self.rng.chance(40) { self.trail(price, symbol) } else { String::new() };
         let (buy, sell) = if long { times } else { (times.1, times.0) };
         let (buy, sell) = (self.time_text(buy), self.time_text(sell));
         let quantity = self.quantity();
         let side = if long { "LONG" } else { "SHORT" };
         let (user, symbol) = (number % 37, &self.day.symbols[symbol]);
-        format!("user{user},s{number},{symbol},{side},{quantity},{buy},{sell},{zone},{stop},{target}")
+        format!("user{user},s{number},{symbol},{side},{quantity},{buy},{sell},{zone},{stop},{target},{trail}")
     }
 
     fn times(&mut self, midnight: i64, symbol: usize) -> Times {
@@ -120,11 +122,15 @@ impl Generator<'_> {
         (0..20_000).map(|_| self.any_tick()).find(|tick| tick.ts_ms % 1_000 == 0)
     }
 
-    /// Stop-loss and take-profit around the price at the entry; each may be missing.
-    fn levels(&mut self, entry_ms: i64, symbol: usize, long: bool) -> (String, String) {
+    /// Where an entry at that time would fill; some price of the symbol where it would not.
+    fn price_at(&mut self, entry_ms: i64, symbol: usize) -> i128 {
         let from = self.day.ticks.partition_point(|tick| tick.ts_ms < entry_ms);
         let later = self.day.ticks[from..].iter().find(|tick| tick.symbol == symbol);
-        let price = later.map_or_else(|| self.tick_of(symbol).price, |tick| tick.price);
+        later.map_or_else(|| self.tick_of(symbol).price, |tick| tick.price)
+    }
+
+    /// Stop-loss and take-profit around the price at the entry; each may be missing.
+    fn levels(&mut self, price: i128, symbol: usize, long: bool) -> (String, String) {
         let losing = if long { -1 } else { 1 };
         let stop = if self.rng.chance(70) { self.level(price, losing, symbol) } else { String::new() };
         let target = if self.rng.chance(60) { self.level(price, -losing, symbol) } else { String::new() };
@@ -149,6 +155,25 @@ impl Generator<'_> {
             exact + "0"
         } else {
             exact
+        }
+    }
+
+    /// A trailing distance: fired by the next small step, in the course of the day, or never.
+    fn trail(&mut self, price: i128, symbol: usize) -> String {
+        let hundred_thousandths = i128::from(match self.rng.below(10) {
+            0..2 => self.rng.between(1, 60),
+            2 => self.rng.between(20_000, 99_999),
+            _ => self.rng.between(60, 900),
+        });
+        // From whole cents, or thousandths of a percent, to all eight decimals.
+        let unit = 10_i128.pow(self.rng.between(0, 6) as u32);
+        let rounded = |exact: i128| text((exact / unit).max(1) * unit, PRICE_PLACES);
+        match self.rng.below(10) {
+            // Exactly the distance of two prices that were traded, so that some price is exactly at the stop.
+            0..2 => text((self.tick_of(symbol).price - price).abs().max(1), PRICE_PLACES),
+            2..6 => rounded(price * hundred_thousandths / 100_000 + i128::from(self.rng.between(0, 99_999))),
+            // In 10⁻⁸ percent.
+            _ => rounded(hundred_thousandths * 100_000 + i128::from(self.rng.between(0, 99_999))) + "%",
         }
     }
 

@@ -7,8 +7,9 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-/// The columns of `strategies.csv`.
-pub const COLUMNS: &str = "user_id,strategy_id,symbol,side,quantity,buy_time,sell_time,timezone,stop_loss,take_profit";
+/// The columns of a generated `strategies.csv`.
+pub const COLUMNS: &str =
+    "user_id,strategy_id,symbol,side,quantity,buy_time,sell_time,timezone,stop_loss,take_profit,trail";
 
 /// Reads ticks, plain or gzipped.
 pub fn day(path: &Path) -> Day {
@@ -35,25 +36,34 @@ pub fn day(path: &Path) -> Day {
     day
 }
 
-/// Reads strategies; `offset_min` gives a zone's offset from UTC on the replayed day, in minutes.
+/// Reads strategies, with the columns of [`COLUMNS`] in any order; one of their levels may have none. `offset_min` gives
+/// a zone's offset from UTC on the replayed day, in minutes.
 pub fn plans(csv: &str, first_tick_ms: i64, offset_min: impl Fn(&str) -> i64) -> Vec<Plan> {
     let mut lines = csv.lines();
-    assert_eq!(lines.next(), Some(COLUMNS), "columns of the strategies");
+    let columns: Vec<_> = lines.next().unwrap().split(',').collect();
+    // What the calculation does not know, it would leave out of the result without a word.
+    assert!(columns.iter().all(|name| COLUMNS.split(',').any(|known| known == *name)), "columns {columns:?}");
     let plan = |line: &str| {
         let cells: Vec<_> = line.split(',').collect();
-        let at = |time: &str| epoch_ms(time, offset_min(cells[7]), first_tick_ms);
-        let long = cells[3] == "LONG";
-        let (buy, sell) = (at(cells[5]), at(cells[6]));
+        assert_eq!(cells.len(), columns.len(), "cells of '{line}'");
+        let cell = |name: &str| {
+            let index = columns.iter().position(|column| *column == name);
+            index.map_or_else(String::new, |index| cells[index].to_owned())
+        };
+        let at = |name: &str| epoch_ms(&cell(name), offset_min(&cell("timezone")), first_tick_ms);
+        let long = cell("side") == "LONG";
+        let (buy, sell) = (at("buy_time"), at("sell_time"));
         Plan {
-            user: cells[0].to_owned(),
-            id: cells[1].to_owned(),
-            symbol: cells[2].to_owned(),
+            user: cell("user_id"),
+            id: cell("strategy_id"),
+            symbol: cell("symbol"),
             long,
-            quantity: cells[4].to_owned(),
+            quantity: cell("quantity"),
             entry_at: if long { buy } else { sell },
             exit_at: if long { sell } else { buy },
-            stop_loss: cells[8].to_owned(),
-            take_profit: cells[9].to_owned(),
+            stop_loss: cell("stop_loss"),
+            take_profit: cell("take_profit"),
+            trail: cell("trail"),
         }
     };
     lines.map(plan).collect()

@@ -4,4 +4,5 @@ pub mod calc;
 pub mod decimal;
 pub mod generate;
 pub mod input;
+pub mod levels;
 pub mod replay;

@@ -1,13 +1,15 @@
 //! The oracle: thousands of strategies over a day of ticks, each result compared with an independent
 //! straightforward calculation, to the last digit.
 
+mod small;
+
 use crate::rng::Rng;
 use crate::servers::paths;
 use crate::servers::process::temp_dir;
 use crate::support::loudly;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use strat_tests::oracle::calc::{Outcome, play};
+use strat_tests::oracle::calc::{Day, Outcome, Plan, play};
 use strat_tests::oracle::replay::{RUN_LIMIT, compare, replay};
 use strat_tests::oracle::{generate, input};
 
@@ -33,6 +35,7 @@ fn a_real_day_gives_what_the_calculation_gives() {
     let plans = input::plans(&csv, day.ticks[0].ts_ms, generate::offset_min);
     let expected: Vec<_> = plans.iter().map(|plan| play(plan, &day)).collect();
     check_mix(&expected, EACH_MIN);
+    check_trails(&plans, &expected, &day, EACH_MIN / 2);
 
     let dir = temp_dir();
     let strategies = dir.path().join("strategies.csv");
@@ -57,31 +60,7 @@ fn the_sample_day_gives_what_the_calculation_gives() {
     let plans = input::plans(&csv, day.ticks[0].ts_ms, sample_offset_min);
     let expected: Vec<_> = plans.iter().map(|plan| play(plan, &day)).collect();
     check_mix(&expected, EACH_MIN / 10);
-    let (report, _) = replay(&ticks, &strategies);
-    compare(&plans, &expected, &report);
-}
-
-/// More strategies are due at one tick than one `STRAT.DUE` handles, and most of them need no order.
-#[test]
-fn a_crowd_at_one_tick_is_handled_at_that_tick() {
-    let dir = temp_dir();
-    let (ticks, strategies) = (dir.path().join("ticks.csv"), dir.path().join("strategies.csv"));
-    let start_ms = 1_381_219_217_034;
-    let prices = ["10.00", "10.01", "9.50", "9.75", "10.30"];
-    let lines = prices.iter().enumerate().map(|(n, price)| format!("{},IBM,{price},1\n", start_ms + 1_000 * n as i64));
-    std::fs::write(&ticks, format!("ts_ms,symbol,price,size\n{}", lines.collect::<String>())).unwrap();
-    let strategy = |number: usize| match number % 3 {
-        // Over before it began; then an entry that ends by its stop, and one that stays open.
-        0 | 1 if number < 3_000 => format!("u,s{number},IBM,LONG,1,00:02:00,00:01:00,UTC,,"),
-        0 | 1 => format!("u,s{number},IBM,LONG,1,07:00:00,23:00:00,UTC,9.60,"),
-        _ => format!("u,s{number},IBM,SHORT,1,23:00:00,07:00:00,UTC,,"),
-    };
-    let rows: Vec<_> = (0..4_500).map(strategy).collect();
-    std::fs::write(&strategies, format!("{}\n{}\n", input::COLUMNS, rows.join("\n"))).unwrap();
-    let day = input::day(&ticks);
-    let csv = std::fs::read_to_string(&strategies).unwrap();
-    let plans = input::plans(&csv, start_ms, generate::offset_min);
-    let expected: Vec<_> = plans.iter().map(|plan| play(plan, &day)).collect();
+    check_trails(&plans, &expected, &day, 1);
     let (report, _) = replay(&ticks, &strategies);
     compare(&plans, &expected, &report);
 }
@@ -105,4 +84,20 @@ fn check_mix(expected: &[Outcome], least: usize) {
     }
     assert!(count(&|o| o.entry_price.is_empty()) >= least, "never entered is rare: {kinds:?}");
     assert!(count(&|o| o.status == "RUNNING") > 0, "nothing is open in the end: {kinds:?}");
+}
+
+/// How many positions ended by their trailing stop and by nothing else: without it, they would have ended otherwise. Of
+/// absolute ones and of percentages, on both sides, at least `least`.
+fn check_trails(plans: &[Plan], expected: &[Outcome], day: &Day, least: usize) {
+    let kinds = [(false, false), (false, true), (true, false), (true, true)];
+    let mut kinds = BTreeMap::from(kinds.map(|kind| (kind, 0)));
+    for (plan, outcome) in plans.iter().zip(expected).filter(|(plan, _)| !plan.trail.is_empty()) {
+        let without = Plan { trail: String::new(), ..plan.clone() };
+        if play(&without, day) != *outcome {
+            assert_eq!(outcome.exit_reason, "STOPLOSS", "a trail can do nothing else: {plan:?}");
+            *kinds.entry((plan.trail.ends_with('%'), plan.long)).or_default() += 1;
+        }
+    }
+    println!("ended by the trailing stop alone, by (percent, long): {kinds:?}");
+    assert!(kinds.values().all(|count| *count >= least), "trailing stops are rare: {kinds:?}");
 }
