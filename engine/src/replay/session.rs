@@ -2,8 +2,9 @@
 //!
 //! Most ticks do nothing but find nothing to fire. Those are sent in windows, one round trip for many: a window
 //! holds only ticks before the next due time and of symbols without open orders, so no tick of it can change what
-//! another one finds, except by firing, and what it fires is carried out tick by tick, in order, afterwards. The
-//! result is the same as with one round trip per tick.
+//! another one finds, except by firing, and what it fires is carried out tick by tick, in order, afterwards. What fires
+//! more than one call may ends the round trip: the rest of it belongs to that tick, and would be fired by the next one.
+//! The result is the same as with one round trip per tick.
 
 use super::ReplaySummary;
 use super::pace::{Pace, Speed};
@@ -16,10 +17,12 @@ use crate::gate::EpochGate;
 use crate::link::Link;
 use color_eyre::Result;
 use indicatif::{ProgressBar, ProgressStyle};
+use redis::Script;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use strat_client::{Connection, QueueEntry, StratCommands as _};
-use strat_core::{Price, key};
+use strat_core::key;
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +36,15 @@ const DUE_LIMIT: u32 = 1_000;
 const PROGRESS_EVERY: u64 = 5_000;
 /// Most ticks in one round trip.
 const WINDOW: usize = 128;
+/// Sends ticks, three arguments each, until one leaves a storm. Answers how many triggers each of those fired.
+const SEND: &str = r"
+    local fired = {}
+    for i = 1, #ARGV, 3 do
+        local count = redis.call('STRAT.SLCHECK', ARGV[i], ARGV[i + 1], 'TS', ARGV[i + 2])
+        table.insert(fired, count)
+        if count > 0 and redis.call('EXISTS', KEYS[(i + 2) / 3]) == 1 then break end
+    end
+    return fired";
 /// Rounds of a storm's slices at one tick; each takes about a millisecond.
 const STORM_ROUNDS_MAX: u32 = 60_000;
 
@@ -45,6 +57,7 @@ pub(super) struct Session {
     next_due_ms: Option<i64>,
     /// Ticks not sent yet.
     window: Vec<Tick>,
+    send: Script,
     summary: ReplaySummary,
 }
 
@@ -82,6 +95,7 @@ impl Session {
             drainer,
             next_due_ms: None,
             window: Vec::new(),
+            send: Script::new(SEND),
             summary: ReplaySummary::default(),
         })
     }
@@ -138,21 +152,38 @@ impl Session {
 
     /// Sends the window, and carries out what its ticks fire, tick by tick.
     async fn flush(&mut self) -> Result<()> {
-        let window = std::mem::take(&mut self.window);
-        if window.is_empty() {
-            return Ok(());
+        let mut window = std::mem::take(&mut self.window);
+        while !window.is_empty() {
+            let mut send = self.send.prepare_invoke();
+            for tick in &window {
+                send.key(key::drain("", &tick.symbol)).arg(&*tick.symbol).arg(&tick.price_text).arg(tick.ts_ms);
+            }
+            let fired: Vec<u64> = send.invoke_async(&mut self.redis).await?;
+            let rest = window.split_off(fired.len().clamp(1, window.len()));
+            self.carry_out(&window, &fired).await?;
+            window = rest;
         }
-        let mut pipeline = redis::pipe();
-        for tick in &window {
-            pipeline.cmd("STRAT.SLCHECK").arg(&*tick.symbol).arg(&tick.price_text).arg("TS").arg(tick.ts_ms);
+        Ok(())
+    }
+
+    /// Carries out what these ticks fired, and fills what is open at each.
+    async fn carry_out(&mut self, ticks: &[Tick], fired: &[u64]) -> Result<()> {
+        let last = fired.iter().rposition(|count| *count > 0);
+        let mut entries = VecDeque::new();
+        if last.is_some() {
+            self.read_into(&mut entries).await?;
         }
-        let fired: Vec<u64> = pipeline.query_async(&mut self.redis).await?;
-        let mut entries = if fired.iter().any(|count| *count > 0) { self.drainer.read().await? } else { Vec::new() };
-        for (tick, fired) in window.iter().zip(fired) {
+        for (index, (tick, fired)) in ticks.iter().zip(fired).enumerate() {
             self.clock.set(tick.ts_ms);
-            if fired > 0 {
+            if *fired > 0 {
                 self.summary.fired += fired;
-                self.carry_out(tick, &mut entries).await?;
+                // They stand in the queue in the order of the ticks.
+                let count = entries.len().min(usize::try_from(*fired).unwrap_or(usize::MAX));
+                let mine = entries.drain(..count).collect();
+                self.drainer.carry_out(mine).await?;
+            }
+            if Some(index) == last {
+                self.carry_out_storm(tick, &mut entries).await?;
             }
             let fills = self.broker.on_tick(&tick.symbol, tick.price, tick.ts_ms)?;
             if fills > 0 {
@@ -162,36 +193,35 @@ impl Session {
                 self.next_due_ms = None;
             }
         }
-        // None are left: each has the time and price of a tick of the window.
-        Ok(self.drainer.carry_out(entries).await?)
+        Ok(())
     }
 
-    /// Carries out what `tick` fired; `entries` are those of the whole window, as far as they have been read. A storm of
-    /// more triggers than one call fires goes on in the module by itself: all of it belongs to this tick.
-    async fn carry_out(&mut self, tick: &Tick, entries: &mut Vec<QueueEntry>) -> Result<()> {
+    /// A storm of more triggers than one call fires goes on in the module by itself: all of it belongs to its tick, which
+    /// is the last one that was sent.
+    async fn carry_out_storm(&mut self, tick: &Tick, entries: &mut VecDeque<QueueEntry>) -> Result<()> {
         let drain = key::drain("", &tick.symbol);
         for _ in 0..STORM_ROUNDS_MAX {
             // First, so that what the last slice enqueued is seen.
             let storm: bool = redis::cmd("EXISTS").arg(&drain).query_async(&mut self.redis).await?;
-            loop {
-                let fresh = self.drainer.read().await?;
-                if fresh.is_empty() {
-                    break;
-                }
-                entries.extend(fresh);
-            }
-            // Slices of a storm spell the price in their own way.
-            let price = |entry: &QueueEntry| entry.price.as_ref().and_then(|text| Price::parse(text.as_bytes()).ok());
-            let of_tick = |entry: &QueueEntry| entry.ts_ms == Some(tick.ts_ms) && price(entry) == Some(tick.price);
-            let (mine, others) = std::mem::take(entries).into_iter().partition(of_tick);
-            *entries = others;
-            self.drainer.carry_out(mine).await?;
+            self.read_into(entries).await?;
+            self.drainer.carry_out(entries.drain(..).collect()).await?;
             if !storm {
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         Err(failure(format!("the storm of {} does not end", tick.symbol), "see INFO strat and the server's log"))
+    }
+
+    /// Everything that is enqueued.
+    async fn read_into(&mut self, entries: &mut VecDeque<QueueEntry>) -> Result<()> {
+        loop {
+            let fresh = self.drainer.read().await?;
+            if fresh.is_empty() {
+                return Ok(());
+            }
+            entries.extend(fresh);
+        }
     }
 
     /// Submits what is due at or before `now_ms`.
