@@ -57,12 +57,17 @@ fn smoke(server: &Path) {
     assert_eq!(conn.code("STRAT.SLCHECK IBM nan"), "BADPRICE");
     across_databases(&mut conn);
     describe(&redis);
+    conn.run("STRAT.SET user:carol:strategy:trailing symbol AIG quantity 1 position BOUGHT trail 5");
+    for price in ["110", "120", "116"] {
+        assert_eq!(conn.run(&format!("STRAT.SLCHECK AIG {price}")).int(), 0);
+    }
 
     redis.kill_9();
     redis.start_again();
     let mut conn = redis.conn();
     assert_eq!(conn.run("STRAT.DEBUG VERIFY"), Value::Array(vec![]));
     assert_eq!(conn.run("STRAT.SLCHECK IBM 98").int(), 2, "both are guarded after kill -9");
+    assert_eq!(conn.run("STRAT.SLCHECK AIG 115").int(), 1, "what a stop follows is durable");
     replica_follows(server, &redis);
     assert_eq!(redis.info("strat", "strat_panics"), "0");
 }

@@ -2,7 +2,7 @@
 
 use crate::data::{Dataset, Shape};
 use crate::load::{self, Work, paired};
-use crate::report::{Goal, Report, Row};
+use crate::report::{Report, Row};
 use crate::scale::Scale;
 use crate::wire::words;
 use crate::world::{Kind, Server, Stored};
@@ -12,10 +12,6 @@ const WHAT: &str = "trailing stops, every tick a new high, against fixed stops";
 const AT_LEAST: f64 = 0.7;
 
 pub(crate) fn run(report: &mut Report, scale: &Scale) {
-    if !supported() {
-        report.add(Row::missing(ID, WHAT, Goal::AtLeast(AT_LEAST), "not supported by this build: it ignores `trail`"));
-        return;
-    }
     let start = |shape| {
         let data = Dataset { strategies: scale.armed, symbols: 1, shape };
         let server = Server::start(Kind::Module, Some(&Stored::new(&data)));
@@ -46,16 +42,4 @@ fn price(step: usize) -> String {
 fn below(high: &str) -> String {
     let (whole, fraction) = high.split_once('.').unwrap();
     format!("{}.{fraction}", whole.parse::<i64>().unwrap() - 1)
-}
-
-/// Whether the module follows `trail` at all.
-fn supported() -> bool {
-    let server = Server::start(Kind::Module, None);
-    let mut conn = server.conn();
-    let key = "user:probe:strategy:trail";
-    let set =
-        conn.raw(&format!("STRAT.SET {key} symbol PROBE quantity 1 position BOUGHT entry_price 100.00 trail 5.00"));
-    let fired: Vec<_> =
-        ["110.00", "104.00"].map(|price| conn.run(&format!("STRAT.SLCHECK PROBE {price}")).int()).into();
-    !set.is_error() && fired == [0, 1]
 }
