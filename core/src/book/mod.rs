@@ -93,6 +93,17 @@ fn tagged<'a>(prefix: &str, name: &'a str) -> Cow<'a, str> {
     if prefix.is_empty() { Cow::Borrowed(name) } else { Cow::Owned(format!("{prefix}{name}")) }
 }
 
+/// What a tick asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Touch {
+    /// It crosses an armed level: see [`Book::crossed`].
+    pub crosses: bool,
+    /// It is a new best price for a trailing stop: see [`Book::raise`].
+    pub raises: bool,
+    /// The time to live of the stored price is to be renewed.
+    pub renews: bool,
+}
+
 impl Book {
     /// Takes the hash at `key` into the books, or takes its change over.
     pub fn put(&mut self, key: &StrategyKey<'_>, strategy: &Strategy) -> Option<Moved> {
@@ -133,10 +144,16 @@ impl Book {
         moved
     }
 
-    /// Whether `price` crosses an armed level of a symbol, named with the tag's prefix: one look-up, two comparisons.
-    #[must_use]
-    pub fn is_crossed(&self, symbol: &str, price: Price) -> bool {
-        self.symbols.get(symbol).is_some_and(|book| book.is_crossed(price)) || self.is_trail_crossed(symbol, price)
+    /// What a tick of a symbol, named with the tag's prefix, asks for. The time to live of its stored price is renewed no
+    /// more often than every `pause_ms`.
+    pub fn touch(&mut self, symbol: &str, price: Price, now_ms: i64, pause_ms: i64) -> Touch {
+        let trails = self.trails_of(symbol);
+        let (trail_crossed, raises) =
+            trails.map_or((false, false), |trails| (trails.is_crossed(price), trails.is_raised_by(price)));
+        let book = self.symbols.find(symbol).map(|index| self.symbols.at_mut(index));
+        let (crossed, renews) =
+            book.map_or((false, true), |book| (book.is_crossed(price), book.renews(now_ms, pause_ms)));
+        Touch { crosses: crossed || trail_crossed, raises, renews }
     }
 
     /// Keys of the strategies that `price` may fire, closest level first, at most `limit`, appended to `fired`.

@@ -16,9 +16,21 @@ pub(super) struct SymbolBook {
     /// Every strategy of the symbol, whatever its status.
     pub(super) members: Ranked<()>,
     pub(super) running: usize,
+    /// When the time to live of its stored price was last renewed, epoch ms.
+    renewed_ms: i64,
 }
 
 impl SymbolBook {
+    /// Whether the time to live of the stored price is to be renewed now; not within `pause_ms` after the last time.
+    pub(super) fn renews(&mut self, now_ms: i64, pause_ms: i64) -> bool {
+        // A clock that was set back renews.
+        let renews = !(0..pause_ms).contains(&now_ms.saturating_sub(self.renewed_ms));
+        if renews {
+            self.renewed_ms = now_ms;
+        }
+        renews
+    }
+
     /// Forgets levels and members.
     pub(super) fn forget(&mut self) {
         self.falls = Ranked::default();

@@ -173,7 +173,7 @@ proptest! {
             prop_assert_eq!(moved, (before != after).then_some(Moved { before, after }));
             check_totals(&book, &model);
         }
-        check_prices(&book, &model);
+        check_prices(&mut book, &model);
         check_times(&book, &model);
         check_sets(&book, &model);
         for filter in filters() {
@@ -200,7 +200,7 @@ proptest! {
         book.settle();
         follow(&mut book, &after);
         check_totals(&book, &model);
-        check_prices(&book, &model);
+        check_prices(&mut book, &model);
         check_times(&book, &model);
         check_sets(&book, &model);
     }
@@ -275,4 +275,17 @@ fn what_was_armed_after_a_storm_is_none_of_its_own() {
     assert_eq!(crossed(&mut book), [early]);
     book.put(&StrategyKey::parse(early).unwrap(), &strategy("94", ""));
     assert_eq!(crossed(&mut book), Vec::<String>::new(), "armed anew");
+}
+
+#[test]
+fn the_time_to_live_of_a_price_is_renewed_after_a_pause_or_a_clock_that_was_set() {
+    let mut book = Book::default();
+    let renews = |book: &mut Book, now| book.touch("A", Price::from_units(1), now, 100).renews;
+    assert!(renews(&mut book, 5) && renews(&mut book, 6), "of a symbol without strategies always");
+    let key = "user:u:strategy:1";
+    let strategy =
+        Strategy::of_fields(&vec![("symbol".to_owned(), "A".to_owned()), ("quantity".to_owned(), "1".to_owned())]);
+    book.put(&StrategyKey::parse(key).unwrap(), &strategy.unwrap());
+    let found = [1_000, 1_001, 1_099, 1_100, 1_199, 900, 950].map(|now| renews(&mut book, now));
+    assert_eq!(found, [true, false, false, true, false, true, false]);
 }

@@ -97,10 +97,12 @@ pub(crate) fn key_kind(ctx: &Context, key: &str) -> KeyKind {
 
 /// Stores a price until a time, epoch ms. Not replicated and without a keyspace event: ticks cost no AOF bytes.
 ///
-/// A price that is there already is written over in place: that saves the server two look-ups and three allocations.
-pub(crate) fn store_price(ctx: &Context, key: &[u8], price: &[u8], until_ms: i64) {
+/// A price that is there already is written over in place: that saves the server two look-ups and three allocations. Its time
+/// to live is left as it is unless the caller `renews` it.
+pub(crate) fn store_price(ctx: &Context, key: &[u8], price: &[u8], until_ms: i64, renews: bool) {
     let name = RedisString::create_from_slice(ctx.ctx, key);
     let open = OpenKey::write_named(ctx, &name);
+    let is_new = open.kind() != KeyKind::String;
     if !write_in_place(&open, price) {
         // Another type stands there: it goes.
         let price = RedisString::create_from_slice(ctx.ctx, price);
@@ -109,7 +111,7 @@ pub(crate) fn store_price(ctx: &Context, key: &[u8], price: &[u8], until_ms: i64
     // SAFETY: the key is open for writing; context and name are live. Implicit signals are off for the module, see
     // `without_implicit_signals`.
     unsafe {
-        if let Some(expire) = raw::RedisModule_SetAbsExpire {
+        if let Some(expire) = raw::RedisModule_SetAbsExpire.filter(|_| renews || is_new) {
             expire(open.raw(), until_ms);
         }
         if let Some(signal) = raw::RedisModule_SignalModifiedKey {

@@ -36,6 +36,8 @@ pub(super) struct Life {
     /// In cents.
     pub(super) stop: Option<i64>,
     target: Option<i64>,
+    /// Also has a stop that follows the price from too far away to fire: what is followed must outlive everything too.
+    trails: bool,
 }
 
 /// What was seen of it.
@@ -79,7 +81,9 @@ impl Life {
         let exit_at = timed.then(|| entry_at + rng.between(EXIT_AFTER.0, EXIT_AFTER.1));
         let quantity = rng.between(1, 20);
         let user = format!("u{number}");
-        Self { key: format!("user:{user}:strategy:s"), user, symbol, long, quantity, entry_at, exit_at, stop, target }
+        let key = format!("user:{user}:strategy:s");
+        let trails = number.is_multiple_of(3);
+        Self { user, key, symbol, long, quantity, entry_at, exit_at, stop, target, trails }
     }
 
     /// The command that makes it; a repeat changes nothing.
@@ -101,6 +105,7 @@ impl Life {
         field(exit, self.exit_at.map(|at| at.to_string()));
         field("stop_loss", self.stop.map(price));
         field("take_profit", self.target.map(price));
+        field("trail", self.trails.then(|| "99.9%".to_owned()));
         words
     }
 

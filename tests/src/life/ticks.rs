@@ -42,6 +42,26 @@ fn a_tick_stores_the_price_for_a_while() {
 }
 
 #[test]
+fn a_price_lives_on_while_ticks_come() {
+    let mut stage = Stage::with(Options::new().config("strat.price-ttl-ms 1600"));
+    stage.hold("LONG", "stop_loss 99.50");
+    let mut renewed = 0;
+    let mut last = 0;
+    until("the time to live is renewed again and again", Duration::from_secs(10), || {
+        stage.conn.run("STRAT.SLCHECK IBM 100");
+        let ttl = stage.conn.run("PTTL price:IBM").int();
+        assert!((1_400..=1_600).contains(&ttl), "{ttl}");
+        renewed += usize::from(ttl > last);
+        last = ttl;
+        (renewed > 5).then_some(())
+    });
+    // What somebody else did to the key does not last either.
+    stage.conn.run("DEL price:IBM");
+    stage.conn.run("STRAT.SLCHECK IBM 100");
+    assert!(stage.conn.run("PTTL price:IBM").int() > 1_400);
+}
+
+#[test]
 fn ticks_that_fire_nothing_cost_no_byte_of_the_append_only_file() {
     let mut stage = Stage::with(Options::new().durable().config("strat.price-ttl-ms 200"));
     stage.hold("LONG", "stop_loss 99.50");

@@ -13,7 +13,7 @@ fn same_order(found: &[Box<str>], expected: &[(i64, String)], limit: usize) {
     }
 }
 
-pub(super) fn check_prices(book: &Book, model: &Model) {
+pub(super) fn check_prices(book: &mut Book, model: &Model) {
     for prefix in PREFIXES {
         for symbol in SYMBOLS {
             let symbol = format!("{prefix}{symbol}");
@@ -21,7 +21,7 @@ pub(super) fn check_prices(book: &Book, model: &Model) {
                 let price = price.parse().unwrap();
                 // Where one strategy has both levels crossed, its two places are both there.
                 let expected = model.crossed(&symbol, price);
-                assert_eq!(book.is_crossed(&symbol, price), !expected.is_empty());
+                assert_eq!(book.touch(&symbol, price, 0, 0).crosses, !expected.is_empty());
                 for limit in [0, 1, 3, usize::MAX] {
                     let mut found = Vec::new();
                     book.crossed(&symbol, price, limit, &mut found);

@@ -80,11 +80,11 @@ impl Trails {
         self.long.extremes.is_empty() && self.short.extremes.is_empty()
     }
 
-    fn is_raised_by(&self, price: Price) -> bool {
+    pub(super) fn is_raised_by(&self, price: Price) -> bool {
         Side::ALL.iter().any(|side| self.side(*side).extremes.is_raised_by(side.gain(price.units())))
     }
 
-    fn is_crossed(&self, price: Price) -> bool {
+    pub(super) fn is_crossed(&self, price: Price) -> bool {
         Side::ALL.iter().any(|side| self.side(*side).groups.is_crossed(side.gain(price.units())))
     }
 
@@ -125,10 +125,10 @@ impl Following {
 }
 
 impl Book {
-    /// Whether a price is a new best for a symbol's trailing stops: then [`Book::raise`] must know.
+    /// Whether there are trailing stops at all.
     #[must_use]
-    pub fn is_raised(&self, symbol: &str, price: Price) -> bool {
-        self.trails_of(symbol).is_some_and(|trails| trails.is_raised_by(price))
+    pub fn is_following(&self) -> bool {
+        !self.following.trails.is_empty()
     }
 
     /// A price came: trailing stops follow it where it is a new best. Answers whether the durable key is to say so, see
@@ -192,11 +192,7 @@ impl Book {
 
     pub(super) fn trails_of(&self, symbol: &str) -> Option<&Trails> {
         // Most books have none, and need no look-up to know it.
-        if self.following.trails.is_empty() { None } else { self.following.trails.get(symbol) }
-    }
-
-    pub(super) fn is_trail_crossed(&self, symbol: &str, price: Price) -> bool {
-        self.trails_of(symbol).is_some_and(|trails| trails.is_crossed(price))
+        if self.is_following() { self.following.trails.get(symbol) } else { None }
     }
 
     /// Whether a strategy begins to follow is for the module to say: it keeps the durable key.

@@ -32,7 +32,7 @@ impl Shadow {
     /// Whether there are trailing stops.
     #[must_use]
     pub fn is_following(&self) -> bool {
-        self.book.trail_symbols().next().is_some()
+        self.book.is_following()
     }
 
     /// Symbols whose prices trailing stops follow.
