@@ -3,7 +3,7 @@
 
 use crate::server::{self, Found, KeyKind};
 use crate::state::{self, Mend, SetRepair};
-use crate::{effects, settings};
+use crate::{effects, settings, trail};
 use redis_module::Context;
 use std::time::Instant;
 use strat_core::book::{Book, Moved};
@@ -64,7 +64,7 @@ pub(crate) fn follow_strategy(ctx: &Context, db: i32, key: &StrategyKey<'_>) {
 
 fn follow_found(ctx: &Context, db: i32, key: &StrategyKey<'_>, found: Found) {
     let mut complaint = None;
-    let (moved, waits) = state::with(|state| {
+    let (moved, waits, unwritten) = state::with(|state| {
         let found = match state.is_struck_out(db, key) {
             true => {
                 Found::Invalid("it panics whenever it fires, see the log; tried again when the hash changes".to_owned())
@@ -80,10 +80,13 @@ fn follow_found(ctx: &Context, db: i32, key: &StrategyKey<'_>, found: Found) {
                 book.put_invalid(key, reason)
             }
         };
-        (moved, book.has_idle_trails() || book.beginner().is_some())
+        (moved, book.has_idle_trails() || book.beginner().is_some(), book.has_unwritten_trails())
     });
     if waits && server::is_primary(ctx) {
         server::start_timer(ctx, 0);
+    }
+    if unwritten {
+        server::write_trails_soon();
     }
     if let Some(reason) = complaint {
         server::log_warning(ctx, &format!("{} (db {db}) is not guarded: {reason}", key.hash()));
@@ -261,6 +264,8 @@ fn take_over(ctx: &Context) {
 /// left the books wrong.
 pub(crate) fn rebuild(ctx: &Context) {
     let started = Instant::now();
+    // Prices were taken in this turn that no key has yet.
+    server::survive(ctx, "what trailing stops follow", || trail::write_all(ctx));
     state::with(|state| {
         state.forget_all();
         state.writing_sets = false;

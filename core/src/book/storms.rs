@@ -50,6 +50,11 @@ pub(super) struct Storm {
 }
 
 impl Storm {
+    fn at(price: Price, ts_ms: i64, seq: u64) -> Self {
+        let (long, short) = (Caught::default(), Caught::default());
+        Self { low: price, high: price, ts_ms, seq, long, short, has_caught: false }
+    }
+
     const fn side(&self, side: Side) -> &Caught {
         match side {
             Side::Long => &self.long,
@@ -171,23 +176,17 @@ impl Book {
         let seq = self.seq;
         let trails = self.following.trails.get(symbol);
         let storms = self.storms.entry(symbol.into()).or_default();
-        let full = storms.len() >= STORMS_MAX;
-        let joined = storms.last().is_some_and(|last| full || (last.seq == seq && last.is_of(trails)));
-        let last = if joined { storms.pop() } else { None };
-        let mut storm = Storm {
-            low: price,
-            high: price,
-            ts_ms,
-            seq,
-            long: Caught::default(),
-            short: Caught::default(),
-            has_caught: false,
-        };
-        if let Some(last) = last {
-            storm.low = storm.low.min(last.low);
-            storm.high = storm.high.max(last.high);
-            storm.ts_ms = storm.ts_ms.max(last.ts_ms);
-            self.let_go(symbol, [last]);
+        let same = storms.last().is_some_and(|last| last.seq == seq && last.is_of(trails));
+        let last = if same || storms.len() >= STORMS_MAX { storms.pop() } else { None };
+        let mut storm = last.unwrap_or_else(|| Storm::at(price, ts_ms, seq));
+        storm.low = storm.low.min(price);
+        storm.high = storm.high.max(price);
+        storm.ts_ms = storm.ts_ms.max(ts_ms);
+        storm.seq = seq;
+        if !same {
+            // What the last of too many had caught is judged again, with what came since.
+            let caught = [std::mem::take(&mut storm.long), std::mem::take(&mut storm.short)];
+            self.let_go(symbol, caught);
         }
         if let Some(trails) = self.following.trails.get_mut(symbol) {
             storm.catch(trails);
@@ -216,7 +215,7 @@ impl Book {
             let text = storm.text();
             storm.seq = known.iter().find(|old| old.text() == text).map_or(now, |old| old.seq);
         }
-        self.let_go(symbol, known);
+        self.let_go(symbol, known.into_iter().flat_map(|storm| [storm.long, storm.short]));
         let any = !found.is_empty();
         if any {
             self.storms.insert(symbol.into(), found);
@@ -258,7 +257,7 @@ impl Book {
         if storms.is_empty() {
             self.storms.remove(symbol);
         }
-        self.let_go(symbol, ended);
+        self.let_go(symbol, ended.into_iter().flat_map(|storm| [storm.long, storm.short]));
     }
 
     /// The best price that a strategy followed when the oldest storm of its symbol came.
@@ -305,10 +304,10 @@ impl Book {
     }
 
     /// What storms caught goes back to where it belongs by the prices that came since.
-    fn let_go(&mut self, symbol: &str, storms: impl IntoIterator<Item = Storm>) {
+    fn let_go(&mut self, symbol: &str, caught: impl IntoIterator<Item = Caught>) {
         let Some(trails) = self.following.trails.get_mut(symbol) else { return };
-        for storm in storms {
-            for slot in Side::ALL.iter().flat_map(|side| storm.side(*side).groups.slots()) {
+        for caught in caught {
+            for slot in caught.groups.slots() {
                 if let Some(follower) = self.following.followers.get(&slot) {
                     trails.side_mut(follower.trailing.side).insert(&follower.trailing, slot);
                 }

@@ -129,8 +129,9 @@ impl Strategy {
         let after = read(&changed)?;
         self.check_update(&after)?;
         let mut changed = self.adopted(changed, &after, now_ms);
-        // A best price that is given begins anew: what came before it counts no more.
-        if value_of(&changed, "trail_ref").is_some() && self.trail_from.is_some() {
+        // A best price that is given begins anew, and so does a trail that was taken away: what came before counts no more.
+        let begins_anew = value_of(&changed, "trail_ref").is_some() || after.trail.is_none();
+        if begins_anew && self.trail_from.is_some() {
             put(&mut changed, "trail_from", String::new());
         }
         let after = read(&changed)?;

@@ -4,7 +4,6 @@ use super::shadow::Applied;
 use super::{Guard, lock};
 use crate::link::Link;
 use std::collections::HashSet;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 use strat_client::{Connection, JournalEntry, JournalFollower, ListQuery, Result, StratCommands as _};
 use strat_core::Status;
@@ -107,7 +106,6 @@ impl Guard {
 
     async fn learn(&self, redis: &mut Connection, entry: &JournalEntry) -> Result<()> {
         let applied = lock(&self.shadow).apply(entry);
-        self.note_following();
         if applied != Applied::Gap {
             return Ok(());
         }
@@ -154,16 +152,11 @@ impl Guard {
         for hash in hashes {
             lock(&self.shadow).put_hash(hash.key(), Some(&hash));
         }
-        self.note_following();
         // What came before this engine did, only Redis knows.
-        self.exchange_trails(redis).await?;
+        self.learn_trails(redis).await?;
         lock(&self.shadow).release_trails();
         lock(&self.state).fresh = Some(started);
         Ok(true)
-    }
-
-    fn note_following(&self) {
-        self.following.store(lock(&self.shadow).is_following(), Ordering::Relaxed);
     }
 }
 

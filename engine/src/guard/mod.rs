@@ -91,8 +91,6 @@ pub struct Guard {
     state: Mutex<State>,
     /// Whether ticks are to be checked here: a copy of the state for every tick's look.
     acting: AtomicBool,
-    /// Whether the shadow has trailing stops, which must see every tick: likewise.
-    following: AtomicBool,
 }
 
 impl Guard {
@@ -114,7 +112,6 @@ impl Guard {
             shadow: Mutex::default(),
             state: Mutex::default(),
             acting: AtomicBool::new(false),
-            following: AtomicBool::new(false),
         }
     }
 
@@ -150,7 +147,10 @@ impl Guard {
             self.acting.store(false, Ordering::SeqCst);
             self.gate.set_redis_away(false);
             state.held_back.clear();
-            lock(&self.shadow).forget_marks();
+            let mut shadow = lock(&self.shadow);
+            shadow.forget_marks();
+            shadow.let_trails_go();
+            drop(shadow);
             let ms = since.elapsed().as_millis() as u64;
             tracing::warn!(ms, exits = state.exits, "Redis watches the stops again");
         }
@@ -171,6 +171,7 @@ impl Guard {
             let mut shadow = lock(&self.shadow);
             // A tick that was just being checked when Redis came back may have left one.
             shadow.forget_marks();
+            shadow.hold_trails();
             shadow.stats().armed
         };
         if self.settings.enabled && state.fresh.is_some() {

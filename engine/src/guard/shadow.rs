@@ -11,7 +11,7 @@ pub use answers::ShadowStats;
 use crate::executor::Unclaimed;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use strat_client::JournalEntry;
-use strat_core::book::{Book, TrailWrite};
+use strat_core::book::Book;
 use strat_core::strategy::{Backoff, Report};
 use strat_core::{Action, EventType, Leg, Price, Quantity, Refusal, Status, Strategy, StrategyKey};
 use texts::Texts;
@@ -83,6 +83,8 @@ pub struct Shadow {
     open: BTreeMap<String, BTreeSet<String>>,
     /// Strategies with a mark.
     marked: BTreeSet<String>,
+    /// While prices are checked here that Redis has not taken: what trailing stops follow by those that it took.
+    held_trails: Option<HashMap<String, Vec<(String, String)>>>,
 }
 
 impl Shadow {
@@ -182,7 +184,7 @@ impl Shadow {
         self.known.insert(key.to_owned(), known);
     }
 
-    /// A price came, whoever watches: trailing stops follow it.
+    /// A price came: trailing stops follow it.
     pub fn see(&mut self, symbol: &str, price: Price) {
         if self.book.raise(symbol, price) {
             // Redis keeps the durable copy.
@@ -190,9 +192,21 @@ impl Shadow {
         }
     }
 
-    /// Takes in what the durable key of a symbol knows; answers what it must be told. See [`Book::merge_trail`].
-    pub fn merge_trail(&mut self, symbol: &str, fields: &[(&str, &str)]) -> Option<TrailWrite> {
-        self.book.merge_trail(symbol, fields)
+    /// Takes in what the durable key of a symbol knows.
+    pub fn adopt_trail(&mut self, symbol: &str, fields: &[(&str, &str)]) {
+        self.book.adopt_trail(symbol, fields);
+    }
+
+    /// From now on prices are checked here that Redis has not taken: what it has is kept apart, because a best price that
+    /// it has not seen is none that it may be told before those that came first.
+    pub fn hold_trails(&mut self) {
+        let trails = self.book.trail_symbols().map(|symbol| (symbol.to_owned(), self.book.trail_fields(symbol)));
+        self.held_trails = Some(trails.collect());
+    }
+
+    /// Redis takes every price again.
+    pub fn let_trails_go(&mut self) {
+        self.held_trails = None;
     }
 
     /// Forgets the prices that nobody follows any more.

@@ -1,10 +1,11 @@
 //! What trailing stops follow is kept twice: in a durable key of Redis, and here, by everything that came from the feed.
-//! Each tells the other what it does not know: an engine that has just started, or a Redis that lost its newest writes.
+//! Each tells the other what it does not know: an engine that has just started, or a Redis that lost its newest writes. What
+//! Redis has not taken yet it is never told: it comes to it by the prices themselves, in their order.
 
 use super::{Guard, lock};
+use color_eyre::eyre::bail;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
 use strat_client::Connection;
 use strat_core::book::TrailWrite;
 use strat_core::{Price, key};
@@ -28,52 +29,78 @@ write('HSET', at, at + written - 1)
 write('HDEL', at + written, #ARGV)
 return 1";
 
+/// Fields of a durable key.
+type Fields = HashMap<String, String>;
+
 impl Guard {
-    /// A price came, whoever watches the stops.
-    pub fn see(&self, symbol: &str, price: Price) {
-        if self.following.load(Ordering::Relaxed) {
-            lock(&self.shadow).see(symbol, price);
+    /// Prices that Redis took, of many symbols: in the order in which it took them, and never before it did. A stop must not
+    /// follow a price that lies ahead of others which are still to be checked.
+    pub fn see<'a, P>(&self, prices: impl Iterator<Item = (&'a str, P)>)
+    where
+        P: Iterator<Item = (Price, &'a str)>,
+    {
+        let mut shadow = lock(&self.shadow);
+        for (symbol, of_symbol) in prices {
+            of_symbol.for_each(|(price, _)| shadow.see(symbol, price));
         }
     }
 
-    /// Compares what is followed here with what Redis holds; afterwards both know as much. Answers how many symbols
-    /// Redis had to be told of.
+    /// Takes over what Redis knows of the prices that trailing stops follow.
     ///
     /// # Errors
     /// Where Redis cannot be asked.
-    pub async fn exchange_trails(&self, redis: &Connection) -> redis::RedisResult<usize> {
+    pub(super) async fn learn_trails(&self, redis: &Connection) -> redis::RedisResult<()> {
         let symbols = lock(&self.shadow).trail_symbols();
-        let exchanges = stream::iter(symbols).map(|symbol| async move {
-            let told = self.exchange_trail(redis.clone(), &symbol).await;
-            match told {
-                // The key of one symbol must not keep the stops of all others from being watched.
-                Err(error) if is_of_key(&error) => {
-                    let hint = "rename or delete the key; trailing stops of the symbol go on from what Redis knows";
-                    tracing::error!(symbol, %error, hint, "cannot compare what trailing stops follow");
-                    Ok(false)
-                }
-                told => told,
+        let learned = stream::iter(symbols).map(|symbol| async move {
+            if let Some(found) = read(&mut redis.clone(), &symbol).await? {
+                lock(&self.shadow).adopt_trail(&symbol, &texts(&found));
             }
+            Ok(())
         });
-        let told = exchanges
-            .buffer_unordered(AT_A_TIME)
-            .try_fold(0, |count, told| async move { Ok(count + usize::from(told)) });
-        told.await
+        learned.buffer_unordered(AT_A_TIME).try_collect().await
     }
 
-    async fn exchange_trail(&self, mut redis: Connection, symbol: &str) -> redis::RedisResult<bool> {
-        let name = key::trail("", symbol);
+    /// Tells Redis what trailing stops follow by prices that it took once and has lost.
+    ///
+    /// # Errors
+    /// Where Redis cannot be asked, or the key of a symbol keeps moving on.
+    pub async fn give_trails_back(&self, redis: &Connection) -> color_eyre::Result<()> {
+        let symbols = lock(&self.shadow).trail_symbols();
+        let told = stream::iter(symbols).map(|symbol| async move { self.give_back(redis.clone(), &symbol).await });
+        told.buffer_unordered(AT_A_TIME).try_collect().await
+    }
+
+    async fn give_back(&self, mut redis: Connection, symbol: &str) -> color_eyre::Result<()> {
         for _ in 0..LOOKS {
-            let found: HashMap<String, String> = redis::cmd("HGETALL").arg(&name).query_async(&mut redis).await?;
-            let fields: Vec<_> = found.iter().map(|(field, value)| (field.as_str(), value.as_str())).collect();
-            let Some(write) = lock(&self.shadow).merge_trail(symbol, &fields) else { return Ok(false) };
-            if swap(&mut redis, &name, &fields, &write).await? {
+            let Some(found) = read(&mut redis, symbol).await? else { return Ok(()) };
+            let taken = lock(&self.shadow).taken_trail(symbol);
+            let taken: Vec<_> = taken.iter().map(|(field, value)| (field.as_str(), value.as_str())).collect();
+            let Some(write) = TrailWrite::joining(&taken, &texts(&found)) else { return Ok(()) };
+            if swap(&mut redis, &key::trail("", symbol), &texts(&found), &write).await? {
                 tracing::warn!(symbol, "Redis had lost prices that trailing stops follow; told it");
-                return Ok(true);
+                return Ok(());
             }
         }
-        Ok(false)
+        bail!("what trailing stops of {symbol} follow moved on whenever it was compared")
     }
+}
+
+/// What the key of a symbol says; `None` where it is of another type.
+async fn read(redis: &mut Connection, symbol: &str) -> redis::RedisResult<Option<Fields>> {
+    let found: redis::RedisResult<Fields> = redis::cmd("HGETALL").arg(key::trail("", symbol)).query_async(redis).await;
+    match found {
+        // The key of one symbol must not keep the stops of all others from being watched.
+        Err(error) if error.code() == Some("WRONGTYPE") => {
+            let hint = "rename or delete the key: what trailing stops of the symbol follow is not durable";
+            tracing::error!(symbol, %error, hint, "cannot read what trailing stops follow");
+            Ok(None)
+        }
+        found => found.map(Some),
+    }
+}
+
+fn texts(fields: &Fields) -> Vec<(&str, &str)> {
+    fields.iter().map(|(field, value)| (field.as_str(), value.as_str())).collect()
 }
 
 async fn swap(
@@ -90,9 +117,4 @@ async fn swap(
         script.arg(text);
     }
     script.query_async(redis).await
-}
-
-/// Whether the trouble is with this key alone.
-fn is_of_key(error: &redis::RedisError) -> bool {
-    error.code() == Some("WRONGTYPE")
 }

@@ -185,7 +185,6 @@ impl Market {
     }
 
     fn accept(&self, tick: &Tick) {
-        self.guard.see(&tick.symbol, tick.price);
         let unwatched = {
             let mut waiting = lock(&self.waiting);
             if let Some(range) = waiting.get_mut(&tick.symbol) {

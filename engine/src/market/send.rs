@@ -62,7 +62,9 @@ impl Market {
                         crash_point("fired");
                     }
                     self.sent(fired);
-                    if !self.guard.taken(&epoch) {
+                    if self.guard.taken(&epoch) {
+                        self.guard.see(batch.iter().map(|(symbol, range)| (&**symbol, range.prices())));
+                    } else {
                         self.lost(UNSYNCED, &[&batch, &rest], true);
                     }
                 }

@@ -224,7 +224,7 @@ impl Reconciler {
             // Memory may have lost what the broker knows: nothing is sent before that is known.
             self.settle_with_broker().await?;
             // Nor may a stop be looser than it was before.
-            self.guard.exchange_trails(&redis).await?;
+            self.guard.give_trails_back(&redis).await?;
         }
         if redis.strat_epoch().await? != epoch {
             bail!("the epoch of Redis changed during the reconciliation");

@@ -25,6 +25,8 @@ pub(crate) enum Found {
 /// Largest hash that is read whole: one pass then costs less than to look every field up. A larger one has fields that
 /// are none of ours, perhaps a great many.
 const WHOLE_FIELDS_MAX: usize = 64;
+/// How far the moment from which prices count may be ahead of the clock: after a failover the clock may be behind.
+const MOMENT_AHEAD_MS: i64 = 86_400_000;
 /// Fields fetched by one call of the variadic `HashGet`.
 const BATCH: usize = 6;
 
@@ -104,10 +106,19 @@ fn strategy_in(ctx: &Context, open: &OpenKey) -> Found {
             look_up(ctx, open, values);
         }
         match Strategy::read(|name| values.get(name)) {
-            Ok(strategy) => Found::Strategy(Box::new(strategy)),
+            Ok(mut strategy) => {
+                strategy.trail_from = strategy.trail_from.filter(|from| is_moment(*from));
+                Found::Strategy(Box::new(strategy))
+            }
             Err(refusal) => Found::Invalid(refusal.to_string()),
         }
     })
+}
+
+/// Whether prices may count from then on. A moment to come is nobody's: who begins later has a later one, and there may
+/// come a time when there is none.
+fn is_moment(from: i64) -> bool {
+    from <= super::wall_clock_ms().saturating_add(MOMENT_AHEAD_MS)
 }
 
 /// Goes through a hash once. Answers whether the server can do that.

@@ -116,6 +116,34 @@ fn a_key_of_another_type_keeps_no_stop_from_following() {
 }
 
 #[test]
+fn a_moment_to_come_is_nobodys() {
+    let mut stage = Stage::new();
+    let other = "user:eve:strategy:s1";
+    let far = i64::MAX;
+    stage.conn.run(&format!("HSET {other} symbol IBM quantity 1 position BOUGHT trail 90% trail_from {far}"));
+    assert_eq!(tick(&mut stage, "120"), 0);
+    assert_ne!(stage.conn.run(&format!("HGET {other} trail_from")).text(), far.to_string());
+    // Who enters later saw nothing of it.
+    stage.hold("LONG", "trail 5");
+    assert_eq!(tick(&mut stage, "100"), 0);
+    assert_eq!(tick(&mut stage, "95"), 1);
+}
+
+#[test]
+fn a_trail_that_is_taken_away_and_given_again_begins_anew() {
+    let mut stage = Stage::new();
+    stage.hold("LONG", "trail 5");
+    assert_eq!(tick(&mut stage, "130"), 0);
+    stage.conn.raw(&format!("HSET {KEY} note x"));
+    let words = ["STRAT.UPDATE", KEY, "trail", ""];
+    stage.conn.call(&words);
+    stage.expect(&[("trail", ""), ("trail_from", "")]);
+    stage.conn.run(&format!("STRAT.UPDATE {KEY} trail 5"));
+    assert_eq!(tick(&mut stage, "96"), 0, "from the entry's price");
+    assert_eq!(tick(&mut stage, "95"), 1);
+}
+
+#[test]
 fn what_is_no_trail_is_refused() {
     let mut stage = Stage::new();
     for trail in ["0", "-5", "5%%", "100%", "five", "1e2"] {

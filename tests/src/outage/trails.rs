@@ -89,3 +89,27 @@ fn a_redis_that_lost_everything_is_told_what_was_followed() {
     world.agrees();
     world.end();
 }
+
+#[test]
+fn a_path_that_redis_has_not_taken_is_followed_in_its_order() {
+    let mut world = World::start(&[]);
+    let keys = world.trailing("order", 3);
+    world.redis.pause();
+    // Never 5 behind the best so far, though the last is 8 above the lowest.
+    for price in ["100", "98", "101", "106"] {
+        world.feed.push("AIG", price);
+    }
+    until("the engine watches", LIMIT, || (world.health()["guard"]["watching"] == "engine").then_some(()));
+    world.feed.push("AIG", "110");
+    world.feed.push("AIG", "107");
+    world.redis.resume();
+    world.engine.wait_healthy();
+    world.best_is("110");
+    world.agrees();
+    assert_eq!(world.orders("SELL").len(), 0, "{}", world.log_tail());
+    world.feed.push("AIG", "105");
+    world.exits_are_sent(keys.len());
+    world.ends(&keys, &["EXITED_BY_SL"]);
+    world.agrees();
+    world.end();
+}

@@ -256,11 +256,13 @@ impl World {
         let now = self.trail.clone();
         self.trail = std::mem::replace(&mut self.older, now);
         self.tell(true);
-        let fields = texts(&self.trail);
-        if let Some(write) = self.shadow.merge_trail(SYMBOL, &fields) {
+        let known: BTreeMap<_, _> = self.shadow.trail_fields(SYMBOL).into_iter().collect();
+        if let Some(write) = TrailWrite::joining(&texts(&known), &texts(&self.trail)) {
             self.write(write);
         }
-        assert_eq!(self.shadow.merge_trail(SYMBOL, &texts(&self.trail)), None, "once is enough");
+        assert_eq!(TrailWrite::joining(&texts(&known), &texts(&self.trail)), None, "once is enough");
+        let fields = self.trail.clone();
+        self.shadow.adopt_trail(SYMBOL, &texts(&fields));
     }
 
     /// Every other restart is a failover: the replica goes on.

@@ -54,15 +54,18 @@ impl Extremes {
         self.position(moment).map_or(NONE, |at| self.steps[at].extreme.best)
     }
 
-    /// Somebody follows from a moment. What came since one that is not known is at least what came since the next.
-    pub(in crate::book) fn enter(&mut self, moment: i64) {
+    /// Somebody follows from a moment. What came since one that is not known is at least what came since the next: then
+    /// the durable key is to say so. Answers whether that is the case.
+    pub(in crate::book) fn enter(&mut self, moment: i64) -> bool {
         let at = self.position(moment).unwrap_or_else(|at| {
             let best = self.steps.get(at).map_or(NONE, |next| next.extreme.best);
             let extreme = Extreme { from: moment, upto: moment, best };
-            self.steps.insert(at, Step { extreme, users: 0, stored: false, fresh: false });
+            self.steps.insert(at, Step { extreme, users: 0, stored: false, fresh: best != NONE });
             at
         });
-        self.steps[at].users += 1;
+        let step = &mut self.steps[at];
+        step.users += 1;
+        step.fresh && step.users == 1
     }
 
     /// Nobody follows from there any more. The moment stays until [`Extremes::release`]: a key that is renamed leaves and
@@ -120,8 +123,9 @@ impl Extremes {
             (step.stored, step.fresh) = (true, false);
             rewrite.written.push(step.extreme);
         }
-        // A moment may have gone and come again.
-        rewrite.gone.retain(|moment| !rewrite.written.iter().any(|extreme| extreme.from == *moment));
+        // A moment may have gone and come again. What is written is in order.
+        let written = |moment: &i64| rewrite.written.binary_search_by_key(moment, |extreme| extreme.from).is_ok();
+        rewrite.gone.retain(|moment| !written(moment));
         rewrite
     }
 

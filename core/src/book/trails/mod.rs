@@ -149,6 +149,12 @@ impl Book {
         true
     }
 
+    /// Whether [`Book::take_trail_write`] has anything.
+    #[must_use]
+    pub const fn has_unwritten_trails(&self) -> bool {
+        !self.following.unwritten.is_empty()
+    }
+
     /// From which moment on prices count for a strategy that begins to follow now.
     #[must_use]
     pub fn next_moment(&self, symbol: &str, side: Side, now_ms: i64) -> i64 {
@@ -231,9 +237,12 @@ impl Book {
         }
         if let Some(Follower { trailing, armed }) = follower {
             let trail = trails.side_mut(trailing.side);
-            trail.extremes.enter(trailing.from);
+            let is_news = trail.extremes.enter(trailing.from);
             if armed {
                 trail.insert(&trailing, slot);
+            }
+            if is_news && !std::mem::replace(&mut trails.is_unwritten, true) {
+                self.following.unwritten.push(symbol.into());
             }
         }
         if let Some(Follower { trailing, .. }) = known {
@@ -262,7 +271,7 @@ impl Book {
             // First everyone's moment: the best price of each is known only then.
             let followers = || group.iter().filter_map(|(.., slot)| Some((*slot, following.followers.get(slot)?)));
             followers().for_each(|(_, known)| {
-                trails.side_mut(known.trailing.side).extremes.enter(known.trailing.from);
+                let _ = trails.side_mut(known.trailing.side).extremes.enter(known.trailing.from);
             });
             for (slot, known) in followers().filter(|(_, known)| known.armed) {
                 trails.side_mut(known.trailing.side).insert(&known.trailing, slot);

@@ -24,6 +24,25 @@ impl TrailWrite {
     }
 }
 
+impl TrailWrite {
+    /// What a durable hash must be told to know as much as `known` does besides what it says; `None` where it does.
+    #[must_use]
+    pub fn joining(known: &[(&str, &str)], fields: &[(&str, &str)]) -> Option<Self> {
+        let mut write = Self::default();
+        for side in Side::ALL {
+            let (known, said) = (said(*side, known), said(*side, fields));
+            let merged = known.merged(&said);
+            let texts: BTreeMap<_, _> =
+                merged.iter().map(|each| (name(*side, each.from), value(*side, each))).collect();
+            let of_side = said.all().map(|extreme| name(*side, extreme.from));
+            write.gone.extend(of_side.filter(|name| !texts.contains_key(name)));
+            let is_news = |(name, value): &(String, String)| !fields.contains(&(name.as_str(), value.as_str()));
+            write.written.extend(texts.into_iter().filter(is_news));
+        }
+        (write != Self::default()).then_some(write)
+    }
+}
+
 const fn word(side: Side) -> &'static str {
     match side {
         Side::Long => "long:",
@@ -115,7 +134,9 @@ impl Book {
         trail.groups = Groups::default();
         // What is said may hold moments that nobody follows from.
         self.following.idle = true;
-        followers.iter().for_each(|(_, known)| trail.extremes.enter(known.trailing.from));
+        for (_, known) in &followers {
+            let _ = trail.extremes.enter(known.trailing.from);
+        }
         for (slot, known) in followers.iter().filter(|(_, known)| known.armed) {
             // What a storm has caught stays there.
             if !storms.iter().any(|storm| storm.holds(&known.trailing, *slot)) {
@@ -137,27 +158,29 @@ impl Book {
             || Side::ALL.iter().all(|side| self.agrees(symbol, *side, &said(*side, fields).all().collect::<Vec<_>>()))
     }
 
-    /// Takes in what a durable hash of a symbol says beyond what is known, and answers what the hash must say to know as
-    /// much; `None` where it does. For a copy of the book that saw prices which the hash may have lost.
-    pub fn merge_trail(&mut self, symbol: &str, fields: &[(&str, &str)]) -> Option<TrailWrite> {
-        let mut write = TrailWrite::default();
+    /// What is known of a symbol, as fields of the durable hash; whether it has them or not.
+    #[must_use]
+    pub fn trail_fields(&self, symbol: &str) -> Vec<(String, String)> {
+        let Some(trails) = self.following.trails.get(symbol) else { return Vec::new() };
+        let of_side = |side: &Side| {
+            let known = trails.side(*side).extremes.all().filter(|extreme| extreme.best != NONE);
+            known.map(|extreme| (name(*side, extreme.from), value(*side, &extreme))).collect::<Vec<_>>()
+        };
+        Side::ALL.iter().flat_map(of_side).collect()
+    }
+
+    /// Takes in what a durable hash of a symbol says beyond what is known. For a copy of the book that did not see every
+    /// price itself.
+    pub fn adopt_trail(&mut self, symbol: &str, fields: &[(&str, &str)]) {
         for side in Side::ALL {
-            let said = said(*side, fields);
-            let known = self.following.trails.get(symbol).map(|trails| &trails.side(*side).extremes);
-            let mut merged = known.unwrap_or(&Extremes::default()).merged(&said);
+            let Some(trails) = self.following.trails.get(symbol) else { return };
+            let known = &trails.side(*side).extremes;
+            let mut merged = known.merged(&said(*side, fields));
             merged.retain(|extreme| extreme.best != NONE);
-            let texts: BTreeMap<_, _> =
-                merged.iter().map(|each| (name(*side, each.from), value(*side, each))).collect();
-            let of_side = said.all().map(|extreme| name(*side, extreme.from));
-            write.gone.extend(of_side.filter(|name| !texts.contains_key(name)));
-            let is_news = |(name, value): &(String, String)| !fields.contains(&(name.as_str(), value.as_str()));
-            write.written.extend(texts.into_iter().filter(is_news));
-            let news = |known: &Extremes| !known.all().filter(|known| known.best != NONE).eq(merged.iter().copied());
-            if known.is_some_and(news) {
+            if !known.all().filter(|known| known.best != NONE).eq(merged.iter().copied()) {
                 self.replace_extremes(symbol, *side, Extremes::of_stored(merged));
             }
         }
-        (write != TrailWrite::default()).then_some(write)
     }
 
     /// Forgets, for one symbol, the moments that nobody follows from; the durable hash is to say so, see

@@ -29,16 +29,17 @@ impl Shadow {
         flying.take(limit).collect()
     }
 
-    /// Whether there are trailing stops.
-    #[must_use]
-    pub fn is_following(&self) -> bool {
-        self.book.is_following()
-    }
-
     /// Symbols whose prices trailing stops follow.
     #[must_use]
     pub fn trail_symbols(&self) -> Vec<String> {
         self.book.trail_symbols().map(ToOwned::to_owned).collect()
+    }
+
+    /// What trailing stops of a symbol follow by the prices that Redis took, as fields of its durable key.
+    #[must_use]
+    pub fn taken_trail(&self, symbol: &str) -> Vec<(String, String)> {
+        let held = self.held_trails.as_ref().map(|held| held.get(symbol).cloned().unwrap_or_default());
+        held.unwrap_or_else(|| self.book.trail_fields(symbol))
     }
 
     /// Keys of every live strategy.
