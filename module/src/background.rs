@@ -1,4 +1,5 @@
-//! What happens between commands: mending the sets, draining storms, keeping what trailing stops follow, rebuilding after an internal error.
+//! What happens between commands: mending the sets, draining storms, keeping what trailing stops follow, rebuilding after
+//! an internal error.
 //! Each turn is bounded to a few milliseconds, and clients are served in between.
 
 use crate::{keyspace, repair, server, state, trail, trigger};

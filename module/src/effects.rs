@@ -204,16 +204,13 @@ pub(crate) fn write_storms(ctx: &Context, prefix: &str, symbol: &str, text: Opti
     });
 }
 
-/// Writes what trailing stops of a symbol follow. Each write is told to the book by its key event, so none may leave it
-/// poorer than the book.
+/// Writes what trailing stops of a symbol follow. The book, here and on replicas, follows each of the two writes: none may
+/// leave the key poorer than the book.
 pub(crate) fn write_trail(ctx: &Context, prefix: &str, symbol: &str, write: &TrailWrite) {
     let name = key::trail(prefix, symbol);
     if !write.written.is_empty() {
         let args = strings(&name, write.written.iter().flat_map(|(field, value)| [field, value]));
-        best_effort(match server::is_direct(ctx) {
-            true => written(ctx, "HSET", &args, || server::hash_set(ctx, &args)).map(drop),
-            false => by_call(ctx, "HSET", args.iter()),
-        });
+        best_effort(write_hash(ctx, &args).map(drop));
     }
     if !write.gone.is_empty() {
         let args = strings(&name, write.gone.iter());
@@ -234,6 +231,14 @@ fn strings<'a>(name: &'a str, texts: impl Iterator<Item = &'a String>) -> Vec<Re
     std::iter::once(name).chain(texts.map(String::as_str)).map(|text| server::string(text.as_bytes())).collect()
 }
 
+/// Writes fields of a hash. Answers whether there was one; `None` where its key event tells the books.
+fn write_hash(ctx: &Context, args: &[RedisString]) -> Result<Option<bool>, Refusal> {
+    match server::is_direct(ctx) {
+        true => written(ctx, "HSET", args, || server::hash_set(ctx, args)).map(Some),
+        false => by_call(ctx, "HSET", args.iter()).map(|()| None),
+    }
+}
+
 /// Writes fields of a strategy's hash; the books follow. `known`: what it is then.
 fn set_fields(
     ctx: &Context,
@@ -241,10 +246,7 @@ fn set_fields(
     args: &[RedisString],
     known: Option<Strategy>,
 ) -> Result<(), Refusal> {
-    if !server::is_direct(ctx) {
-        return by_call(ctx, "HSET", args.iter());
-    }
-    let existed = written(ctx, "HSET", args, || server::hash_set(ctx, args))?;
+    let Some(existed) = write_hash(ctx, args)? else { return Ok(()) };
     // Its time may have run out since it was read: then only what was written is there.
     server::after_own_write(ctx, || keyspace::on_own_write(ctx, key, known.filter(|_| existed)));
     Ok(())

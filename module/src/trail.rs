@@ -90,7 +90,8 @@ pub(crate) fn raise(db: i32, name: &str, price: Price) {
     }
 }
 
-/// Writes what the durable keys do not say yet: once a turn of the event loop, however many prices came in it. Answers whether that is done: not while writes are paused.
+/// Writes what the durable keys do not say yet: once a turn of the event loop, however many prices came in it. Answers
+/// whether that is done: not while writes are paused.
 pub(crate) fn write_all(ctx: &Context) -> bool {
     if server::writes_are_paused() {
         return false;

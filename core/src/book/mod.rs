@@ -201,8 +201,9 @@ impl Book {
     /// The arming that the book holds for `key`, to compare with the hash.
     #[must_use]
     pub fn arming_of(&self, key: &str) -> Option<(Arming, Status, &str)> {
-        let entry = self.slab.get(self.slot_of_name(key)?)?;
-        Some((self.arming_at(self.slot_of_name(key)?, entry), entry.status(), self.symbol_of(entry)))
+        let slot = self.slot_of_name(key)?;
+        let entry = self.slab.get(slot)?;
+        Some((self.arming_at(slot, entry), entry.status(), self.symbol_of(entry)))
     }
 
     fn arming_at(&self, slot: Slot, entry: &Entry) -> Arming {

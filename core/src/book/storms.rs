@@ -55,6 +55,10 @@ impl Storm {
         Self { low: price, high: price, ts_ms, seq, long, short, has_caught: false }
     }
 
+    fn into_caught(self) -> [Caught; 2] {
+        [self.long, self.short]
+    }
+
     const fn side(&self, side: Side) -> &Caught {
         match side {
             Side::Long => &self.long,
@@ -215,7 +219,7 @@ impl Book {
             let text = storm.text();
             storm.seq = known.iter().find(|old| old.text() == text).map_or(now, |old| old.seq);
         }
-        self.let_go(symbol, known.into_iter().flat_map(|storm| [storm.long, storm.short]));
+        self.let_go(symbol, known.into_iter().flat_map(Storm::into_caught));
         let any = !found.is_empty();
         if any {
             self.storms.insert(symbol.into(), found);
@@ -257,7 +261,7 @@ impl Book {
         if storms.is_empty() {
             self.storms.remove(symbol);
         }
-        self.let_go(symbol, ended.into_iter().flat_map(|storm| [storm.long, storm.short]));
+        self.let_go(symbol, ended.into_iter().flat_map(Storm::into_caught));
     }
 
     /// The best price that a strategy followed when the oldest storm of its symbol came.

@@ -41,7 +41,8 @@ impl Offset {
     }
 
     /// The stop behind a best price, both as gains: see [`Side::gain`]. A percentage is taken of the price's magnitude and
-    /// rounded up to the next unit, so that the stop never lies nearer than was asked for; it is one at least. `i64::MIN` fires at no price.
+    /// rounded up to the next unit, so that the stop never lies nearer than was asked for; it is one at least. `i64::MIN`
+    /// fires at no price.
     pub(crate) fn behind(self, best: i64) -> i64 {
         let distance = match self {
             Self::Absolute(units) => i128::from(units),

@@ -84,7 +84,7 @@ pub struct Shadow {
     /// Strategies with a mark.
     marked: BTreeSet<String>,
     /// While prices are checked here that Redis has not taken: what trailing stops follow by those that it took.
-    held_trails: Option<HashMap<String, Vec<(String, String)>>>,
+    held_trails: Option<HashMap<String, BTreeMap<String, String>>>,
 }
 
 impl Shadow {
@@ -188,7 +188,7 @@ impl Shadow {
     pub fn see(&mut self, symbol: &str, price: Price) {
         if self.book.raise(symbol, price) {
             // Redis keeps the durable copy.
-            drop(self.book.take_trail_write());
+            self.book.skip_trail_writes();
         }
     }
 
@@ -212,7 +212,7 @@ impl Shadow {
     /// Forgets the prices that nobody follows any more.
     pub fn release_trails(&mut self) {
         while self.book.release_trail() {}
-        while self.book.take_trail_write().is_some() {}
+        self.book.skip_trail_writes();
     }
 
     /// The exits that a price fires, each once.

@@ -5,7 +5,7 @@
 use super::{Guard, lock};
 use color_eyre::eyre::bail;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use strat_client::Connection;
 use strat_core::book::TrailWrite;
 use strat_core::{Price, key};
@@ -30,7 +30,7 @@ write('HDEL', at + written, #ARGV)
 return 1";
 
 /// Fields of a durable key.
-type Fields = HashMap<String, String>;
+type Fields = BTreeMap<String, String>;
 
 impl Guard {
     /// Prices that Redis took, of many symbols: in the order in which it took them, and never before it did. A stop must not
@@ -74,9 +74,9 @@ impl Guard {
         for _ in 0..LOOKS {
             let Some(found) = read(&mut redis, symbol).await? else { return Ok(()) };
             let taken = lock(&self.shadow).taken_trail(symbol);
-            let taken: Vec<_> = taken.iter().map(|(field, value)| (field.as_str(), value.as_str())).collect();
-            let Some(write) = TrailWrite::joining(&taken, &texts(&found)) else { return Ok(()) };
-            if swap(&mut redis, &key::trail("", symbol), &texts(&found), &write).await? {
+            let found = texts(&found);
+            let Some(write) = TrailWrite::joining(&texts(&taken), &found) else { return Ok(()) };
+            if swap(&mut redis, &key::trail("", symbol), &found, &write).await? {
                 tracing::warn!(symbol, "Redis had lost prices that trailing stops follow; told it");
                 return Ok(());
             }

@@ -103,8 +103,8 @@ pub struct ReconcileSettings {
 }
 
 impl Reconciler {
-    /// A reconciler that opens the guard's gate when it has finished for an epoch, and hands orders in flight that nobody speaks
-    /// for, and that `executor` is not at work on, to `adopted`. What trailing stops follow it compares with `guard`.
+    /// A reconciler that opens the guard's gate when it has finished for an epoch, and hands orders in flight that nobody
+    /// speaks for, and that `executor` is not at work on, to `adopted`. What trailing stops follow it compares with `guard`.
     #[must_use]
     pub fn new(
         link: Link,

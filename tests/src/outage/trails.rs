@@ -28,14 +28,27 @@ impl World {
         // A price that fills them.
         self.feed.push("AIG", "114");
     }
+
+    /// Everything has ended by its stop, and nothing is amiss.
+    fn ends_stopped(&mut self, keys: &[String]) {
+        self.ends(keys, &["EXITED_BY_SL"]);
+        self.agrees();
+        self.end();
+    }
+}
+
+/// A world whose trailing stops follow 120.
+fn risen(name: &str) -> (World, Vec<String>) {
+    let mut world = World::start(&[]);
+    let keys = world.trailing(name, 3);
+    world.feed.push("AIG", "120");
+    world.best_is("120");
+    (world, keys)
 }
 
 #[test]
 fn a_trailing_stop_goes_on_from_the_best_price_while_redis_is_dead() {
-    let mut world = World::start(&[]);
-    let keys = world.trailing("best", 3);
-    world.feed.push("AIG", "120");
-    world.best_is("120");
+    let (mut world, keys) = risen("best");
     world.redis.kill_9();
     // The best price goes on as well; what falls 5 behind it fires.
     for price in ["124", "119.01", "119", "130"] {
@@ -43,17 +56,12 @@ fn a_trailing_stop_goes_on_from_the_best_price_while_redis_is_dead() {
     }
     world.exits_are_sent(keys.len());
     world.redis.start_again();
-    world.ends(&keys, &["EXITED_BY_SL"]);
-    world.agrees();
-    world.end();
+    world.ends_stopped(&keys);
 }
 
 #[test]
 fn an_engine_that_has_just_started_learns_what_is_followed() {
-    let mut world = World::start(&[]);
-    let keys = world.trailing("new", 3);
-    world.feed.push("AIG", "120");
-    world.best_is("120");
+    let (mut world, keys) = risen("new");
     world.engine.kill_9();
     world.engine.start_again();
     world.engine.wait_healthy();
@@ -62,17 +70,12 @@ fn an_engine_that_has_just_started_learns_what_is_followed() {
     world.feed.push("AIG", "115");
     world.exits_are_sent(keys.len());
     world.redis.start_again();
-    world.ends(&keys, &["EXITED_BY_SL"]);
-    world.agrees();
-    world.end();
+    world.ends_stopped(&keys);
 }
 
 #[test]
 fn a_redis_that_lost_everything_is_told_what_was_followed() {
-    let mut world = World::start(&[]);
-    let keys = world.trailing("lost", 3);
-    world.feed.push("AIG", "120");
-    world.best_is("120");
+    let (mut world, keys) = risen("lost");
     // Postgres has it all: what only the journal held would be lost.
     world.agrees();
     world.redis.conn().run("FLUSHALL");
@@ -85,9 +88,7 @@ fn a_redis_that_lost_everything_is_told_what_was_followed() {
     assert_eq!(world.orders("SELL").len(), 0);
     world.feed.push("AIG", "115");
     world.exits_are_sent(keys.len());
-    world.ends(&keys, &["EXITED_BY_SL"]);
-    world.agrees();
-    world.end();
+    world.ends_stopped(&keys);
 }
 
 #[test]
@@ -109,7 +110,5 @@ fn a_path_that_redis_has_not_taken_is_followed_in_its_order() {
     assert_eq!(world.orders("SELL").len(), 0, "{}", world.log_tail());
     world.feed.push("AIG", "105");
     world.exits_are_sent(keys.len());
-    world.ends(&keys, &["EXITED_BY_SL"]);
-    world.agrees();
-    world.end();
+    world.ends_stopped(&keys);
 }

@@ -137,7 +137,7 @@ impl World {
             assert_eq!(symbol, SYMBOL);
             self.write(write);
         }
-        while self.shadow.take_trail_write().is_some() {}
+        self.shadow.skip_trail_writes();
     }
 
     /// The replica hears of the keys; the primary of its own writes too.
@@ -256,7 +256,7 @@ impl World {
         let now = self.trail.clone();
         self.trail = std::mem::replace(&mut self.older, now);
         self.tell(true);
-        let known: BTreeMap<_, _> = self.shadow.trail_fields(SYMBOL).into_iter().collect();
+        let known = self.shadow.trail_fields(SYMBOL);
         if let Some(write) = TrailWrite::joining(&texts(&known), &texts(&self.trail)) {
             self.write(write);
         }

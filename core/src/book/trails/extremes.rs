@@ -132,7 +132,7 @@ impl Extremes {
     /// Nothing of this is in the durable key as it is, except what stands there already.
     pub(in crate::book) fn write_anew(&mut self, there: &Self) {
         self.gone = there.steps.iter().map(|step| step.extreme.from).collect();
-        self.steps.iter_mut().for_each(|step| (step.stored, step.fresh) = (false, step.extreme.best != NONE));
+        self.steps.iter_mut().for_each(|step| (step.stored, step.fresh) = (false, true));
     }
 
     pub(in crate::book) const fn is_empty(&self) -> bool {
@@ -150,6 +150,11 @@ impl Extremes {
     /// All of them, the oldest first.
     pub(in crate::book) fn all(&self) -> impl Iterator<Item = Extreme> + '_ {
         self.steps.iter().map(|step| step.extreme)
+    }
+
+    /// Those since which a price came.
+    pub(in crate::book) fn priced(&self) -> impl Iterator<Item = Extreme> + '_ {
+        self.all().filter(|extreme| extreme.best != NONE)
     }
 
     /// What the durable key has of them.
@@ -182,10 +187,10 @@ impl Extremes {
         self.steps.get(at).map_or(NONE, |step| step.extreme.best)
     }
 
-    /// What both know together: of each moment that one of them knows, the better price.
+    /// What both know together: of each moment since which one of them knows a price, the better one.
     pub(in crate::book) fn merged(&self, other: &Self) -> Vec<Extreme> {
-        let all = || self.all().chain(other.all());
-        let mut starts: Vec<i64> = all().flat_map(|extreme| [extreme.from, extreme.upto.saturating_add(1)]).collect();
+        let priced = self.priced().chain(other.priced());
+        let mut starts: Vec<i64> = priced.flat_map(|extreme| [extreme.from, extreme.upto.saturating_add(1)]).collect();
         starts.sort_unstable();
         starts.dedup();
         let mut merged: Vec<Extreme> = Vec::new();
@@ -195,6 +200,9 @@ impl Extremes {
                 continue;
             }
             let best = self.at_least(*from).max(other.at_least(*from));
+            if best == NONE {
+                continue;
+            }
             match merged.last_mut().filter(|last| last.best == best && last.upto.saturating_add(1) == *from) {
                 Some(last) => last.upto = upto,
                 None => merged.push(Extreme { from: *from, upto, best }),

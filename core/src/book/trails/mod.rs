@@ -75,6 +75,13 @@ impl Trails {
         }
     }
 
+    /// The durable key of the symbol does not say all of it any more.
+    fn await_write(&mut self, symbol: &str, unwritten: &mut Vec<Box<str>>) {
+        if !std::mem::replace(&mut self.is_unwritten, true) {
+            unwritten.push(symbol.into());
+        }
+    }
+
     /// Nobody follows, and nothing is remembered.
     fn is_empty(&self) -> bool {
         self.long.extremes.is_empty() && self.short.extremes.is_empty()
@@ -143,9 +150,7 @@ impl Book {
                 trail.groups.raise(gain);
             }
         }
-        if !std::mem::replace(&mut trails.is_unwritten, true) {
-            unwritten.push(symbol.into());
-        }
+        trails.await_write(symbol, unwritten);
         true
     }
 
@@ -241,8 +246,8 @@ impl Book {
             if armed {
                 trail.insert(&trailing, slot);
             }
-            if is_news && !std::mem::replace(&mut trails.is_unwritten, true) {
-                self.following.unwritten.push(symbol.into());
+            if is_news {
+                trails.await_write(symbol, &mut self.following.unwritten);
             }
         }
         if let Some(Follower { trailing, .. }) = known {

@@ -22,9 +22,7 @@ impl TrailWrite {
         self.written.extend(written);
         self.gone.extend(rewrite.gone.into_iter().map(|moment| name(side, moment)));
     }
-}
 
-impl TrailWrite {
     /// What a durable hash must be told to know as much as `known` does besides what it says; `None` where it does.
     #[must_use]
     pub fn joining(known: &[(&str, &str)], fields: &[(&str, &str)]) -> Option<Self> {
@@ -160,10 +158,10 @@ impl Book {
 
     /// What is known of a symbol, as fields of the durable hash; whether it has them or not.
     #[must_use]
-    pub fn trail_fields(&self, symbol: &str) -> Vec<(String, String)> {
-        let Some(trails) = self.following.trails.get(symbol) else { return Vec::new() };
+    pub fn trail_fields(&self, symbol: &str) -> BTreeMap<String, String> {
+        let Some(trails) = self.following.trails.get(symbol) else { return BTreeMap::new() };
         let of_side = |side: &Side| {
-            let known = trails.side(*side).extremes.all().filter(|extreme| extreme.best != NONE);
+            let known = trails.side(*side).extremes.priced();
             known.map(|extreme| (name(*side, extreme.from), value(*side, &extreme))).collect::<Vec<_>>()
         };
         Side::ALL.iter().flat_map(of_side).collect()
@@ -175,9 +173,8 @@ impl Book {
         for side in Side::ALL {
             let Some(trails) = self.following.trails.get(symbol) else { return };
             let known = &trails.side(*side).extremes;
-            let mut merged = known.merged(&said(*side, fields));
-            merged.retain(|extreme| extreme.best != NONE);
-            if !known.all().filter(|known| known.best != NONE).eq(merged.iter().copied()) {
+            let merged = known.merged(&said(*side, fields));
+            if !known.priced().eq(merged.iter().copied()) {
                 self.replace_extremes(symbol, *side, Extremes::of_stored(merged));
             }
         }
@@ -198,26 +195,34 @@ impl Book {
         for side in Side::ALL {
             trails.side_mut(*side).extremes.release();
         }
-        if !std::mem::replace(&mut trails.is_unwritten, true) {
-            self.following.unwritten.push(name.clone());
-        }
+        trails.await_write(name, &mut self.following.unwritten);
         true
     }
 
     /// What the durable hash of a symbol does not say yet: the symbol, and what is to be written; `None` where all say
     /// what is known. It is taken for said from now on.
     pub fn take_trail_write(&mut self) -> Option<(String, TrailWrite)> {
-        let name = self.following.unwritten.pop()?;
         let mut write = TrailWrite::default();
+        let name = self.take_rewrites(|side, rewrite| write.add(side, rewrite))?;
+        Some((name.into(), write))
+    }
+
+    /// Takes everything for said: in a copy of the book, of which no durable hash is kept.
+    pub fn skip_trail_writes(&mut self) {
+        while self.take_rewrites(|_, _| {}).is_some() {}
+    }
+
+    fn take_rewrites(&mut self, mut take: impl FnMut(Side, Rewrite)) -> Option<Box<str>> {
+        let name = self.following.unwritten.pop()?;
         if let Some(trails) = self.following.trails.get_mut(&name) {
             trails.is_unwritten = false;
             for side in Side::ALL {
-                write.add(*side, trails.side_mut(*side).extremes.take_rewrite());
+                take(*side, trails.side_mut(*side).extremes.take_rewrite());
             }
             if trails.is_empty() {
                 self.following.trails.remove(&name);
             }
         }
-        Some((name.into(), write))
+        Some(name)
     }
 }

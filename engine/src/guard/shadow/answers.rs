@@ -1,7 +1,7 @@
 //! What the shadow is asked.
 
 use super::Shadow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use strat_core::Strategy;
 
 /// Numbers of the shadow.
@@ -37,7 +37,7 @@ impl Shadow {
 
     /// What trailing stops of a symbol follow by the prices that Redis took, as fields of its durable key.
     #[must_use]
-    pub fn taken_trail(&self, symbol: &str) -> Vec<(String, String)> {
+    pub fn taken_trail(&self, symbol: &str) -> BTreeMap<String, String> {
         let held = self.held_trails.as_ref().map(|held| held.get(symbol).cloned().unwrap_or_default());
         held.unwrap_or_else(|| self.book.trail_fields(symbol))
     }
