@@ -148,7 +148,17 @@ fn follow_drain(ctx: &Context, db: i32, prefix: &str, symbol: &str) {
 }
 
 fn follow_trail(ctx: &Context, db: i32, name: &str) {
-    with_trail(ctx, name, |symbol, fields| state::with(|state| state.book(db).follow_trail(symbol, fields)));
+    // A replica adds nothing to what its primary says.
+    let is_all = !server::is_primary(ctx);
+    with_trail(ctx, name, |symbol, fields| {
+        state::with(|state| {
+            let book = state.book(db);
+            if is_all {
+                book.skip_trail_write(symbol);
+            }
+            book.follow_trail(symbol, fields);
+        });
+    });
 }
 
 /// Reads the durable key of what trailing stops of a symbol follow; `None` for the name of another key.
@@ -236,7 +246,8 @@ pub(crate) fn on_role(ctx: &Context) {
     take_over(ctx);
 }
 
-/// After loading or promotion the primary checks every set against the book, and goes on with storms in hand.
+/// After loading or promotion the primary checks every set against the book, goes on with storms in hand, and writes what
+/// trailing stops follow where the keys do not say it.
 fn take_over(ctx: &Context) {
     if !server::is_primary(ctx) {
         return;
@@ -257,6 +268,7 @@ fn take_over(ctx: &Context) {
         repairs.extend(state.known_sets.iter().cloned());
         state.repairs.extend(repairs);
     });
+    server::write_trails_soon();
     server::start_timer(ctx, 0);
 }
 

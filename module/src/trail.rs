@@ -96,8 +96,10 @@ pub(crate) fn write_all(ctx: &Context) -> bool {
     if server::writes_are_paused() {
         return false;
     }
-    // A replica gets the keys from its primary.
-    let is_primary = server::is_primary(ctx);
+    if !server::is_primary(ctx) {
+        // It gets the keys from its primary; what they do not say then, it says once it is promoted.
+        return true;
+    }
     let next = || {
         state::with(|state| {
             let mut books = state.books.iter_mut();
@@ -105,7 +107,7 @@ pub(crate) fn write_all(ctx: &Context) -> bool {
         })
     };
     while let Some((db, symbol, write)) = next() {
-        if let Some((prefix, symbol)) = key::split_tag(&symbol).filter(|_| is_primary) {
+        if let Some((prefix, symbol)) = key::split_tag(&symbol) {
             server::in_database(ctx, db, || effects::write_trail(ctx, prefix, symbol, &write));
         }
     }

@@ -1,6 +1,7 @@
 //! A stop that follows the price, as a user sees it.
 
 use super::{KEY, Stage};
+use crate::resp::Conn;
 use crate::resp::Value;
 use crate::servers::redis::info_field;
 use crate::servers::{Options, Redis};
@@ -152,4 +153,53 @@ fn what_is_no_trail_is_refused() {
     }
     stage.conn.run(&format!("STRAT.SET {KEY} symbol IBM quantity 10"));
     assert_eq!(stage.conn.code(&format!("STRAT.UPDATE {KEY} trail_from 1")), "BADFIELD");
+}
+
+/// Waits until a replica has everything that its primary has sent.
+fn catch_up(replica: &Redis, primary: &Redis) {
+    until("the replica has caught up", LIMIT, || {
+        let sent = primary.info("replication", "master_repl_offset");
+        let linked = replica.info("replication", "master_link_status") == "up";
+        (linked && sent == replica.info("replication", "slave_repl_offset")).then_some(())
+    });
+}
+
+fn follow(conn: &mut Conn, id: &str, from: i64) {
+    let fields = format!("symbol IBM quantity 1 position BOUGHT trail 50 trail_from {from}");
+    conn.run(&format!("HSET user:alice:strategy:{id} {fields}"));
+}
+
+#[test]
+fn a_replica_that_was_behind_follows_what_its_primary_says() {
+    let (primary, replica) = (Redis::with(Options::new().tcp()), Redis::with(Options::new().tcp()));
+    let (mut conn, mut copy) = (primary.conn(), replica.conn());
+    copy.run(&format!("REPLICAOF 127.0.0.1 {}", primary.port()));
+    for (id, from, price) in [("first", 1_000, "100"), ("last", 3_000, "90")] {
+        follow(&mut conn, id, from);
+        conn.run(&format!("STRAT.SLCHECK IBM {price}"));
+    }
+    catch_up(&replica, &primary);
+    // Everything below reaches the replica in one turn of its event loop.
+    replica.pause();
+    follow(&mut conn, "middle", 2_000);
+    conn.run("STRAT.DEL user:alice:strategy:first");
+    until("nobody follows from there", LIMIT, || (conn.run("HEXISTS trail:IBM long:1000").int() == 0).then_some(()));
+    // Somebody who came and went before the key said anything of him.
+    conn.run("MULTI");
+    follow(&mut conn, "guest", 2_500);
+    conn.run("DEL user:alice:strategy:guest");
+    conn.run("EXEC");
+    replica.resume();
+    catch_up(&replica, &primary);
+    for conn in [&mut conn, &mut copy] {
+        assert_eq!(conn.run("STRAT.DEBUG VERIFY"), Value::Array(vec![]));
+    }
+    copy.run("REPLICAOF NO ONE");
+    until("the promoted one says nothing but what is followed", LIMIT, || {
+        let said = copy.run("HKEYS trail:IBM");
+        let mut said: Vec<_> = said.items().iter().map(|name| name.text()).collect();
+        said.sort();
+        (said == ["long:2000", "long:3000"]).then_some(())
+    });
+    assert_eq!(copy.run("STRAT.DEBUG VERIFY"), Value::Array(vec![]));
 }

@@ -212,6 +212,16 @@ impl Book {
         while self.take_rewrites(|_, _| {}).is_some() {}
     }
 
+    /// Takes everything of one symbol for said: on a replica, where its primary says it.
+    pub fn skip_trail_write(&mut self, symbol: &str) {
+        let unwritten = &mut self.following.unwritten;
+        if let Some(at) = unwritten.iter().position(|name| **name == *symbol) {
+            let last = unwritten.len() - 1;
+            unwritten.swap(at, last);
+            let _ = self.take_rewrites(|_, _| {});
+        }
+    }
+
     fn take_rewrites(&mut self, mut take: impl FnMut(Side, Rewrite)) -> Option<Box<str>> {
         let name = self.following.unwritten.pop()?;
         if let Some(trails) = self.following.trails.get_mut(&name) {
