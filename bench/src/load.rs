@@ -161,6 +161,25 @@ pub(crate) fn paired(pairs: usize, mut a: impl FnMut(usize) -> Run, mut b: impl 
     Compared { wall: Spread::of(&wall), cpu: Spread::of(&cpu) }
 }
 
+/// As [`paired`], with servers that `start` makes anew each time; a start's median counts as one value. How fast a process
+/// is depends on where the system happened to put it, for as long as it lives: more pairs with the same two processes
+/// would measure that once more.
+pub(crate) fn paired_anew<S>(
+    starts: usize,
+    pairs: usize,
+    start: impl Fn() -> (S, S),
+    a: impl Fn(&S) -> Run,
+    b: impl Fn(&S) -> Run,
+) -> Compared {
+    let each = || {
+        let (of_a, of_b) = start();
+        paired(pairs, |_| a(&of_a), |_| b(&of_b))
+    };
+    let (wall, cpu): (Vec<_>, Vec<_>) =
+        (0..starts).map(|_| each()).map(|found| (found.wall.median, found.cpu.median)).unzip();
+    Compared { wall: Spread::of(&wall), cpu: Spread::of(&cpu) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -145,7 +145,7 @@ fn measure_armed(wanted: &dyn Fn(Part) -> bool, scale: &Scale, report: &mut Repo
     let peers = Peers::start(data, &stored);
     let update = |id, what, goal| Figure { id, what, goal };
     if wanted(Part::Ticks) {
-        rows::ticks::run(report, scale, &peers);
+        rows::ticks::run(report, scale, &peers, &stored);
     }
     if wanted(Part::Update) {
         let figure = update("update_lua", "UPDATE of a stop, against the Lua function", Some(2.0));

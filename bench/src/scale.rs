@@ -14,6 +14,8 @@ pub(crate) struct Scale {
     pub(crate) pairs: usize,
     /// The same for ticks, which take little.
     pub(crate) tick_pairs: usize,
+    /// Starts of the servers of which ticks are compared closely.
+    pub(crate) starts: usize,
     /// Stops that one tick fires.
     pub(crate) storm: usize,
     /// Updates in a run.
@@ -42,7 +44,8 @@ impl Scale {
         counted: 10_000,
         ticks: 32_768,
         pairs: 6,
-        tick_pairs: 24,
+        tick_pairs: 12,
+        starts: 5,
         storm: 10_000,
         updates: 20_000,
         seed: 10_000,
@@ -61,7 +64,8 @@ impl Scale {
         counted: 1_000_000,
         ticks: 65_536,
         pairs: 8,
-        tick_pairs: 40,
+        tick_pairs: 12,
+        starts: 9,
         storm: 100_000,
         updates: 50_000,
         seed: 10_000,
@@ -81,6 +85,7 @@ impl Scale {
         ticks: 8_192,
         pairs: 2,
         tick_pairs: 2,
+        starts: 1,
         storm: 100,
         updates: 500,
         seed: 100,

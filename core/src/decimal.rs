@@ -10,6 +10,8 @@ pub const SCALE: i64 = 100_000_000;
 const LIMIT_UNITS: i64 = 90_000_000_000 * SCALE;
 /// Longest text accepted: sign, 11 digits, point, 8 decimals, and room for leading zeros.
 const TEXT_MAX: usize = 40;
+/// Powers of ten, up to one in units.
+const POWERS: [u64; DECIMALS + 1] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
 
 /// Why a text is not a decimal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,44 +48,24 @@ fn parse_units(text: &[u8]) -> Result<i64, DecimalError> {
     if digits.is_empty() || text.len() > TEXT_MAX {
         return Err(DecimalError::Malformed);
     }
-    let mut units: i64 = 0;
-    // Decimals seen so far; `None` until the point.
-    let mut decimals: Option<usize> = None;
-    let mut whole_digits = 0usize;
-    for &byte in digits {
+    // Beyond any price it stays at its end.
+    let (mut units, mut point) = (0_u64, None);
+    for (at, byte) in digits.iter().enumerate() {
         match byte {
-            b'0'..=b'9' => {
-                if let Some(seen) = decimals.as_mut() {
-                    *seen += 1;
-                    if *seen > DECIMALS {
-                        return Err(malformed_or(digits, DecimalError::TooManyDecimals));
-                    }
-                } else {
-                    whole_digits += 1;
-                }
-                units = units
-                    .checked_mul(10)
-                    .and_then(|u| u.checked_add(i64::from(byte - b'0')))
-                    .ok_or_else(|| malformed_or(digits, DecimalError::TooLarge))?;
-            }
-            b'.' if decimals.is_none() && whole_digits > 0 => decimals = Some(0),
+            b'0'..=b'9' => units = units.saturating_mul(10).saturating_add(u64::from(byte - b'0')),
+            b'.' if point.is_none() && at > 0 => point = Some(at),
             _ => return Err(DecimalError::Malformed),
         }
     }
-    if decimals == Some(0) {
-        return Err(DecimalError::Malformed);
+    let decimals = point.map_or(0, |at| digits.len() - 1 - at);
+    match decimals {
+        0 if point.is_some() => return Err(DecimalError::Malformed),
+        0..=DECIMALS => {}
+        _ => return Err(DecimalError::TooManyDecimals),
     }
-    let missing = DECIMALS - decimals.unwrap_or(0);
-    let units =
-        units.checked_mul(10_i64.pow(missing as u32)).filter(|u| *u < LIMIT_UNITS).ok_or(DecimalError::TooLarge)?;
+    let units = units.saturating_mul(POWERS[DECIMALS - decimals]);
+    let units = i64::try_from(units).ok().filter(|units| *units < LIMIT_UNITS).ok_or(DecimalError::TooLarge)?;
     Ok(if negative { -units } else { units })
-}
-
-/// A number that is also malformed further on is reported as malformed.
-fn malformed_or(digits: &[u8], otherwise: DecimalError) -> DecimalError {
-    let plain =
-        digits.iter().all(|b| b.is_ascii_digit() || *b == b'.') && digits.iter().filter(|b| **b == b'.').count() <= 1;
-    if plain { otherwise } else { DecimalError::Malformed }
 }
 
 /// Writes `units / 10^scale` without trailing zeros.

@@ -177,22 +177,6 @@ pub fn price(prefix: &str, symbol: &str) -> String {
     [prefix, "price:", symbol].concat()
 }
 
-/// As [`price`], lent to `body` without memory of its own: a tick asks for this name and nothing else.
-pub fn price_into<T>(prefix: &str, symbol: &str, body: impl FnOnce(&[u8]) -> T) -> T {
-    const NAME: &str = "price:";
-    let mut bytes = [0; TAG_BYTES_MAX + 2 + NAME.len() + SYMBOL_BYTES_MAX];
-    let mut len = 0;
-    for part in [prefix, NAME, symbol] {
-        match bytes.get_mut(len..len + part.len()) {
-            Some(place) => place.copy_from_slice(part.as_bytes()),
-            // Only where the parts are no tag and no symbol.
-            None => return body(price(prefix, symbol).as_bytes()),
-        }
-        len += part.len();
-    }
-    body(&bytes[..len])
-}
-
 /// The extreme prices of a storm that is not drained yet.
 #[must_use]
 pub fn drain(prefix: &str, symbol: &str) -> String {
@@ -253,10 +237,6 @@ mod tests {
         assert_eq!(key.lock(), "{t1}lock:order:alice:s-1");
         assert_eq!(active(key.prefix), "{t1}active_strategies");
         assert_eq!(symbol_set("", "M&M"), "symbol:M&M:strategies");
-        let long = ["{t}".to_owned(), format!("{{{}}}", "t".repeat(TAG_BYTES_MAX)), "x".repeat(200)];
-        for (prefix, symbol) in long.iter().flat_map(|prefix| ["M&M", &long[2]].map(|symbol| (prefix, symbol))) {
-            price_into(prefix, symbol, |name| assert_eq!(name, price(prefix, symbol).as_bytes()));
-        }
         assert_eq!(hash_of_member("{t1}", &key.member()), Some(key.hash()));
     }
 

@@ -2,7 +2,7 @@
 
 use super::{TS, quiet};
 use crate::data::{Dataset, quiet_prices, symbol, text, units};
-use crate::load::{self, Work, paired};
+use crate::load::{self, Run, Work, paired, paired_anew};
 use crate::report::{Report, Row};
 use crate::scale::Scale;
 use crate::wire::words;
@@ -61,29 +61,36 @@ impl Peers {
 }
 
 /// Rows without an append-only file.
-pub(crate) fn run(report: &mut Report, scale: &Scale, peers: &Peers) {
+pub(crate) fn run(report: &mut Report, scale: &Scale, peers: &Peers, stored: &Stored) {
     let ticks = Ticks::new(scale.ticks, 1);
-    let (module, plain) = (&peers.module, &peers.plain);
-    let before = module.strat("strat_ticks");
-    let ours = |_| quiet(module, &ticks.slcheck);
-    let with_set = paired(scale.tick_pairs, ours, |_| load::run(plain, &ticks.set));
-    let counted = module.strat("strat_ticks") - before;
-    assert_eq!(counted, (scale.tick_pairs as u64 + 1) * scale.ticks as u64, "every tick was looked at");
-    assert!(module.conn().run("PTTL price:RELIANCE").int() > 0, "the price is stored, for its time");
+    let module = || Server::start(Kind::Module, Some(stored));
+    let ours = |server: &Server| quiet(server, &ticks.slcheck);
+    let anew = |other: &dyn Fn() -> Server, theirs: &dyn Fn(&Server) -> Run| {
+        paired_anew(scale.starts, scale.tick_pairs, || (module(), other()), ours, theirs)
+    };
+    let with_set = anew(&|| Server::start(Kind::Plain, None), &|plain| load::run(plain, &ticks.set));
     report.add(Row::ratio("silent_set", "quiet SLCHECK, against SET … PX", Some(1.1), with_set));
-    let with_lua = paired(scale.tick_pairs, ours, |_| quiet(&peers.lua, &ticks.lua));
-    report.add(Row::ratio("silent_lua", "quiet SLCHECK, against the Lua function", Some(3.0), with_lua));
-    against_few(report, scale, module, &ticks);
-    let noise = paired(scale.tick_pairs, ours, ours);
+    let one = Stored::new(&Dataset::full(1, 1));
+    let few = || {
+        let few = Server::start(Kind::Module, Some(&one));
+        assert_eq!(few.strat("strat_armed"), 2);
+        few
+    };
+    report.add(Row::ratio("silent_armed", "quiet SLCHECK, all armed against 1 armed", Some(0.95), anew(&few, &ours)));
+    let noise = anew(&module, &ours);
     report.add(Row::ratio("noise", "quiet SLCHECK, against itself: this machine's noise", None, noise));
+    against_lua(report, scale, peers, &ticks);
     limits(report, scale, peers, &ticks);
 }
 
-fn against_few(report: &mut Report, scale: &Scale, many: &Server, ticks: &Ticks) {
-    let few = Server::start(Kind::Module, Some(&Stored::new(&Dataset::full(1, 1))));
-    assert_eq!(few.strat("strat_armed"), 2);
-    let compared = paired(scale.tick_pairs, |_| quiet(many, &ticks.slcheck), |_| quiet(&few, &ticks.slcheck));
-    report.add(Row::ratio("silent_armed", "quiet SLCHECK, all armed against 1 armed", Some(0.95), compared));
+fn against_lua(report: &mut Report, scale: &Scale, peers: &Peers, ticks: &Ticks) {
+    let module = &peers.module;
+    let before = module.strat("strat_ticks");
+    let with_lua = paired(scale.tick_pairs, |_| quiet(module, &ticks.slcheck), |_| quiet(&peers.lua, &ticks.lua));
+    let counted = module.strat("strat_ticks") - before;
+    assert_eq!(counted, (scale.tick_pairs as u64 + 1) * scale.ticks as u64, "every tick was looked at");
+    assert!(module.conn().run("PTTL price:RELIANCE").int() > 0, "the price is stored, for its time");
+    report.add(Row::ratio("silent_lua", "quiet SLCHECK, against the Lua function", Some(3.0), with_lua));
 }
 
 /// Plain commands, for orientation: what no module can beat by much.
@@ -115,7 +122,7 @@ pub(crate) fn run_durable(report: &mut Report, scale: &Scale, peers: &Peers) {
 pub(crate) fn run_batches(report: &mut Report, scale: &Scale) {
     let data = Dataset::full(scale.armed, SYMBOLS.min(scale.armed));
     let stored = Stored::new(&data);
-    let (module, plain) = (Server::start(Kind::Module, Some(&stored)), Server::start(Kind::Plain, None));
+    let start = || (Server::start(Kind::Module, Some(&stored)), Server::start(Kind::Plain, None));
     let prices = quiet_prices(RING);
     let batch = |command: &str, prefix: &str| {
         let of = |chunk: &[i64]| {
@@ -127,6 +134,7 @@ pub(crate) fn run_batches(report: &mut Report, scale: &Scale) {
         Work::new(&commands, repeat).of_units(SYMBOLS as u64)
     };
     let (ours, theirs) = (batch("STRAT.SLCHECK", ""), batch("MSET", "price:"));
-    let compared = paired(scale.tick_pairs, |_| quiet(&module, &ours), |_| load::run(&plain, &theirs));
+    let run = |server: &Server| quiet(server, &ours);
+    let compared = paired_anew(scale.starts, scale.tick_pairs, start, run, |plain| load::run(plain, &theirs));
     report.add(Row::ratio("batch_mset", "50 symbols in a call, against MSET", Some(0.8), compared));
 }

@@ -19,13 +19,18 @@ impl<T> Default for Interned<T> {
     }
 }
 
-fn hash(name: &str) -> u64 {
+fn hash(name: &[u8]) -> u64 {
     FxBuildHasher.hash_one(name)
 }
 
 impl<T: Default> Interned<T> {
     pub(super) fn find(&self, name: &str) -> Option<u32> {
-        self.by_name.find(hash(name), |index| *self.items[*index as usize].0 == *name).copied()
+        self.find_bytes(name.as_bytes())
+    }
+
+    /// As [`Interned::find`], of bytes that need not be text.
+    pub(super) fn find_bytes(&self, name: &[u8]) -> Option<u32> {
+        self.by_name.find(hash(name), |index| self.items[*index as usize].0.as_bytes() == name).copied()
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&T> {
@@ -62,13 +67,14 @@ impl<T: Default> Interned<T> {
                 u32::try_from(self.items.len() - 1).unwrap_or(u32::MAX)
             }
         };
-        self.by_name.insert_unique(hash(name), index, |index| hash(&self.items[*index as usize].0));
+        self.by_name
+            .insert_unique(hash(name.as_bytes()), index, |index| hash(self.items[*index as usize].0.as_bytes()));
         index
     }
 
     /// Forgets the name behind a number, and the thing.
     pub(super) fn remove(&mut self, index: u32) {
-        let name = hash(self.name(index));
+        let name = hash(self.name(index).as_bytes());
         if let Ok(found) = self.by_name.find_entry(name, |other| *other == index) {
             found.remove();
             let (name, _) = std::mem::take(&mut self.items[index as usize]);

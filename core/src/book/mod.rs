@@ -93,6 +93,21 @@ fn tagged<'a>(prefix: &str, name: &'a str) -> Cow<'a, str> {
     if prefix.is_empty() { Cow::Borrowed(name) } else { Cow::Owned(format!("{prefix}{name}")) }
 }
 
+/// A symbol that a book knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SymbolId {
+    index: u32,
+    serial: u64,
+}
+
+impl SymbolId {
+    /// A number that no other symbol, of this book or another, has or ever had.
+    #[must_use]
+    pub const fn serial(self) -> u64 {
+        self.serial
+    }
+}
+
 /// What a tick asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Touch {
@@ -144,13 +159,21 @@ impl Book {
         moved
     }
 
-    /// What a tick of a symbol, named with the tag's prefix, asks for. The time to live of its stored price is renewed no
-    /// more often than every `pause_ms`.
-    pub fn touch(&mut self, symbol: &str, price: Price, now_ms: i64, pause_ms: i64) -> Touch {
-        let trails = self.trails_of(symbol);
-        let (trail_crossed, raises) =
-            trails.map_or((false, false), |trails| (trails.is_crossed(price), trails.is_raised_by(price)));
-        let book = self.symbols.find(symbol).map(|index| self.symbols.at_mut(index));
+    /// A symbol, named with the tag's prefix, that strategies of the book are on: good until the book changes.
+    #[must_use]
+    pub fn find_symbol(&self, name: &[u8]) -> Option<SymbolId> {
+        let index = self.symbols.find_bytes(name)?;
+        Some(SymbolId { index, serial: self.symbols.at(index).serial.0 })
+    }
+
+    /// What a tick of a symbol asks for; `known` is what [`Book::find_symbol`] says of its name. The time to live of its
+    /// stored price is renewed no more often than every `pause_ms`.
+    pub fn touch(&mut self, name: &[u8], known: Option<SymbolId>, price: Price, now_ms: i64, pause_ms: i64) -> Touch {
+        let name = if self.is_following() { str::from_utf8(name).unwrap_or_default() } else { "" };
+        let (trail_crossed, raises) = self
+            .trails_of(name)
+            .map_or((false, false), |trails| (trails.is_crossed(price), trails.is_raised_by(price)));
+        let book = known.map(|known| self.symbols.at_mut(known.index));
         let (crossed, renews) =
             book.map_or((false, true), |book| (book.is_crossed(price), book.renews(now_ms, pause_ms)));
         Touch { crosses: crossed || trail_crossed, raises, renews }

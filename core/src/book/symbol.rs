@@ -5,6 +5,7 @@ use super::entry::fall_rank;
 use super::ranked::Ranked;
 use crate::decimal::Price;
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What is kept per `{tag}symbol`, the argument of `SLCHECK`.
 #[derive(Debug, Default)]
@@ -18,6 +19,18 @@ pub(super) struct SymbolBook {
     pub(super) running: usize,
     /// When the time to live of its stored price was last renewed, epoch ms.
     renewed_ms: i64,
+    pub(super) serial: Serial,
+}
+
+/// A number that no symbol of any book had before.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Serial(pub(super) u64);
+
+impl Default for Serial {
+    fn default() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
 }
 
 impl SymbolBook {

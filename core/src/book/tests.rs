@@ -8,7 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::{ProptestConfig, prop_assert_eq, prop_oneof, proptest};
 use proptest::sample::select;
 use proptest::strategy::Strategy as Generate;
-use scan::{check_prices, check_sets, check_times, check_totals, filters, walk};
+use scan::{check_prices, check_sets, check_times, check_totals, filters, touch, walk};
 use std::collections::BTreeSet;
 
 const PREFIXES: [&str; 3] = ["", "{a}", "{b}"];
@@ -280,7 +280,7 @@ fn what_was_armed_after_a_storm_is_none_of_its_own() {
 #[test]
 fn the_time_to_live_of_a_price_is_renewed_after_a_pause_or_a_clock_that_was_set() {
     let mut book = Book::default();
-    let renews = |book: &mut Book, now| book.touch("A", Price::from_units(1), now, 100).renews;
+    let renews = |book: &mut Book, now| touch(book, "A", Price::from_units(1), now, 100).renews;
     assert!(renews(&mut book, 5) && renews(&mut book, 6), "of a symbol without strategies always");
     let key = "user:u:strategy:1";
     let strategy =

@@ -1,12 +1,13 @@
 //! `STRAT.SLCHECK symbol price [symbol price ...] [TS ms]`
 
-use crate::server::{self, Argv, command_db, store_price, wall_clock_ms};
+use crate::server::{self, Argv, Priced, command_db, store_price, wall_clock_ms};
 use crate::settings::{MAX_FIRED_PER_CALL, PRICE_TTL_MS};
 use crate::trigger::{self, Tick};
 use crate::{effects, state, trail};
 use redis_module::Context;
-use std::cell::Cell;
-use strat_core::key::{is_symbol, price_into, split_tag};
+use smallvec::SmallVec;
+use strat_core::book::{Book, SymbolId};
+use strat_core::key::{is_symbol, split_tag};
 use strat_core::refusal::shown;
 use strat_core::{Code, Price, Refusal, field};
 
@@ -14,18 +15,20 @@ use strat_core::{Code, Price, Refusal, field};
 const TICKS_MAX: usize = 10_000;
 const FORM: &str = "symbol price [symbol price ...] [TS ms]";
 
-thread_local! {
-    /// The ticks of the last call, for the room that they took.
-    static JUDGED: Cell<Vec<Judged>> = const { Cell::new(Vec::new()) };
-}
-
 /// The time to live of a stored price is renewed when this part of it has passed: that is a look-up less for most ticks.
 const RENEWED_AFTER: i64 = 16;
 
+/// The ticks of a call: so many stand on the stack.
+type Ticks<'a> = SmallVec<[Judged<'a>; 64]>;
+
 /// A tick of a call.
-#[derive(Debug, Clone, Copy)]
-struct Judged {
+struct Judged<'a> {
+    /// The symbol with its tag: printable ASCII.
+    name: &'a [u8],
+    text: &'a [u8],
     price: Price,
+    /// Where the book knows the symbol.
+    known: Option<SymbolId>,
     /// The time to live of the stored price is to be renewed.
     renews: bool,
 }
@@ -35,48 +38,46 @@ struct Judged {
 /// What fires nothing, and is no new best for a trailing stop, takes the short way: one look-up in the book, no
 /// allocation, no look at the keys that only a trigger writes.
 pub(crate) fn run(ctx: &Context, args: Argv<'_>) -> Result<i64, Refusal> {
-    let mut ticks = JUDGED.take();
-    let call = Call::parse(args, &mut ticks)?;
-    effects::check_partition(ctx, call.prefix)?;
     let db = command_db(ctx);
+    let mut ticks = Ticks::new();
+    let call = state::with(|state| Call::parse(args, state.book(db), &mut ticks))?;
+    effects::check_partition(ctx, call.prefix)?;
     let (fires, raises) = state::with(|state| {
         state.counters.ticks += ticks.len() as u64;
         let book = state.book(db);
         let (mut fires, mut raises) = (book.beginner().is_some(), false);
-        for (index, tick) in ticks.iter_mut().enumerate() {
-            let touch = book.touch(call.name(index), tick.price, call.now_ms, call.ttl_ms / RENEWED_AFTER);
+        for tick in &mut ticks {
+            let touch = book.touch(tick.name, tick.known, tick.price, call.now_ms, call.ttl_ms / RENEWED_AFTER);
             tick.renews = touch.renews;
             fires |= touch.crosses;
             raises |= touch.raises;
         }
         (fires, raises)
     });
-    let fired = match (fires, raises) {
-        (false, false) => call.store_all(ctx, &ticks),
+    let fired = match (fires, raises, ticks.as_slice()) {
+        (false, false, _) => call.store_all(ctx, &ticks),
         // A new best alone crosses nothing.
-        (false, true) if ticks.len() == 1 => {
-            trail::raise(db, call.name(0), ticks[0].price);
+        (false, true, [tick]) => {
+            trail::raise(db, text_of(tick.name), tick.price);
             call.store_all(ctx, &ticks)
         }
         _ => fire(ctx, db, &call, &ticks)?,
     };
-    JUDGED.set(ticks);
     Ok(i64::try_from(fired).unwrap_or(i64::MAX))
 }
 
 /// Stores each price, lets trailing stops follow it and fires what it crosses, tick by tick.
-fn fire(ctx: &Context, db: i32, call: &Call<'_>, ticks: &[Judged]) -> Result<usize, Refusal> {
+fn fire(ctx: &Context, db: i32, call: &Call<'_>, ticks: &[Judged<'_>]) -> Result<usize, Refusal> {
     // One tag for all symbols of a call, so one look at its keys is enough.
     effects::preflight(ctx, call.prefix)?;
     trail::begin_waiting(ctx);
     let limit = usize::try_from(MAX_FIRED_PER_CALL.get()).unwrap_or(usize::MAX);
-    let ts_ms = call.ts_ms.unwrap_or(call.now_ms);
+    let ts_ms = call.ts_ms.unwrap_or_else(wall_clock_ms);
     let mut fired = 0;
-    for (index, judged) in ticks.iter().enumerate() {
-        call.store(ctx, index, *judged);
-        let name = call.name(index);
+    for judged in ticks {
+        call.store(ctx, judged);
+        let (name, text) = (text_of(judged.name), text_of(judged.text));
         let symbol = &name[call.prefix.len()..];
-        let text = std::str::from_utf8(call.price(index)).unwrap_or_default();
         let tick = Tick { name, prefix: call.prefix, symbol, price: judged.price, text, ts_ms };
         fired += trigger::fire(ctx, db, &tick, limit - fired);
     }
@@ -85,9 +86,13 @@ fn fire(ctx: &Context, db: i32, call: &Call<'_>, ticks: &[Judged]) -> Result<usi
     Ok(fired)
 }
 
+/// Of bytes that were found to be ASCII.
+fn text_of(bytes: &[u8]) -> &str {
+    str::from_utf8(bytes).unwrap_or_default()
+}
+
 /// A call that was judged.
 struct Call<'a> {
-    args: Argv<'a>,
     /// Tag of all symbols.
     prefix: &'a str,
     ts_ms: Option<i64>,
@@ -97,58 +102,49 @@ struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    fn parse(args: Argv<'a>, judged: &mut Vec<Judged>) -> Result<Self, Refusal> {
+    fn parse(args: Argv<'a>, book: &Book, ticks: &mut Ticks<'a>) -> Result<Self, Refusal> {
         let count = args.len().saturating_sub(1);
         if count == 0 || count % 2 == 1 || count > 2 * TICKS_MAX {
             return Err(Refusal::new(Code::Err, format!("syntax: STRAT.SLCHECK {FORM}")));
         }
         // A symbol may be called TS: the option is only looked for in the last pair, behind at least one tick.
         let dated = count > 2 && args.get(count - 1).eq_ignore_ascii_case(b"TS");
-        let ticks = count / 2 - usize::from(dated);
-        let (prefix, _) = tagged_symbol(args.get(1))?;
-        let (now_ms, ttl_ms) = (wall_clock_ms(), PRICE_TTL_MS.get());
-        let mut call = Self { args, prefix, ts_ms: None, now_ms, ttl_ms };
-        judged.clear();
-        for index in 0..ticks {
-            judged.push(Judged { price: call.tick(index)?, renews: true });
+        let mut prefix = None;
+        for index in 0..count / 2 - usize::from(dated) {
+            ticks.push(judge(book, args.get(1 + 2 * index), args.get(2 + 2 * index), &mut prefix)?);
         }
-        if dated {
-            call.ts_ms = Some(time(args.get(count))?);
-        }
-        Ok(call)
+        let ts_ms = dated.then(|| time(args.get(count))).transpose()?;
+        let now_ms = server::turn_clock_ms();
+        Ok(Self { prefix: prefix.unwrap_or_default(), ts_ms, now_ms, ttl_ms: PRICE_TTL_MS.get() })
     }
 
-    fn tick(&self, index: usize) -> Result<Price, Refusal> {
-        let (name, text) = (self.args.get(1 + 2 * index), self.price(index));
-        let (prefix, symbol) = tagged_symbol(name)?;
-        if !is_same_tag(prefix, self.prefix) {
-            return Err(Refusal::new(Code::Err, format!("symbol {} has another tag than the first", shown(name))));
-        }
-        Price::parse(text)
-            .map_err(|why| Refusal::new(Code::BadPrice, format!("price {} of {symbol} {why}", shown(text))))
-    }
-
-    /// A symbol with its tag.
-    fn name(&self, index: usize) -> &'a str {
-        // It was found to be ASCII.
-        std::str::from_utf8(self.args.get(1 + 2 * index)).unwrap_or_default()
-    }
-
-    fn price(&self, index: usize) -> &'a [u8] {
-        self.args.get(2 + 2 * index)
-    }
-
-    fn store(&self, ctx: &Context, index: usize, judged: Judged) {
-        let symbol = &self.name(index)[self.prefix.len()..];
+    fn store(&self, ctx: &Context, tick: &Judged<'_>) {
         let until_ms = self.now_ms.saturating_add(self.ttl_ms);
-        price_into(self.prefix, symbol, |key| store_price(ctx, key, self.price(index), until_ms, judged.renews));
+        let serial = tick.known.map(SymbolId::serial);
+        let of = Priced { prefix: self.prefix, symbol: &tick.name[self.prefix.len()..], serial };
+        store_price(ctx, &of, tick.text, until_ms, tick.renews);
     }
 
     /// Stores the prices of ticks that fire nothing. Answers how many fired.
-    fn store_all(&self, ctx: &Context, ticks: &[Judged]) -> usize {
-        ticks.iter().enumerate().for_each(|(index, judged)| self.store(ctx, index, *judged));
+    fn store_all(&self, ctx: &Context, ticks: &[Judged<'_>]) -> usize {
+        ticks.iter().for_each(|tick| self.store(ctx, tick));
         0
     }
+}
+
+/// A pair of arguments. The first one's tag is that of all.
+fn judge<'a>(book: &Book, name: &'a [u8], text: &'a [u8], of_all: &mut Option<&'a str>) -> Result<Judged<'a>, Refusal> {
+    let known = book.find_symbol(name);
+    // What the book knows is a symbol.
+    let prefix = if known.is_some() && name[0] != b'{' { "" } else { prefix_of(name)? };
+    if !is_same_tag(prefix, of_all.get_or_insert(prefix)) {
+        return Err(Refusal::new(Code::Err, format!("symbol {} has another tag than the first", shown(name))));
+    }
+    let price = Price::parse(text).map_err(|why| {
+        let symbol = text_of(&name[prefix.len()..]);
+        Refusal::new(Code::BadPrice, format!("price {} of {symbol} {why}", shown(text)))
+    })?;
+    Ok(Judged { name, text, price, known, renews: true })
 }
 
 fn time(text: &[u8]) -> Result<i64, Refusal> {
@@ -163,10 +159,10 @@ fn is_same_tag(a: &str, b: &str) -> bool {
     a.len() == b.len() && (a.is_empty() || a == b)
 }
 
-/// `[{tag}]symbol`: prefix and symbol.
-fn tagged_symbol(name: &[u8]) -> Result<(&str, &str), Refusal> {
-    let parts = std::str::from_utf8(name).ok().and_then(split_tag).filter(|(_, symbol)| is_symbol(symbol));
-    parts.ok_or_else(|| {
+/// The tag's prefix of `[{tag}]symbol`.
+fn prefix_of(name: &[u8]) -> Result<&str, Refusal> {
+    let parts = str::from_utf8(name).ok().and_then(split_tag).filter(|(_, symbol)| is_symbol(symbol));
+    parts.map(|(prefix, _)| prefix).ok_or_else(|| {
         Refusal::new(
             Code::BadField,
             format!("symbol {} must be 1 to 64 printable ASCII bytes without space, colon or braces", shown(name)),

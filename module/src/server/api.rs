@@ -3,11 +3,14 @@
 use super::rehearsal::{Point, reach};
 use redis_module::{Context, ContextFlags, KeyMode, ModuleOptions, RedisString, raw};
 use std::any::Any;
+use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::ptr::null_mut;
 use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
+use strat_core::key;
 
 /// What a key holds, as far as the module cares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,13 +98,56 @@ pub(crate) fn key_kind(ctx: &Context, key: &str) -> KeyKind {
     OpenKey::read(ctx, key.as_bytes()).kind()
 }
 
+/// Names of prices that are kept for the next tick.
+const NAMES: u64 = 8_192;
+
+thread_local! {
+    /// Names that prices were stored under, and the serials of their symbols, each in the place that the serial says: making
+    /// one for each tick would take a tenth of a quiet one.
+    static PRICE_NAMES: RefCell<Vec<Option<(u64, RedisString)>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A symbol whose price is stored.
+pub(crate) struct Priced<'a> {
+    /// The tag's prefix.
+    pub(crate) prefix: &'a str,
+    /// Printable ASCII.
+    pub(crate) symbol: &'a [u8],
+    /// A number that no other symbol has or ever had.
+    pub(crate) serial: Option<u64>,
+}
+
+impl Priced<'_> {
+    fn key(&self) -> RedisString {
+        let symbol = str::from_utf8(self.symbol).unwrap_or_default();
+        // Without a context, or the server would count it to the command.
+        RedisString::create_from_slice(null_mut(), key::price(self.prefix, symbol).as_bytes())
+    }
+}
+
 /// Stores a price until a time, epoch ms. Not replicated and without a keyspace event: ticks cost no AOF bytes.
 ///
 /// A price that is there already is written over in place: that saves the server two look-ups and three allocations. Its time
 /// to live is left as it is unless the caller `renews` it.
-pub(crate) fn store_price(ctx: &Context, key: &[u8], price: &[u8], until_ms: i64, renews: bool) {
-    let name = RedisString::create_from_slice(ctx.ctx, key);
-    let open = OpenKey::write_named(ctx, &name);
+pub(crate) fn store_price(ctx: &Context, of: &Priced<'_>, price: &[u8], until_ms: i64, renews: bool) {
+    let Some(serial) = of.serial else {
+        return store_price_named(ctx, &of.key(), price, until_ms, renews);
+    };
+    PRICE_NAMES.with_borrow_mut(|names| {
+        let place = usize::try_from(serial % NAMES).unwrap_or_default();
+        if place >= names.len() {
+            names.resize_with(place + 1, || None);
+        }
+        let (_, name) = match &mut names[place] {
+            Some(known) if known.0 == serial => known,
+            other => other.insert((serial, of.key())),
+        };
+        store_price_named(ctx, name, price, until_ms, renews);
+    });
+}
+
+fn store_price_named(ctx: &Context, name: &RedisString, price: &[u8], until_ms: i64, renews: bool) {
+    let open = OpenKey::write_named(ctx, name);
     let is_new = open.kind() != KeyKind::String;
     if !write_in_place(&open, price) {
         // Another type stands there: it goes.
@@ -274,6 +320,27 @@ pub(crate) fn is_loading(ctx: &Context) -> bool {
 /// Whether this server takes writes of its own: replicas follow their primary's stream.
 pub(crate) fn is_primary(ctx: &Context) -> bool {
     ctx.get_flags().contains(ContextFlags::MASTER)
+}
+
+thread_local! {
+    /// The clock's last reading, and how often it may be used again before the clock is read.
+    static TURN_CLOCK: Cell<(i64, u8)> = const { Cell::new((0, 0)) };
+}
+/// Uses of one reading of the clock, within a turn of the event loop.
+const USES_OF_A_READING: u8 = 64;
+
+/// The wall clock as it was a moment ago, in this turn of the event loop: reading it takes a tenth of a quiet tick. For
+/// times to live; what is decided by the time, and written down, reads the clock.
+pub(crate) fn turn_clock_ms() -> i64 {
+    let (known, left) = TURN_CLOCK.get();
+    let (now, left) = if left == 0 { (wall_clock_ms(), USES_OF_A_READING) } else { (known, left) };
+    TURN_CLOCK.set((now, left - 1));
+    now
+}
+
+/// A turn of the event loop ends.
+pub(super) fn end_turn() {
+    TURN_CLOCK.set((0, 0));
 }
 
 /// Epoch ms of the server's wall clock.

@@ -1,5 +1,6 @@
 //! Subscriptions: key events, and the server events that come without key events.
 
+use super::api::end_turn;
 use super::rehearsal::{Point, reach};
 use crate::{keyspace, trail};
 use redis_module::{Context, NotifyEvent, RedisString, Status, raw};
@@ -114,8 +115,11 @@ fn write_asked(ctx: *mut raw::RedisModuleCtx) {
 }
 
 extern "C" fn on_turn(ctx: *mut raw::RedisModuleCtx, _event: raw::RedisModuleEvent, sub: u64, _data: *mut c_void) {
-    if sub == raw::REDISMODULE_SUBEVENT_EVENTLOOP_BEFORE_SLEEP && ASKED.get() {
-        write_asked(ctx);
+    if sub == raw::REDISMODULE_SUBEVENT_EVENTLOOP_BEFORE_SLEEP {
+        end_turn();
+        if ASKED.get() {
+            write_asked(ctx);
+        }
     }
 }
 

@@ -19,8 +19,9 @@ mod write;
 
 pub(crate) use acl::may_read;
 pub(crate) use api::{
-    KeyKind, command_db, databases, in_database, is_cluster, is_loading, is_primary, key_kind, keys_of_database,
-    selected_db, store_price, wall_clock_ms, without_implicit_signals, writes_are_paused,
+    KeyKind, Priced, command_db, databases, in_database, is_cluster, is_loading, is_primary, key_kind,
+    keys_of_database, selected_db, store_price, turn_clock_ms, wall_clock_ms, without_implicit_signals,
+    writes_are_paused,
 };
 pub(crate) use argv::{Argv, register_slcheck};
 pub(crate) use call::{Reply, read, string, write, write_strings};

@@ -2,6 +2,11 @@
 
 use super::*;
 
+pub(super) fn touch(book: &mut Book, symbol: &str, price: Price, now_ms: i64, pause_ms: i64) -> Touch {
+    let known = book.find_symbol(symbol.as_bytes());
+    book.touch(symbol.as_bytes(), known, price, now_ms, pause_ms)
+}
+
 /// Same ranks in the same order; keys of one rank in any order, all of them where the limit does not cut.
 fn same_order(found: &[Box<str>], expected: &[(i64, String)], limit: usize) {
     assert_eq!(found.len(), expected.len().min(limit));
@@ -21,7 +26,7 @@ pub(super) fn check_prices(book: &mut Book, model: &Model) {
                 let price = price.parse().unwrap();
                 // Where one strategy has both levels crossed, its two places are both there.
                 let expected = model.crossed(&symbol, price);
-                assert_eq!(book.touch(&symbol, price, 0, 0).crosses, !expected.is_empty());
+                assert_eq!(touch(book, &symbol, price, 0, 0).crosses, !expected.is_empty());
                 for limit in [0, 1, 3, usize::MAX] {
                     let mut found = Vec::new();
                     book.crossed(&symbol, price, limit, &mut found);

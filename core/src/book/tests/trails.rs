@@ -166,13 +166,13 @@ impl World {
     fn tick(&mut self, price: i64, budget: usize) {
         let price = Price::from_units(price * SCALE);
         self.eyes.values_mut().for_each(|eye| eye.see(price));
-        assert_eq!(self.book.touch(SYMBOL, price, 0, 0).raises, self.book.clone_is_raised(price));
+        assert_eq!(touch(&mut self.book, SYMBOL, price, 0, 0).raises, self.book.clone_is_raised(price));
         self.shadow.raise(SYMBOL, price);
         self.book.raise(SYMBOL, price);
         let budget = if self.book.storms.get(SYMBOL).map_or(0, Vec::len) < STORMS { budget } else { usize::MAX - 1 };
         let mut keys = Vec::new();
         self.book.crossed(SYMBOL, price, budget + 1, &mut keys);
-        assert_eq!(self.book.touch(SYMBOL, price, 0, 0).crosses, !keys.is_empty());
+        assert_eq!(touch(&mut self.book, SYMBOL, price, 0, 0).crosses, !keys.is_empty());
         for key in keys.iter().take(budget) {
             self.fire(key, price, |book, trailing| book.best_since(SYMBOL, trailing));
         }
@@ -353,5 +353,5 @@ fn a_position_waits_for_the_moment_that_the_module_gives() {
     assert_eq!((begun.trail_ref, begun.trail_from), (strategy.entry_price, Some(7)));
     book.put(&key, &begun);
     assert_eq!(book.beginner(), None);
-    assert!(book.touch(SYMBOL, Price::from_units(-5 * SCALE), 0, 0).crosses);
+    assert!(touch(&mut book, SYMBOL, Price::from_units(-5 * SCALE), 0, 0).crosses);
 }
