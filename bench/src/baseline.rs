@@ -4,7 +4,7 @@ use crate::report::{Report, Row};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use strat_tests::servers::paths;
+use strat_harness::servers::paths;
 
 /// Change of an instruction count that fails, in parts of one.
 const COUNT_TOLERANCE: f64 = 0.02;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::process::Command;
-use strat_tests::servers::paths::in_path;
+use strat_harness::servers::paths::in_path;
 
 /// Instructions of each case of `hot.rs`; empty, and said so, where valgrind is missing.
 pub(crate) fn measure(strategies: usize) -> BTreeMap<String, u64> {
@@ -10,7 +10,7 @@ pub(crate) fn measure(strategies: usize) -> BTreeMap<String, u64> {
         eprintln!("  instructions: SKIPPED, valgrind is missing (scripts/setup.sh bench)");
         return BTreeMap::new();
     };
-    let dir = strat_tests::servers::process::temp_dir();
+    let dir = strat_harness::servers::process::temp_dir();
     let file = dir.path().join("counts");
     let out = format!("--callgrind-out-file={}", file.display());
     let mut command = Command::new(valgrind);

@@ -166,9 +166,9 @@ impl Dataset {
 
 /// Prices between the best levels, none the same as the one before: a walk with steps of up to half a percent.
 pub(crate) fn quiet_prices(count: usize) -> Vec<i64> {
-    let mut rng = strat_tests::rng::Rng::new(9_15);
+    let mut rng = strat_harness::rng::Rng::new(9_15);
     let mut price = BEST_STOP + 5_000;
-    let step = |rng: &mut strat_tests::rng::Rng| rng.between(1, 1_200) * if rng.chance(50) { 1 } else { -1 };
+    let step = |rng: &mut strat_harness::rng::Rng| rng.between(1, 1_200) * if rng.chance(50) { 1 } else { -1 };
     (0..count)
         .map(|_| {
             let moved = price + step(&mut rng);

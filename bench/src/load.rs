@@ -7,7 +7,7 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use strat_tests::servers::Redis;
+use strat_harness::servers::Redis;
 
 /// Commands in a batch, and connections. Together 256 commands are under way, as with many feeds or one that pipelines.
 const BATCH: usize = 64;

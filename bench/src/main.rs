@@ -24,7 +24,7 @@ use rows::update::Figure;
 use scale::Scale;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use strat_tests::servers::paths;
+use strat_harness::servers::paths;
 use world::Stored;
 
 /// Measures the built module and engine; see docs/benchmarks.md.

@@ -5,9 +5,9 @@ use crate::load::{self, Work};
 use std::ops::Deref;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use strat_tests::servers::process::temp_dir;
-use strat_tests::servers::{Options, Redis, paths};
-use strat_tests::support::until;
+use strat_harness::servers::process::temp_dir;
+use strat_harness::servers::{Options, Redis, paths};
+use strat_harness::support::until;
 use tempfile::TempDir;
 
 /// Strategies written in one piece.

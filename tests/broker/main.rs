@@ -23,7 +23,7 @@ use broker::Broker;
 use clap::Parser as _;
 use std::io::Write as _;
 use std::process::ExitCode;
-use strat_tests::rng;
+use strat_harness::rng;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> ExitCode {

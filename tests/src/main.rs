@@ -17,7 +17,7 @@
 
 mod dump;
 mod servers;
-use strat_tests::{resp, rng, support};
+use strat_harness::{resp, rng, support};
 
 mod acl;
 mod bad_files;

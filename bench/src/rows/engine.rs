@@ -12,13 +12,13 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use strat_tests::oracle::calc::play;
-use strat_tests::oracle::replay::{compare, replay};
-use strat_tests::oracle::{generate, input};
-use strat_tests::resp::{Conn, Value};
-use strat_tests::rng::Rng;
-use strat_tests::servers::{Engine, Postgres, engine, paths};
-use strat_tests::support::{now_ms, until};
+use strat_harness::oracle::calc::play;
+use strat_harness::oracle::replay::{compare, replay};
+use strat_harness::oracle::{generate, input};
+use strat_harness::resp::{Conn, Value};
+use strat_harness::rng::Rng;
+use strat_harness::servers::{Engine, Postgres, engine, paths};
+use strat_harness::support::{now_ms, until};
 use tempfile::TempDir;
 
 /// Longest wait for one order, and for all of a burst.

@@ -9,7 +9,7 @@ use crate::world::{Kind, Server, Stored};
 use std::process::Command;
 use std::time::Instant;
 use strat_core::Price;
-use strat_tests::servers::paths;
+use strat_harness::servers::paths;
 
 /// Ticks of the module for each tick of the loop.
 const TICKS: usize = 65_536;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// The top of the checkout.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_path_buf()
 }
 
 /// The module under test: `STRAT_MODULE`, else the newest of what cargo built.

@@ -9,9 +9,9 @@ use crate::servers::process::temp_dir;
 use crate::support::loudly;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use strat_tests::oracle::calc::{Day, Outcome, Plan, play};
-use strat_tests::oracle::replay::{RUN_LIMIT, compare, replay};
-use strat_tests::oracle::{generate, input};
+use strat_harness::oracle::calc::{Day, Outcome, Plan, play};
+use strat_harness::oracle::replay::{RUN_LIMIT, compare, replay};
+use strat_harness::oracle::{generate, input};
 
 const STRATEGIES: usize = 2_600;
 /// Each way to end must occur this often, or the comparison says little.

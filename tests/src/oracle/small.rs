@@ -1,9 +1,9 @@
 //! Days of a few ticks, each for one corner of the replay.
 
 use crate::servers::process::temp_dir;
-use strat_tests::oracle::calc::play;
-use strat_tests::oracle::replay::{compare, replay};
-use strat_tests::oracle::{generate, input};
+use strat_harness::oracle::calc::play;
+use strat_harness::oracle::replay::{compare, replay};
+use strat_harness::oracle::{generate, input};
 
 /// 2013-10-08T08:00:17.034Z.
 const START_MS: i64 = 1_381_219_217_034;

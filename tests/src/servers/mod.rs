@@ -3,4 +3,4 @@
 pub(crate) mod simbroker;
 
 pub(crate) use simbroker::SimBroker;
-pub(crate) use strat_tests::servers::*;
+pub(crate) use strat_harness::servers::*;
