@@ -31,6 +31,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod backoff;
+mod clock;
 mod commands;
 mod config;
 mod connection;
@@ -53,6 +54,24 @@ mod sentinel;
 mod server;
 mod strategy;
 
+#[cfg(feature = "cache")]
+pub mod cache;
+#[cfg(feature = "candles")]
+pub mod candles;
+#[cfg(feature = "limits")]
+pub mod limits;
+#[cfg(feature = "market")]
+pub mod market;
+#[cfg(feature = "resilience")]
+pub mod resilience;
+#[cfg(feature = "sealed")]
+pub mod sealed;
+#[cfg(feature = "sessions")]
+pub mod sessions;
+#[cfg(feature = "upkeep")]
+pub mod upkeep;
+
+pub use clock::{Clock, ManualClock, SystemClock};
 pub use commands::StratCommands;
 pub use config::{Config, URL_DEFAULT};
 pub use connection::Connection;

@@ -1,0 +1,1 @@
+//! Candles (OHLCV), built from ticks and kept in Redis.

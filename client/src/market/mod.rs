@@ -1,0 +1,1 @@
+//! Market data: prices, ticks, trades, order books and statistics.

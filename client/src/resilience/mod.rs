@@ -1,0 +1,1 @@
+//! A circuit breaker, retries, optimistic transactions and batches around a connection.

@@ -1,0 +1,1 @@
+//! An encrypted cache for sensitive values.

@@ -1,0 +1,1 @@
+//! Sessions, preferences, subscriptions, revoked tokens and one-time tokens.

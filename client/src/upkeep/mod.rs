@@ -1,0 +1,1 @@
+//! Clean-up, reports of keys, and a watch on memory.

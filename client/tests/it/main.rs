@@ -1,0 +1,11 @@
+//! Each family of keys on a real `redis-server`, with and without it being up.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+
+mod cache;
+mod candles;
+mod limits;
+mod market;
+mod resilience;
+mod sealed;
+mod sessions;
+mod upkeep;
