@@ -134,6 +134,55 @@ impl<'a> StrategyKey<'a> {
     }
 }
 
+/// A price alert's identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct AlertKey<'a> {
+    /// `{tag}` with its braces, or empty.
+    pub prefix: &'a str,
+    /// User id.
+    pub user: &'a str,
+    /// Alert id.
+    pub alert: &'a str,
+}
+
+impl<'a> AlertKey<'a> {
+    /// Reads `[{tag}]user:{user}:alert:{alert}`; `None` for any other key.
+    #[must_use]
+    pub fn parse(key: &'a str) -> Option<Self> {
+        let (prefix, name) = split_tag(key)?;
+        let (user, alert) = name.strip_prefix("user:")?.split_once(":alert:")?;
+        (is_id(user) && is_id(alert)).then_some(Self { prefix, user, alert })
+    }
+
+    /// As [`AlertKey::parse`], from raw bytes.
+    ///
+    /// # Errors
+    /// `BADFIELD` that shows the expected form.
+    pub fn parse_argument(key: &'a [u8]) -> Result<Self, Refusal> {
+        str::from_utf8(key).ok().and_then(Self::parse).ok_or_else(|| {
+            Refusal::new(
+                Code::BadField,
+                format!(
+                    "key {} must read user:<user_id>:alert:<alert_id>, ids of 1 to 128 of A-Z a-z 0-9 _ . @ -",
+                    shown(key)
+                ),
+            )
+        })
+    }
+
+    /// The key of the hash.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        [&alerts_of(self.prefix, self.user), self.alert].concat()
+    }
+}
+
+/// What the keys of a user's alerts begin with.
+#[must_use]
+pub fn alerts_of(prefix: &str, user: &str) -> String {
+    [prefix, "user:", user, ":alert:"].concat()
+}
+
 /// The key of the hash of a set's member, in the partition of `prefix`.
 #[must_use]
 pub fn hash_of_member(prefix: &str, member: &str) -> Option<String> {
@@ -238,6 +287,22 @@ mod tests {
         assert_eq!(active(key.prefix), "{t1}active_strategies");
         assert_eq!(symbol_set("", "M&M"), "symbol:M&M:strategies");
         assert_eq!(hash_of_member("{t1}", &key.member()), Some(key.hash()));
+    }
+
+    #[test]
+    fn an_alert_and_a_strategy_are_never_taken_for_each_other() {
+        for (key, strategy, alert) in [
+            ("user:a:alert:b", false, true),
+            ("{t}user:a:alert:b", false, true),
+            ("user:a:strategy:b", true, false),
+            ("user:a:alert:b:strategy:c", false, false),
+            ("user:a:strategy:b:alert:c", false, false),
+            ("user::alert:b", false, false),
+            ("user:a:alert:", false, false),
+        ] {
+            assert_eq!((StrategyKey::parse(key).is_some(), AlertKey::parse(key).is_some()), (strategy, alert), "{key}");
+            assert!(AlertKey::parse(key).is_none_or(|parsed| parsed.hash() == key));
+        }
     }
 
     #[test]

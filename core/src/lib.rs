@@ -6,6 +6,7 @@
 #![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod alert;
 pub mod book;
 pub mod decimal;
 pub mod event;
@@ -18,9 +19,10 @@ pub mod refusal;
 pub mod strategy;
 pub mod time;
 
+pub use alert::{Alert, AlertStatus, Condition};
 pub use decimal::{Money, Price, Quantity};
 pub use event::EventType;
-pub use key::StrategyKey;
+pub use key::{AlertKey, StrategyKey};
 pub use order::{Action, ExecType, Leg};
 pub use refusal::{Code, Refusal};
 pub use strategy::{Position, Side, Status, Strategy};

@@ -1,15 +1,16 @@
-//! The only place that writes a strategy: hash, sets, journal, queues, lock and events of one change, in one
+//! The only place that writes a strategy or an alert: hash, sets, journal, queues, lock and events of one change, in one
 //! MULTI/EXEC for the AOF and the replicas. Everything was validated before; nothing here refuses.
 
 use crate::server::{self, KeyKind, Point, reach};
 use crate::{keyspace, repair, settings, state, trail};
 use redis_module::{Context, RedisString};
+use strat_core::alert::{FiredAlert, alert_field};
 use strat_core::book::TrailWrite;
 use strat_core::event::{EventType, journal_field};
 use strat_core::key;
 use strat_core::order::queue_field;
 use strat_core::strategy::{Change, Enqueue, Fields};
-use strat_core::{Code, Leg, Refusal, Side, Strategy, StrategyKey};
+use strat_core::{AlertKey, Code, Leg, Refusal, Side, Strategy, StrategyKey};
 
 /// A change and what it needs to be written.
 pub(crate) struct Write<'a> {
@@ -216,6 +217,44 @@ pub(crate) fn write_trail(ctx: &Context, prefix: &str, symbol: &str, write: &Tra
         let args = strings(&name, write.gone.iter());
         best_effort(by_call(ctx, "HDEL", args.iter()));
     }
+}
+
+/// Marks an alert as fired and tells its user. The hash stays for a while, to be looked at.
+///
+/// # Errors
+/// It could not be marked: nothing was written, and it fires again.
+pub(crate) fn fire_alert(ctx: &Context, key: &AlertKey<'_>, fired: &FiredAlert) -> Result<(), Refusal> {
+    let hash = key.hash();
+    let fields = strings(&hash, fired.fields.iter().flat_map(|(name, value)| [name, value]));
+    by_call(ctx, "HSET", fields.iter())?;
+    let kept_ms = settings::ALERT_KEPT_MS.get().to_string();
+    best_effort(call(ctx, "PEXPIRE", &[hash.as_bytes(), kept_ms.as_bytes()]));
+    let event = step(How::Publish, [key::events_channel(key.user).as_bytes(), fired.event.as_bytes()]);
+    best_effort(take(ctx, &event));
+    Ok(())
+}
+
+/// Arms an alert: these fields, for so long.
+///
+/// # Errors
+/// It could not be written; nothing was.
+pub(crate) fn arm_alert(
+    ctx: &Context,
+    key: &AlertKey<'_>,
+    fields: &[(&str, &str)],
+    seconds: Option<i64>,
+) -> Result<(), Refusal> {
+    let hash = key.hash();
+    let words = fields.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
+    let args: Vec<&[u8]> = std::iter::once(hash.as_bytes()).chain(words).collect();
+    call(ctx, "HSET", &args)?;
+    let fired = [alert_field::TRIGGERED_PRICE, alert_field::TRIGGERED_AT];
+    best_effort(call(ctx, "HDEL", &[hash.as_bytes(), fired[0].as_bytes(), fired[1].as_bytes()]));
+    best_effort(match seconds {
+        Some(seconds) => call(ctx, "EXPIRE", &[hash.as_bytes(), seconds.to_string().as_bytes()]),
+        None => call(ctx, "PERSIST", &[hash.as_bytes()]),
+    });
+    Ok(())
 }
 
 /// Lets a strategy follow prices that nobody let begin to: its hash was written by another road than the commands.

@@ -17,6 +17,7 @@ pub(crate) fn fields() -> Vec<(&'static str, String)> {
             total.times += stats.times;
             total.invalid += stats.invalid;
             total.symbols += stats.symbols;
+            total.alerts += stats.alerts;
             bytes += book.heap_bytes();
         }
         let counters = state.counters;
@@ -40,12 +41,14 @@ pub(crate) fn fields() -> Vec<(&'static str, String)> {
             ("armed", total.triggers.to_string()),
             ("trailing", total.trailing.to_string()),
             ("times", total.times.to_string()),
+            ("alerts", total.alerts.to_string()),
             ("unparseable", total.invalid.to_string()),
             ("index_bytes", bytes.to_string()),
             ("rebuild_microseconds", counters.rebuild_us.to_string()),
             ("mismatches", counters.last_mismatches.to_string()),
             ("ticks", counters.ticks.to_string()),
             ("fired", counters.fired.to_string()),
+            ("alerts_fired", counters.alerts_fired.to_string()),
             ("stale", counters.stale.to_string()),
             ("drains", counters.drains.to_string()),
             ("draining", state.books.values().map(|book| book.stormy().count()).sum::<usize>().to_string()),

@@ -8,7 +8,7 @@ use redis_module::Context;
 use std::time::Instant;
 use strat_core::book::{Book, Moved};
 use strat_core::key::{self, DerivedKey};
-use strat_core::{Strategy, StrategyKey};
+use strat_core::{AlertKey, Strategy, StrategyKey};
 
 /// Phases of loading a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,11 +26,18 @@ pub(crate) fn on_key(ctx: &Context, name: &str, by_itself: bool) {
     }
     if let Some(key) = StrategyKey::parse(name) {
         let (db, found) = server::find_strategy_and_db(ctx, name.as_bytes());
-        state::with(|state| !state.strikes.is_empty() && state.strikes.remove(&(db, name.to_owned())).is_some());
+        state::with(|state| state.forgive(db, || name.to_owned()));
         follow_found(ctx, db, &key, found);
-    } else if key::parse_derived(name).is_some() {
-        follow_derived(ctx, server::selected_db(ctx), name, by_itself);
+    } else if is_followed(name) {
+        let db = server::selected_db(ctx);
+        state::with(|state| state.forgive(db, || name.to_owned()));
+        follow_other(ctx, db, name, by_itself);
     }
+}
+
+/// Whether the books follow the key besides the strategies' hashes.
+fn is_followed(name: &str) -> bool {
+    AlertKey::parse(name).is_some() || key::parse_derived(name).is_some()
 }
 
 /// A strategy's hash was written by the module itself; `after`: what it is now, where that is known.
@@ -39,20 +46,51 @@ pub(crate) fn on_own_write(ctx: &Context, key: &StrategyKey<'_>, after: Option<S
         return;
     }
     let db = server::selected_db(ctx);
-    state::with(|state| !state.strikes.is_empty() && state.strikes.remove(&(db, key.hash())).is_some());
+    state::with(|state| state.forgive(db, || key.hash()));
     match after {
         Some(strategy) => follow_found(ctx, db, key, Found::Strategy(Box::new(strategy))),
         None => follow_strategy(ctx, db, key),
     }
 }
 
-fn follow_derived(ctx: &Context, db: i32, name: &str, by_itself: bool) {
+fn follow_other(ctx: &Context, db: i32, name: &str, by_itself: bool) {
+    if let Some(key) = AlertKey::parse(name) {
+        follow_alert(ctx, db, &key);
+        return;
+    }
     match key::parse_derived(name) {
         Some((prefix, DerivedKey::Active)) => set_changed(ctx, db, prefix, None, by_itself),
         Some((prefix, DerivedKey::SymbolSet(symbol))) => set_changed(ctx, db, prefix, Some(symbol), by_itself),
         Some((prefix, DerivedKey::Drain(symbol))) => follow_drain(ctx, db, prefix, symbol),
         Some((_, DerivedKey::Trail(_))) => follow_trail(ctx, db, name),
         None => {}
+    }
+}
+
+const STRUCK_OUT: &str = "it panics whenever it fires, see the log; tried again when the hash changes";
+
+/// Derives an alert's place in the book from its hash.
+pub(crate) fn follow_alert(ctx: &Context, db: i32, key: &AlertKey<'_>) {
+    let found = server::find_alert(ctx, key);
+    let complaint = state::with(|state| {
+        let struck_out = state.is_struck_out(db, || key.hash());
+        let book = state.book(db);
+        match found {
+            Some(Ok(_)) if struck_out => Some(STRUCK_OUT.to_owned()),
+            Some(Ok(alert)) => {
+                book.put_alert(key, &alert);
+                None
+            }
+            Some(Err(reason)) => Some(reason),
+            None => {
+                book.remove_alert(key);
+                None
+            }
+        }
+        .inspect(|reason| book.put_invalid_alert(key, reason.clone()))
+    });
+    if let Some(reason) = complaint {
+        server::log_warning(ctx, &format!("{} (db {db}) is not watched: {reason}", key.hash()));
     }
 }
 
@@ -65,10 +103,8 @@ pub(crate) fn follow_strategy(ctx: &Context, db: i32, key: &StrategyKey<'_>) {
 fn follow_found(ctx: &Context, db: i32, key: &StrategyKey<'_>, found: Found) {
     let mut complaint = None;
     let (moved, waits, unwritten) = state::with(|state| {
-        let found = match state.is_struck_out(db, key) {
-            true => {
-                Found::Invalid("it panics whenever it fires, see the log; tried again when the hash changes".to_owned())
-            }
+        let found = match state.is_struck_out(db, || key.hash()) {
+            true => Found::Invalid(STRUCK_OUT.to_owned()),
             false => found,
         };
         let book = state.book(db);
@@ -307,17 +343,17 @@ pub(crate) fn rebuild(ctx: &Context) {
 
 /// Follows every key of the selected database. Answers whether none panicked: one that does stops no other.
 fn rebuild_database(ctx: &Context, db: i32) -> bool {
-    let (mut survived, mut derived) = (true, Vec::new());
+    let (mut survived, mut others) = (true, Vec::new());
     let follow = |key: &StrategyKey<'_>, found: Found| {
         if server::survive(ctx, "building the books", || follow_found(ctx, db, key, found)).is_none() {
             survived = false;
             state::with(|state| state.book(db).put_invalid(key, "internal error, see the log".to_owned()));
         }
     };
-    let other = |name: &str| derived.extend(key::parse_derived(name).map(|_| name.to_owned()));
+    let other = |name: &str| others.extend(is_followed(name).then(|| name.to_owned()));
     server::each_strategy(ctx, follow, other);
-    for name in derived {
-        survived &= server::survive(ctx, &name, || follow_derived(ctx, db, &name, false)).is_some();
+    for name in others {
+        survived &= server::survive(ctx, &name, || follow_other(ctx, db, &name, false)).is_some();
     }
     survived
 }

@@ -15,7 +15,9 @@ mod trigger;
 
 use redis_module::configuration::ConfigurationFlags;
 use redis_module::{Context, RedisResult, RedisString, Status, redis_module};
-use settings::{JOURNAL_MAXLEN, MAX_FIRED_PER_CALL, PRICE_TTL_MS, RETRY_BACKOFF_MAX_MS, RETRY_BACKOFF_MS};
+use settings::{
+    ALERT_KEPT_MS, JOURNAL_MAXLEN, MAX_FIRED_PER_CALL, PRICE_TTL_MS, RETRY_BACKOFF_MAX_MS, RETRY_BACKOFF_MS,
+};
 
 /// Wraps each command so that a panic in it does not kill the server.
 macro_rules! handlers {
@@ -36,6 +38,8 @@ handlers! {
     extend => commands::lock::extend,
     unlock => commands::lock::unlock,
     report => commands::report::run,
+    alert => commands::alert::run,
+    alerts => commands::alerts::run,
     epoch => commands::epoch::run,
     debug => commands::debug::run,
 }
@@ -87,6 +91,8 @@ redis_module! {
         ["strat.extend", extend, "write fast", 1, 1, 1, "", "write"],
         ["strat.unlock", unlock, "write fast", 1, 1, 1, "", "write"],
         ["strat.report", report, "write", 1, 1, 1, "", "write"],
+        ["strat.alert", alert, "write deny-oom fast", 1, 1, 1, "", "write"],
+        ["strat.alerts", alerts, "readonly", 0, 0, 0, "", "read"],
         ["strat.epoch", epoch, "readonly fast", 0, 0, 0, "", "read"],
         ["strat.debug", debug, "readonly admin", 0, 0, 0, "", "read"],
     ],
@@ -96,6 +102,7 @@ redis_module! {
             [MAX_FIRED_PER_CALL.name, &MAX_FIRED_PER_CALL.value, MAX_FIRED_PER_CALL.default, MAX_FIRED_PER_CALL.min, MAX_FIRED_PER_CALL.max, ConfigurationFlags::DEFAULT, None],
             [JOURNAL_MAXLEN.name, &JOURNAL_MAXLEN.value, JOURNAL_MAXLEN.default, JOURNAL_MAXLEN.min, JOURNAL_MAXLEN.max, ConfigurationFlags::DEFAULT, None],
             [RETRY_BACKOFF_MS.name, &RETRY_BACKOFF_MS.value, RETRY_BACKOFF_MS.default, RETRY_BACKOFF_MS.min, RETRY_BACKOFF_MS.max, ConfigurationFlags::DEFAULT, None],
+            [ALERT_KEPT_MS.name, &ALERT_KEPT_MS.value, ALERT_KEPT_MS.default, ALERT_KEPT_MS.min, ALERT_KEPT_MS.max, ConfigurationFlags::DEFAULT, None],
             [RETRY_BACKOFF_MAX_MS.name, &RETRY_BACKOFF_MAX_MS.value, RETRY_BACKOFF_MAX_MS.default, RETRY_BACKOFF_MAX_MS.min, RETRY_BACKOFF_MAX_MS.max, ConfigurationFlags::DEFAULT, None],
         ],
         string: [],

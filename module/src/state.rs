@@ -8,7 +8,6 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Instant;
-use strat_core::StrategyKey;
 use strat_core::book::{Book, Membership, Slot};
 use strat_core::lock::Token;
 
@@ -58,6 +57,8 @@ const STRIKES_MAX: u32 = 3;
 pub(crate) struct Counters {
     pub(crate) ticks: u64,
     pub(crate) fired: u64,
+    /// Price alerts fired.
+    pub(crate) alerts_fired: u64,
     pub(crate) stale: u64,
     pub(crate) mended: u64,
     pub(crate) drains: u64,
@@ -135,9 +136,16 @@ impl State {
         *self.strikes.entry((db, key.to_owned())).or_default() += 1;
     }
 
-    /// Whether the strategy at a key panics whenever it is fired: it must not take all others with it.
-    pub(crate) fn is_struck_out(&self, db: i32, key: &StrategyKey<'_>) -> bool {
-        !self.strikes.is_empty() && self.strikes.get(&(db, key.hash())).is_some_and(|n| *n >= STRIKES_MAX)
+    /// Whether what stands at a key panics whenever it is fired: it must not take all others with it.
+    pub(crate) fn is_struck_out(&self, db: i32, key: impl FnOnce() -> String) -> bool {
+        !self.strikes.is_empty() && self.strikes.get(&(db, key())).is_some_and(|n| *n >= STRIKES_MAX)
+    }
+
+    /// The key changed: it may be tried again.
+    pub(crate) fn forgive(&mut self, db: i32, key: impl FnOnce() -> String) {
+        if !self.strikes.is_empty() {
+            self.strikes.remove(&(db, key()));
+        }
     }
 
     /// Forgets what follows the keys of any database.

@@ -5,7 +5,7 @@ use crate::server::{self, Found};
 use crate::{keyspace, state, trail};
 use redis_module::Context;
 use strat_core::strategy::Trailing;
-use strat_core::{Price, Strategy, StrategyKey, key};
+use strat_core::{AlertKey, Price, Strategy, StrategyKey, key};
 
 /// Triggers fired in one slice of a drain, between two looks at the clock.
 const SLICE: usize = 16;
@@ -58,7 +58,23 @@ pub(crate) fn apart(ctx: &Context, db: i32, name: &str, fire: impl FnOnce() -> b
 }
 
 fn fire_one(ctx: &Context, db: i32, name: &str, tick: &Tick<'_>, crossed: Crossed) -> bool {
-    apart(ctx, db, name, || fire_if_crossed(ctx, db, name, tick, crossed))
+    apart(ctx, db, name, || match AlertKey::parse(name) {
+        Some(key) => fire_alert(ctx, db, &key, tick),
+        None => fire_if_crossed(ctx, db, name, tick, crossed),
+    })
+}
+
+/// Fires one alert if its hash agrees; puts the book right if it does not.
+fn fire_alert(ctx: &Context, db: i32, key: &AlertKey<'_>, tick: &Tick<'_>) -> bool {
+    let alert = server::find_alert(ctx, key).and_then(Result::ok).filter(|alert| alert.symbol == tick.symbol);
+    let Some(fired) = alert.and_then(|alert| alert.fire(key, tick.price, tick.text, tick.ts_ms)) else {
+        state::with(|state| state.counters.stale += 1);
+        keyspace::follow_alert(ctx, db, key);
+        return false;
+    };
+    let written = effects::fire_alert(ctx, key, &fired);
+    state::with(|state| state.counters.alerts_fired += u64::from(written.is_ok()));
+    written.is_ok()
 }
 
 /// Fires one strategy if its hash agrees; puts the book right if it does not.

@@ -22,6 +22,8 @@ pub struct Stats {
     pub invalid: usize,
     /// Symbols with at least one strategy.
     pub symbols: usize,
+    /// Armed price alerts.
+    pub alerts: usize,
 }
 
 impl Book {
@@ -35,7 +37,8 @@ impl Book {
             trailing: self.following.followers.len(),
             times: self.partitions.iter().map(|(_, partition)| partition.armed()).sum(),
             invalid: self.invalid.len(),
-            symbols: self.symbols.len(),
+            symbols: self.partitions.iter().map(|(_, partition)| partition.symbols.len()).sum(),
+            alerts: self.alerts.armed(),
         }
     }
 
@@ -52,6 +55,7 @@ impl Book {
             + self.partitions.heap_bytes()
             + self.partitions.iter().map(|(_, partition)| partition.heap_bytes()).sum::<usize>()
             + self.following.heap_bytes()
+            + self.alerts.heap_bytes()
             + invalid
     }
 
@@ -77,6 +81,7 @@ impl Book {
         expect("running of symbols", books().map(|book| book.running).sum(), self.running);
         expect("triggers", self.triggers, triggers().sum());
         expect("trailing stops out of place", self.misplaced_trails(), 0);
+        expect("alerts out of place", self.misplaced_alerts(), 0);
         expect("falls", books().map(|book| book.falls.len()).sum(), waiting(Wait::Fall));
         expect("rises", books().map(|book| book.rises.len()).sum(), waiting(Wait::Rise));
         expect("times", tags().map(Partition::armed).sum(), waiting(Wait::EntryTime) + waiting(Wait::ExitTime));

@@ -89,7 +89,9 @@ impl Book {
         home.members.remove(member(slot));
         if last_of_symbol {
             home.symbols.remove(&symbol);
-            self.symbols.remove(symbol);
+            if self.symbols.at(symbol).is_unused() {
+                self.symbols.remove(symbol);
+            }
         }
         if home.members.is_empty() {
             self.partitions.remove(partition);
@@ -175,7 +177,7 @@ impl Book {
             },
         );
         // What lost its last strategy meanwhile.
-        symbols.retain(|book| !book.members.is_empty());
+        symbols.retain(|book| !book.is_unused());
         users.retain(|user| !user.members.is_empty());
         partitions.retain(|partition| !partition.members.is_empty());
     }

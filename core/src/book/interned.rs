@@ -89,10 +89,6 @@ impl<T: Default> Interned<T> {
         gone.into_iter().for_each(|index| self.remove(index));
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.by_name.len()
-    }
-
     /// Names and things in use, in no order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &T)> {
         self.by_name.iter().map(|index| &self.items[*index as usize]).map(|(name, item)| (name.as_ref(), item))

@@ -4,6 +4,7 @@
 //! A strategy is one [`Entry`] in a slab. Everything else holds its slot, four bytes: the sides of a symbol and the
 //! times of a tag, with the level or time beside it, and the members of a user, a symbol and a tag.
 
+mod alerts;
 mod audit;
 mod entry;
 mod follow;
@@ -15,6 +16,7 @@ mod storms;
 mod symbol;
 mod trails;
 
+pub use alerts::AlertPage;
 pub use audit::Stats;
 pub use list::{ListFilter, ListPage};
 pub use storms::StormSlice;
@@ -69,6 +71,7 @@ pub struct Book {
     /// By prefix.
     partitions: Interned<Partition>,
     following: Following,
+    alerts: alerts::Alerts,
     /// By symbol with the tag's prefix, the oldest first.
     storms: BTreeMap<Box<str>, Vec<Storm>>,
     /// Hashes that do not parse, with the reason.
@@ -179,13 +182,16 @@ impl Book {
         Touch { crosses: crossed || trail_crossed, raises, renews }
     }
 
-    /// Keys of the strategies that `price` may fire, closest level first, at most `limit`, appended to `fired`.
+    /// Keys of the strategies that `price` may fire, closest level first, then of the alerts, at most `limit`, appended to
+    /// `fired`.
     /// `symbol` carries the tag's prefix. Costs two comparisons where nothing is crossed.
     pub fn crossed(&self, symbol: &str, price: Price, limit: usize, fired: &mut Vec<Box<str>>) {
         let Some(book) = self.symbols.get(symbol) else { return };
         let trailing = self.trails_of(symbol).into_iter().flat_map(|trails| trails.crossed(price));
         let crossed = book.crossed(price).chain(trailing).filter_map(|slot| self.slab.get(slot));
-        fired.extend(crossed.take(limit).map(|entry| self.key_of(entry).hash().into()));
+        let stops = crossed.map(|entry| self.key_of(entry).hash().into());
+        let alerts = self.crossed_alerts(book, price, self.seq).map(Into::into);
+        fired.extend(stops.chain(alerts).take(limit));
     }
 
     /// Keys of the strategies of a partition whose time has come, earliest first, at most `limit`.

@@ -246,7 +246,10 @@ impl Book {
             let caught = storm.side(side).groups.slots().filter_map(|slot| self.slab.get(slot));
             let fixed = self.symbols.get(symbol).into_iter().flat_map(|book| book.crossed(price));
             let fixed = fixed.filter_map(|slot| self.slab.get(slot)).filter(|entry| entry.seq() <= storm.seq);
-            let keys: Vec<_> = caught.chain(fixed).take(limit).map(|entry| self.key_of(entry).hash().into()).collect();
+            let stops = caught.chain(fixed).map(|entry| self.key_of(entry).hash().into());
+            let book = self.symbols.get(symbol).into_iter();
+            let alerts = book.flat_map(|book| self.crossed_alerts(book, price, storm.seq)).map(Into::into);
+            let keys: Vec<_> = stops.chain(alerts).take(limit).collect();
             if !keys.is_empty() {
                 return Some(StormSlice { price, ts_ms: storm.ts_ms, keys });
             }

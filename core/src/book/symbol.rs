@@ -1,6 +1,7 @@
 //! What the book keeps per symbol, and per tag.
 
 use super::Slot;
+use super::alerts::AlertLevels;
 use super::entry::fall_rank;
 use super::ranked::Ranked;
 use crate::decimal::Price;
@@ -20,6 +21,7 @@ pub(super) struct SymbolBook {
     /// When the time to live of its stored price was last renewed, epoch ms.
     renewed_ms: i64,
     pub(super) serial: Serial,
+    pub(super) alerts: Option<Box<AlertLevels>>,
 }
 
 /// A number that no symbol of any book had before.
@@ -54,7 +56,14 @@ impl SymbolBook {
     /// Whether `price` crosses a level: it is enough to look at the best one of each side.
     pub(super) fn is_crossed(&self, price: Price) -> bool {
         let by = |side: &Ranked<i64>, rank: i64| side.first().is_some_and(|(best, _)| best <= rank);
-        by(&self.falls, fall_rank(price.units())) || by(&self.rises, price.units())
+        by(&self.falls, fall_rank(price.units()))
+            || by(&self.rises, price.units())
+            || self.alerts.as_deref().is_some_and(|alerts| alerts.is_crossed(price))
+    }
+
+    /// Whether it has neither a strategy nor an alert.
+    pub(super) const fn is_unused(&self) -> bool {
+        self.members.is_empty() && self.alerts.is_none()
     }
 
     /// Slots whose level `price` crosses: falls first, each side in firing order.
@@ -63,8 +72,9 @@ impl SymbolBook {
         falls.chain(self.rises.up_to(price.units()))
     }
 
-    pub(super) const fn heap_bytes(&self) -> usize {
-        self.falls.heap_bytes() + self.rises.heap_bytes() + self.members.heap_bytes()
+    pub(super) fn heap_bytes(&self) -> usize {
+        let alerts = self.alerts.as_deref().map_or(0, AlertLevels::heap_bytes);
+        self.falls.heap_bytes() + self.rises.heap_bytes() + self.members.heap_bytes() + alerts
     }
 }
 

@@ -1,5 +1,6 @@
 //! The book against a naive model: a list of strategies in which every query is a linear scan.
 
+mod alerts;
 mod scan;
 mod trails;
 

@@ -6,7 +6,7 @@ use crate::server::{self, Found, KeyKind, Point, Rehearsal, databases, in_databa
 use crate::state::{self, SetRepair};
 use redis_module::{Context, RedisString, RedisValue};
 use std::collections::BTreeSet;
-use strat_core::{Refusal, Status, StrategyKey, key};
+use strat_core::{AlertKey, Refusal, Status, StrategyKey, key};
 
 const FORM: &str = "VERIFY | PANIC COMMAND|EVENT|SERVER|TIMER|INFO|SCAN|FIRE|WRITE [AFTER n] [TIMES n]";
 
@@ -67,7 +67,27 @@ fn verify_database(ctx: &Context, db: i32) -> Vec<String> {
     });
     verify_sets(ctx, db, &expected, &mut differences);
     verify_trails(ctx, db, &mut differences);
+    verify_alerts(ctx, db, &mut differences);
     differences
+}
+
+/// What the trigger book watches against the alerts' hashes.
+fn verify_alerts(ctx: &Context, db: i32, differences: &mut Vec<String>) {
+    let mut names: BTreeSet<_> =
+        state::with(|state| state.book(db).alerts("", None, usize::MAX).keys.into_iter().collect());
+    names.extend(keys_of_database(ctx, |name| AlertKey::parse(name).is_some()));
+    for name in &names {
+        let Some(key) = AlertKey::parse(name) else { continue };
+        let found = server::find_alert(ctx, &key);
+        if let Some(Err(reason)) = &found {
+            differences.push(format!("{name}: not watched, the hash does not parse: {reason}"));
+        }
+        let said = found.and_then(Result::ok).map(|alert| (alert.symbol.clone(), alert.armed()));
+        let held = state::with(|state| state.book(db).alert_of(&key).map(|(symbol, armed)| (symbol.to_owned(), armed)));
+        if held != said {
+            differences.push(format!("{name}: the book holds {held:?}, the hash says {said:?}"));
+        }
+    }
 }
 
 /// What trailing stops follow against what the durable keys say.

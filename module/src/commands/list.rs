@@ -12,7 +12,7 @@ use strat_core::{Code, Refusal, Status};
 /// Most strategies looked at in one call.
 const COUNT_MAX: i64 = 10_000;
 /// Strategies looked at where COUNT is not given.
-const COUNT_DEFAULT: i64 = 100;
+pub(super) const COUNT_DEFAULT: usize = 100;
 
 /// Pages through the strategies of a partition, from the book, with the guarantees of `SCAN`. Only what the
 /// caller's user may read is listed. Replies the next cursor ("0" at the end) and the keys, or maps.
@@ -27,13 +27,17 @@ pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Ref
         (page.keys, page.next)
     });
     let visible: Vec<String> = keys.into_iter().filter(|key| may_read(ctx, key)).collect();
-    let cursor = next.unwrap_or(0).to_string();
-    if !request.with_values {
-        let keys = visible.into_iter().map(RedisValue::BulkString).collect();
-        return Ok(RedisValue::Array(vec![RedisValue::BulkString(cursor), RedisValue::Array(keys)]));
+    Ok(reply_page(ctx, next.unwrap_or(0).to_string(), visible, request.with_values))
+}
+
+/// Replies a cursor and keys, or maps of their fields with the key among them.
+pub(super) fn reply_page(ctx: &Context, cursor: String, keys: Vec<String>, with_values: bool) -> RedisValue {
+    if !with_values {
+        let keys = keys.into_iter().map(RedisValue::BulkString).collect();
+        return RedisValue::Array(vec![RedisValue::BulkString(cursor), RedisValue::Array(keys)]);
     }
     // Everything is at hand before the reply begins: there is no taking back half of one.
-    let maps: Vec<_> = visible
+    let maps: Vec<_> = keys
         .into_iter()
         .map(|key| {
             let fields = members(ctx, &key);
@@ -48,7 +52,12 @@ pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Ref
     for map in maps {
         reply_map(ctx, map);
     }
-    Ok(RedisValue::NoReply)
+    RedisValue::NoReply
+}
+
+/// The argument of COUNT.
+pub(super) fn count(args: &mut Args<'_>) -> Result<usize, Refusal> {
+    Ok(usize::try_from(args.count("COUNT", 1, COUNT_MAX)?).unwrap_or(1))
 }
 
 struct Request<'a> {
@@ -68,7 +77,7 @@ fn parse<'a>(args: &mut Args<'a>) -> Result<Request<'a>, Refusal> {
         symbol: None,
         status: Status::Running,
         cursor: 0,
-        count: usize::try_from(COUNT_DEFAULT).unwrap_or(100),
+        count: COUNT_DEFAULT,
         with_values: false,
     };
     while !args.is_empty() {
@@ -88,7 +97,7 @@ fn parse<'a>(args: &mut Args<'a>) -> Result<Request<'a>, Refusal> {
         } else if args.option("CURSOR") {
             request.cursor = Slot::try_from(args.count("CURSOR", 0, i64::from(Slot::MAX))?).unwrap_or(0);
         } else if args.option("COUNT") {
-            request.count = usize::try_from(args.count("COUNT", 1, COUNT_MAX)?).unwrap_or(1);
+            request.count = count(args)?;
         } else if args.option("WITHVALUES") {
             request.with_values = true;
         } else {

@@ -1,5 +1,7 @@
 //! One file per command: its form, its arguments, its reply. The rules are in core, the writes in `effects`.
 
+pub(crate) mod alert;
+pub(crate) mod alerts;
 pub(crate) mod debug;
 pub(crate) mod del;
 pub(crate) mod due;

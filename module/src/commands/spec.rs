@@ -50,6 +50,8 @@ pub(crate) const SPECS: &[Spec] = &[
     spec("strat.extend", 4, Access::Write, "Prolongs a lock", "O(1)"),
     spec("strat.unlock", 3, Access::Write, "Gives a lock back", "O(1)"),
     spec("strat.report", -4, Access::Write, "Applies the broker's execution report", "O(log N)"),
+    spec("strat.alert", -5, Access::Write, "Arms a price alert, which fires once", "O(log N), N alerts of the symbol"),
+    spec("strat.alerts", -2, Access::NoKey, "Pages through the price alerts of a user", "O(log N + COUNT), N alerts"),
     spec("strat.epoch", 1, Access::NoKey, "Returns the id that changes whenever memory may have lost writes", "O(1)"),
     spec(
         "strat.debug",

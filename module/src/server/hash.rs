@@ -6,8 +6,9 @@ use std::cell::{OnceCell, RefCell};
 use std::ffi::{CString, c_void};
 use std::ops::Range;
 use std::ptr::{null, null_mut};
+use strat_core::alert::alert_field;
 use strat_core::strategy::{FIELDS_READ, field_place};
-use strat_core::{Strategy, StrategyKey};
+use strat_core::{Alert, AlertKey, Strategy, StrategyKey};
 
 /// What stands at a strategy's key.
 #[derive(Debug)]
@@ -80,6 +81,18 @@ pub(crate) fn find_strategy(ctx: &Context, key: &[u8]) -> Found {
 pub(crate) fn find_strategy_and_db(ctx: &Context, key: &[u8]) -> (i32, Found) {
     let open = OpenKey::read(ctx, key);
     (open.db().unwrap_or_else(|| selected_db(ctx)), strategy_in(ctx, &open))
+}
+
+/// Reads and parses the alert at `key` in the selected database; `None` where there is nothing or another type, the reason
+/// where it does not parse.
+pub(crate) fn find_alert(ctx: &Context, key: &AlertKey<'_>) -> Option<Result<Alert, String>> {
+    let open = OpenKey::read(ctx, key.hash().as_bytes());
+    if open.kind() != KeyKind::Hash {
+        return None;
+    }
+    let values = alert_field::READ.map(|name| (name, read_field(ctx, &open, name.as_bytes())));
+    let get = |name: &str| values.iter().find(|(known, _)| *known == name).and_then(|(_, value)| value.as_deref());
+    Some(Alert::read(get).map_err(|refusal| refusal.to_string()))
 }
 
 /// Reads every strategy of the selected database, and names every other key. `follow` must not write.

@@ -28,7 +28,7 @@ pub(crate) use call::{Reply, read, string, write, write_strings};
 pub(crate) use docs::describe_commands;
 pub(crate) use events::{after_own_write, subscribe, write_trails_soon};
 pub(crate) use guard::{attempt, check_ready, command, note_panics, shielded, survive};
-pub(crate) use hash::{Found, Texts, all_fields, each_strategy, find_strategy, find_strategy_and_db};
+pub(crate) use hash::{Found, Texts, all_fields, each_strategy, find_alert, find_strategy, find_strategy_and_db};
 pub(crate) use info::register as register_info;
 pub(crate) use log::{log_notice, log_warning};
 pub(crate) use rehearsal::{Point, Rehearsal, arm as arm_panic, check_allowed as check_panic_allowed, reach};

@@ -78,6 +78,7 @@ pub(super) fn check_totals(book: &Book, model: &Model) {
         times: PREFIXES.iter().map(|prefix| model.times(prefix).len()).sum(),
         invalid: model.invalid.len(),
         symbols: symbols.len(),
+        alerts: 0,
     };
     assert_eq!(book.stats(), expected);
     assert_eq!(book.inconsistencies(), Vec::<String>::new());

@@ -1,0 +1,218 @@
+//! Price alerts in the trigger book. They stand beside the strategies' levels, apart from them: they belong to no set, have
+//! no time and no version.
+
+use super::interned::Interned;
+use super::ranked::Ranked;
+use super::symbol::SymbolBook;
+use super::{Book, Slot, entry::fall_rank, tagged};
+use crate::alert::{Alert, Condition};
+use crate::decimal::Price;
+use crate::key::AlertKey;
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+/// An alert's hash, armed or not.
+#[derive(Debug)]
+pub(super) struct Known {
+    key: Arc<str>,
+    /// Index of the symbol.
+    symbol: u32,
+    armed: Option<(Condition, Price)>,
+    /// The book's sequence number when it was armed as it is.
+    seq: u64,
+}
+
+/// Every alert of a database.
+#[derive(Debug, Default)]
+pub(super) struct Alerts {
+    by_key: BTreeMap<Arc<str>, Slot>,
+    slots: Vec<Option<Known>>,
+    free: Vec<Slot>,
+    armed: usize,
+}
+
+impl Alerts {
+    fn get(&self, slot: Slot) -> Option<&Known> {
+        self.slots.get(slot as usize)?.as_ref()
+    }
+
+    fn insert(&mut self, known: Known) -> Slot {
+        let key = Arc::clone(&known.key);
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.slots[slot as usize] = Some(known);
+                slot
+            }
+            None => {
+                self.slots.push(Some(known));
+                Slot::try_from(self.slots.len() - 1).unwrap_or(Slot::MAX)
+            }
+        };
+        self.by_key.insert(key, slot);
+        slot
+    }
+
+    fn remove(&mut self, key: &str) -> Option<(Slot, Known)> {
+        let slot = self.by_key.remove(key)?;
+        let known = self.slots.get_mut(slot as usize)?.take()?;
+        self.free.push(slot);
+        Some((slot, known))
+    }
+
+    pub(super) const fn armed(&self) -> usize {
+        self.armed
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        let keys: usize = self.by_key.keys().map(|key| key.len() + 2 * size_of::<usize>()).sum();
+        // A B-tree's node is about two thirds full.
+        keys + self.by_key.len() * size_of::<(Arc<str>, Slot)>() * 3 / 2
+            + self.slots.capacity() * size_of::<Option<Known>>()
+            + self.free.capacity() * size_of::<Slot>()
+    }
+}
+
+/// The armed alerts of a symbol.
+#[derive(Debug, Default)]
+pub(super) struct AlertLevels {
+    falls: Ranked<i64>,
+    rises: Ranked<i64>,
+    /// Alerts of the symbol, armed or not: the symbol stays while there is one.
+    known: usize,
+}
+
+impl AlertLevels {
+    fn side(&mut self, condition: Condition, level: Price) -> (&mut Ranked<i64>, i64) {
+        match condition {
+            Condition::Below => (&mut self.falls, fall_rank(level.units())),
+            Condition::Above => (&mut self.rises, level.units()),
+        }
+    }
+
+    pub(super) fn is_crossed(&self, price: Price) -> bool {
+        let by = |side: &Ranked<i64>, rank: i64| side.first().is_some_and(|(best, _)| best <= rank);
+        by(&self.falls, fall_rank(price.units())) || by(&self.rises, price.units())
+    }
+
+    fn crossed(&self, price: Price) -> impl Iterator<Item = Slot> + '_ {
+        self.falls.up_to(fall_rank(price.units())).chain(self.rises.up_to(price.units()))
+    }
+
+    pub(super) const fn heap_bytes(&self) -> usize {
+        size_of::<Self>() + self.falls.heap_bytes() + self.rises.heap_bytes()
+    }
+}
+
+fn levels(symbols: &mut Interned<SymbolBook>, symbol: u32) -> &mut AlertLevels {
+    symbols.at_mut(symbol).alerts.get_or_insert_default()
+}
+
+/// One page of alerts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AlertPage {
+    /// Keys of the hashes, in their order.
+    pub keys: Vec<String>,
+    /// Whether there are more behind the last one.
+    pub more: bool,
+}
+
+impl Book {
+    /// Takes the alert at `key` into the book, or takes its change over.
+    pub fn put_alert(&mut self, key: &AlertKey<'_>, alert: &Alert) {
+        let (name, armed) = (key.hash(), alert.armed());
+        let symbol = tagged(key.prefix, &alert.symbol);
+        let known = self.alerts.by_key.get(name.as_str()).and_then(|slot| self.alerts.get(*slot));
+        if known.is_some_and(|known| known.armed == armed && self.symbols.name(known.symbol) == symbol) {
+            return;
+        }
+        self.remove_alert(key);
+        let symbol = self.symbols.intern(&symbol);
+        self.seq += u64::from(armed.is_some());
+        let slot = self.alerts.insert(Known { key: name.into(), symbol, armed, seq: self.seq });
+        let levels = levels(&mut self.symbols, symbol);
+        levels.known += 1;
+        if let Some((condition, level)) = armed {
+            let (side, rank) = levels.side(condition, level);
+            side.insert((rank, slot));
+            self.alerts.armed += 1;
+        }
+    }
+
+    /// Forgets the alert at `key`: it is gone, or is none any more.
+    pub fn remove_alert(&mut self, key: &AlertKey<'_>) {
+        let name = key.hash();
+        self.invalid.remove(name.as_str());
+        let Some((slot, known)) = self.alerts.remove(&name) else { return };
+        let levels = levels(&mut self.symbols, known.symbol);
+        levels.known -= 1;
+        let is_last = levels.known == 0;
+        if let Some((condition, level)) = known.armed {
+            let (side, rank) = levels.side(condition, level);
+            side.remove((rank, slot));
+            self.alerts.armed -= 1;
+        }
+        if is_last {
+            let book = self.symbols.at_mut(known.symbol);
+            book.alerts = None;
+            // While members are not kept, whoever keeps them again looks who has none.
+            if !self.deferred && book.is_unused() {
+                self.symbols.remove(known.symbol);
+            }
+        }
+    }
+
+    /// Forgets the alert at `key` because its hash does not parse, and remembers why.
+    pub fn put_invalid_alert(&mut self, key: &AlertKey<'_>, reason: String) {
+        self.remove_alert(key);
+        self.invalid.insert(key.hash().into(), reason);
+    }
+
+    /// Keys of a symbol's alerts that `price` crosses, of those armed by a sequence number.
+    pub(super) fn crossed_alerts<'a>(
+        &'a self,
+        book: &'a SymbolBook,
+        price: Price,
+        armed_by: u64,
+    ) -> impl Iterator<Item = &'a str> {
+        let slots = book.alerts.as_deref().into_iter().flat_map(move |levels| levels.crossed(price));
+        let known = slots.filter_map(|slot| self.alerts.get(slot));
+        known.filter(move |known| known.seq <= armed_by).map(|known| &*known.key)
+    }
+
+    /// What the book holds of the alert at `key`, to compare with the hash: its symbol, and what it waits for.
+    #[must_use]
+    pub fn alert_of(&self, key: &AlertKey<'_>) -> Option<(&str, Option<(Condition, Price)>)> {
+        let known = self.alerts.get(*self.alerts.by_key.get(key.hash().as_str())?)?;
+        Some((&self.symbols.name(known.symbol)[key.prefix.len()..], known.armed))
+    }
+
+    /// Keys of all alerts that begin with `start`, behind `after` where one is given; at most `count`.
+    #[must_use]
+    pub fn alerts(&self, start: &str, after: Option<&str>, count: usize) -> AlertPage {
+        let from = after.map_or(Bound::Included(start), Bound::Excluded);
+        let names = self.alerts.by_key.range::<str, _>((from, Bound::Unbounded)).map(|(key, _)| &**key);
+        let mut names = names.take_while(|name| name.starts_with(start));
+        let keys = names.by_ref().take(count).map(str::to_owned).collect();
+        AlertPage { keys, more: names.next().is_some() }
+    }
+
+    /// What is wrong with the alerts, for the audit.
+    pub(super) fn misplaced_alerts(&self) -> usize {
+        let levels = || self.symbols.iter().filter_map(|(_, book)| book.alerts.as_deref());
+        let standing: usize = levels().map(|levels| levels.falls.len() + levels.rises.len()).sum();
+        let known: usize = levels().map(|levels| levels.known).sum();
+        let armed = self.alerts.slots.iter().flatten().filter(|known| known.armed.is_some()).count();
+        let unsound = levels().filter(|levels| !levels.falls.is_sound() || !levels.rises.is_sound()).count();
+        let idle = levels().filter(|levels| levels.known == 0).count();
+        standing.abs_diff(armed)
+            + self.alerts.armed.abs_diff(armed)
+            + known.abs_diff(self.alerts.len())
+            + unsound
+            + idle
+    }
+}

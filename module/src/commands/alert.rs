@@ -1,0 +1,44 @@
+//! `STRAT.ALERT alert-key symbol ABOVE|BELOW price [EX seconds]`
+
+use crate::args::Args;
+use crate::effects;
+use crate::server::{self, KeyKind, wall_clock_ms};
+use redis_module::{Context, RedisString, RedisValue};
+use strat_core::alert::{AlertStatus, alert_field, parse_condition, parse_level};
+use strat_core::key::check_symbol;
+use strat_core::{AlertKey, Code, Refusal};
+
+const FORM: &str = "alert-key symbol ABOVE|BELOW price [EX seconds]";
+/// Longest life of an alert: ten years, as long as anybody may want to wait for a price.
+const SECONDS_MAX: i64 = 315_360_000;
+
+/// Arms an alert, or arms it again. It fires once, by the first tick at its level or beyond. Without `EX` it waits for as
+/// long as it takes.
+pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Refusal> {
+    let mut args = Args::new("STRAT.ALERT", args);
+    let key = AlertKey::parse_argument(args.next()?.as_slice())?;
+    let symbol = args.text()?;
+    check_symbol(symbol)?;
+    let condition = parse_condition(args.text()?)?;
+    let price = args.text()?;
+    parse_level(price)?;
+    let seconds = args.option("EX").then(|| args.count("EX", 1, SECONDS_MAX)).transpose()?;
+    args.end(FORM)?;
+    effects::check_partition(ctx, key.prefix)?;
+    if !matches!(server::key_kind(ctx, &key.hash()), KeyKind::Empty | KeyKind::Hash) {
+        let why = format!("{} holds another type than an alert's hash: rename or delete it", key.hash());
+        return Err(Refusal::new(Code::WrongType, why));
+    }
+    let created_at = wall_clock_ms().to_string();
+    let fields = [
+        ("id", key.alert),
+        ("user_id", key.user),
+        (alert_field::SYMBOL, symbol),
+        (alert_field::CONDITION, condition.as_str()),
+        (alert_field::PRICE, price),
+        (alert_field::STATUS, AlertStatus::Active.as_str()),
+        (alert_field::CREATED_AT, &created_at),
+    ];
+    effects::arm_alert(ctx, &key, &fields, seconds)?;
+    Ok(RedisValue::SimpleStringStatic("OK"))
+}

@@ -1,0 +1,66 @@
+//! `STRAT.ALERTS user [TAG t] [CURSOR c] [COUNT n] [WITHVALUES]`
+
+use super::list::reply_page;
+use crate::args::Args;
+use crate::server::{may_read, selected_db};
+use crate::state;
+use redis_module::{Context, RedisString, RedisValue};
+use strat_core::key::{alerts_of, check_id};
+use strat_core::{AlertKey, Code, Refusal};
+
+const FORM: &str = "user [TAG t] [CURSOR c] [COUNT n] [WITHVALUES]";
+/// Where a walk begins, and what the last page answers.
+const ENDS: &str = "0";
+
+/// Pages through a user's alerts in the order of their ids, armed and fired ones. Only what the caller's user may read is
+/// listed. Replies the next cursor ("0" at the end) and the keys, or maps.
+pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Refusal> {
+    let mut args = Args::new("STRAT.ALERTS", args);
+    let request = parse(&mut args)?;
+    let db = selected_db(ctx);
+    let start = alerts_of(&request.prefix, request.user);
+    let page = state::with(|state| state.book(db).alerts(&start, request.after, request.count));
+    // The cursor is a key: it says nothing that the page does not.
+    let last = page.keys.last().filter(|key| page.more && may_read(ctx, key));
+    let cursor = last.map_or_else(|| ENDS.to_owned(), Clone::clone);
+    let visible = page.keys.into_iter().filter(|key| may_read(ctx, key)).collect();
+    Ok(reply_page(ctx, cursor, visible, request.with_values))
+}
+
+struct Request<'a> {
+    prefix: String,
+    user: &'a str,
+    /// The key that the page before ended with.
+    after: Option<&'a str>,
+    count: usize,
+    with_values: bool,
+}
+
+fn parse<'a>(args: &mut Args<'a>) -> Result<Request<'a>, Refusal> {
+    let user = args.text()?;
+    check_id("user", user)?;
+    let mut request =
+        Request { prefix: String::new(), user, after: None, count: super::list::COUNT_DEFAULT, with_values: false };
+    while !args.is_empty() {
+        if args.option("TAG") {
+            request.prefix = args.tag()?;
+        } else if args.option("CURSOR") {
+            request.after = cursor(args.text()?)?;
+        } else if args.option("COUNT") {
+            request.count = super::list::count(args)?;
+        } else if args.option("WITHVALUES") {
+            request.with_values = true;
+        } else {
+            return Err(args.syntax(FORM));
+        }
+    }
+    Ok(request)
+}
+
+fn cursor(text: &str) -> Result<Option<&str>, Refusal> {
+    match text {
+        ENDS => Ok(None),
+        key if AlertKey::parse(key).is_some() => Ok(Some(key)),
+        _ => Err(Refusal::new(Code::Err, "CURSOR must be 0 or what the page before answered")),
+    }
+}
