@@ -243,7 +243,7 @@ pub trait StratCommands: ConnectionLike + Send + Sized {
 
 impl<T: ConnectionLike + Send + Sized> StratCommands for T {}
 
-async fn run<C: ConnectionLike>(connection: &mut C, command: &Cmd) -> Result<Value> {
+pub(crate) async fn run<C: ConnectionLike>(connection: &mut C, command: &Cmd) -> Result<Value> {
     reply::plain(command.query_async(connection).await?)
 }
 

@@ -5,6 +5,7 @@
 //! - [`Config`] and [`Connection`]: explicit timeouts, reconnection with backoff, no blind repetition of writes; with a
 //!   `redis+sentinel://` URL a failover is followed by everything that is connected, readers and events included
 //! - [`StrategySpec`], [`StrategyUpdate`], [`Strategy`]: texts stay as they were given, typed views next to them
+//! - [`AlertCommands`]: price alerts
 //! - [`OrderLock`]: a lock that extends itself while held
 //! - [`EventStream`]: live events of a user, with its gaps named
 //! - [`QueueReader`], [`JournalReader`]: the streams that engines and databases are fed from
@@ -30,6 +31,7 @@
 // A test that unwraps what is not there fails, which is what it is for.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod alert;
 mod backoff;
 mod clock;
 mod commands;
@@ -71,6 +73,7 @@ pub mod sessions;
 #[cfg(feature = "upkeep")]
 pub mod upkeep;
 
+pub use alert::{AlertCommands, AlertQuery, AlertSpec, PriceAlert};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use commands::StratCommands;
 pub use config::{Config, URL_DEFAULT};

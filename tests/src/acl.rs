@@ -55,6 +55,8 @@ fn check(options: Options) {
         "STRAT.GET user:bob:strategy:s1",
         "STRAT.UPDATE user:bob:strategy:s1 stop_loss 1",
         "STRAT.DEL user:bob:strategy:s1",
+        "STRAT.ALERT user:bob:alert:a IBM ABOVE 1",
+        "STRAT.ALERT {t}user:alice:alert:a IBM ABOVE 1",
         "HGETALL user:bob:strategy:s1",
         "HGET user:bob:strategy:s1 stop_loss",
         // What is not hers to call at all.
@@ -87,6 +89,7 @@ fn check(options: Options) {
     let after = crate::dump::dump(&mut admin);
     assert!(before == after, "{}", crate::dump::difference(&before, &after));
     listing(&mut alice, &mut admin);
+    alerts(&mut alice, &mut admin);
     events(&redis, &mut admin);
 }
 
@@ -113,6 +116,18 @@ fn listing(alice: &mut Conn, admin: &mut Conn) {
     let values = alice.run("STRAT.LIST WITHVALUES");
     assert!(!format!("{values:?}").contains("bob"), "{values:?}");
     assert_eq!(admin.run("STRAT.LIST USER bob").items()[1].items().len(), 42, "the administrator sees all");
+}
+
+/// She arms and sees her own alerts only.
+fn alerts(alice: &mut Conn, admin: &mut Conn) {
+    alice.run("STRAT.ALERT user:alice:alert:a IBM ABOVE 500");
+    for number in 0..3 {
+        admin.run(&format!("STRAT.ALERT user:bob:alert:{number} IBM ABOVE 500"));
+    }
+    assert_eq!(alice.run("STRAT.ALERTS alice").items()[1].texts(), ["user:alice:alert:a"]);
+    let page = alice.run("STRAT.ALERTS bob COUNT 1");
+    assert_eq!((page.items()[0].text().as_str(), page.items()[1].items().len()), ("0", 0), "not even a cursor");
+    assert_eq!(admin.run("STRAT.ALERTS bob COUNT 1").items()[0].text(), "user:bob:alert:0");
 }
 
 /// She hears her events and nobody else's.

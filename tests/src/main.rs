@@ -20,6 +20,7 @@ mod servers;
 use strat_harness::{resp, rng, support};
 
 mod acl;
+mod alerts;
 mod bad_files;
 mod bridge;
 mod chaos;

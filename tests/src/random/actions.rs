@@ -80,8 +80,13 @@ impl<'a> Actor<'a> {
     }
 
     fn key(&mut self) -> String {
+        let kind = if self.rng.chance(12) { "alert" } else { "strategy" };
+        self.key_of(kind)
+    }
+
+    fn key_of(&mut self, kind: &str) -> String {
         let (tag, user, id) = (*self.rng.pick(TAGS), *self.rng.pick(USERS), *self.rng.pick(IDS));
-        format!("{tag}user:{user}:strategy:{id}")
+        format!("{tag}user:{user}:{kind}:{id}")
     }
 
     fn symbol(&mut self) -> String {
@@ -91,7 +96,7 @@ impl<'a> Actor<'a> {
     fn strat(&mut self) -> Words {
         let key = self.key();
         let price = *self.rng.pick(PRICES);
-        words(&match self.rng.below(14) {
+        words(&match self.rng.below(15) {
             0..4 => self.set(&key),
             4 if self.rng.chance(50) => format!("STRAT.UPDATE {key} trail_ref {price}"),
             4 => format!("STRAT.UPDATE {key} stop_loss {price} note {price}"),
@@ -106,6 +111,11 @@ impl<'a> Actor<'a> {
             }
             11 => return if self.rng.chance(70) { self.claim_queued() } else { self.lock(&key) },
             12 => self.report(),
+            13 => {
+                let (alert, symbol) = (self.key_of("alert"), *self.rng.pick(SYMBOLS));
+                let (side, life) = (*self.rng.pick(&["ABOVE", "BELOW"]), *self.rng.pick(&["", "", "EX 1000000"]));
+                format!("STRAT.ALERT {alert} {symbol} {side} {price} {life}")
+            }
             _ => format!("STRAT.LIST STATUS STOPPED COUNT {}", self.rng.between(1, 9)),
         })
     }
@@ -197,6 +207,8 @@ impl<'a> Actor<'a> {
             ("retry_at", &["", "200"]),
             ("retry_action", &["", "STOPLOSS"]),
             ("cycle", &["0", "7"]),
+            ("condition", &["ABOVE", "below"]),
+            ("price", PRICES),
             ("note", &["anything"]),
         ]);
         let value =

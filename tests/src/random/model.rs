@@ -26,6 +26,7 @@ pub(super) fn differences(conn: &mut Conn) -> Vec<String> {
         let hashes = scan(conn);
         let bad = hashes.iter().filter(|(_, read)| matches!(read, Read::Garbage));
         garbage.extend(bad.map(|(key, _)| format!("db{db}: {key}: not guarded")));
+        garbage.extend(compare_alerts(conn, db, &mut wrong));
         // A storm that is not drained yet: the primary goes on with it by itself.
         let drains = keys(conn).into_iter().map(|key| String::from_utf8_lossy(&key).into_owned());
         wrong.extend(drains.filter(|key| key.contains("drain:")).map(|key| format!("db{db}: {key} is not drained")));
@@ -41,6 +42,43 @@ pub(super) fn differences(conn: &mut Conn) -> Vec<String> {
     let unlisted = garbage.iter().filter(|start| !known.iter().any(|line| line.starts_with(start.as_str())));
     wrong.extend(unlisted.map(|start| format!("VERIFY does not list {start}")));
     wrong
+}
+
+/// The alerts' hashes of the selected database against the listing; what VERIFY must say of those that do not parse.
+fn compare_alerts(conn: &mut Conn, db: usize, wrong: &mut Vec<String>) -> Vec<String> {
+    let (mut valid, mut garbage) = (BTreeSet::new(), Vec::new());
+    for key in keys(conn) {
+        let Ok(name) = String::from_utf8(key) else { continue };
+        if !name.contains("user:") || !name.contains(":alert:") || conn.run(&format!("TYPE {name}")).text() != "hash" {
+            continue;
+        }
+        let pairs = conn.run(&format!("HGETALL {name}")).pairs();
+        let fields = pairs.iter().map(|(field, value)| (field.text(), value.bytes())).collect();
+        if is_alert(&fields) {
+            valid.insert(name);
+        } else {
+            garbage.push(format!("db{db}: {name}: not watched"));
+        }
+    }
+    let mut listed = BTreeSet::new();
+    for (user, tag) in
+        ["alice", "bob", "c.r-o@l_"].iter().flat_map(|user| ["", "TAG t1", "TAG t2"].map(|tag| (user, tag)))
+    {
+        listed.extend(conn.run(&format!("STRAT.ALERTS {user} {tag} COUNT 1000")).items()[1].texts());
+    }
+    if listed != valid {
+        wrong.push(format!("db{db} ALERTS lists {listed:?}, there are {valid:?}"));
+    }
+    garbage
+}
+
+fn is_alert(fields: &BTreeMap<String, Vec<u8>>) -> bool {
+    let text = |name: &str| fields.get(name).map_or(&b""[..], Vec::as_slice);
+    !text("symbol").is_empty()
+        && is_symbol(text("symbol"))
+        && ["ABOVE", "BELOW"].iter().any(|side| text("condition").eq_ignore_ascii_case(side.as_bytes()))
+        && decimal(text("price")).is_some()
+        && [&b""[..], b"ACTIVE", b"TRIGGERED"].contains(&text("status"))
 }
 
 /// The hashes under strategies' names of the selected database.
