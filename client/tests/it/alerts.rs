@@ -1,6 +1,7 @@
+//! Price alerts through the module.
+
 use std::time::Duration;
-use strat_client::core::AlertKey;
-use strat_client::core::{AlertStatus, Condition};
+use strat_client::core::{AlertKey, AlertStatus, Code, Condition};
 use strat_client::{AlertCommands as _, AlertQuery, AlertSpec, Config, Connection, Error, StratCommands as _};
 use strat_harness::servers::Redis;
 
@@ -30,7 +31,7 @@ async fn alerts_are_armed_listed_fired_and_ended() {
     let waiting = connection.strat_alerts(&AlertQuery::of("bob")).await.unwrap();
     assert_eq!((waiting.items.len(), waiting.items[0].triggered()), (1, None));
     let refused = connection.strat_alert(&key("bob", "x"), &AlertSpec::new("IBM", Condition::Above, "1e5")).await;
-    assert!(matches!(&refused, Err(Error::Server { code, .. }) if code == "BADPRICE"), "{refused:?}");
+    assert!(matches!(&refused, Err(Error::Refused { code: Code::BadPrice, .. })), "{refused:?}");
     redis.kill_9();
     let away = connection.strat_alert(&key("bob", "y"), &above).await;
     assert!(matches!(away, Err(Error::Unavailable { .. } | Error::Lost { .. })), "{away:?}");
