@@ -1,6 +1,7 @@
 //! Where Redis is and how patient to be with it.
 
 use crate::error::{Error, Result};
+use crate::observer::Observer;
 use crate::sentinel::{self, Sentinels};
 use redis::io::tcp::TcpSettings;
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisConnectionInfo};
@@ -21,6 +22,7 @@ pub struct Config {
     response_timeout: Duration,
     reconnect_wait: Duration,
     backoff: (Duration, Duration),
+    observer: Option<Arc<dyn Observer>>,
 }
 
 impl Config {
@@ -67,6 +69,7 @@ impl Config {
             response_timeout: Duration::from_secs(2),
             reconnect_wait: Duration::from_secs(3),
             backoff: (Duration::from_millis(50), Duration::from_secs(2)),
+            observer: None,
         })
     }
 
@@ -123,6 +126,17 @@ impl Config {
     pub fn with_backoff(mut self, first: Duration, longest: Duration) -> Self {
         self.backoff = (first, longest.max(first));
         self
+    }
+
+    /// Tells somebody of each request, for metrics.
+    #[must_use]
+    pub fn with_observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
+    pub(crate) fn observer(&self) -> Option<&Arc<dyn Observer>> {
+        self.observer.as_ref()
     }
 
     /// Where Redis is: `host:port` or a path, without credentials. Behind sentinels it names those and the service;

@@ -5,6 +5,7 @@ mod live;
 use crate::backoff::Backoff;
 use crate::config::{Config, Place};
 use crate::error::{NotSent, Result, is_read_only, is_settled};
+use crate::observer::{self, Outcome};
 use crate::server::{self, Health};
 use live::Live;
 use redis::aio::ConnectionLike;
@@ -225,15 +226,46 @@ impl Shared {
     }
 }
 
+impl Shared {
+    async fn request(self: &Arc<Self>, command: &Cmd) -> RedisResult<Value> {
+        let mut live = self.live().await?;
+        let watch = live.watch.clone();
+        let reply = live::unless_moved(watch.as_deref(), live.connection.send_packed_command(command)).await;
+        let reply = reply.and_then(Value::extract_error);
+        reply.inspect_err(|error| self.judge(live.generation, error))
+    }
+
+    async fn requests(self: &Arc<Self>, pipeline: &Pipeline, offset: usize, count: usize) -> RedisResult<Vec<Value>> {
+        let mut live = self.live().await?;
+        let watch = live.watch.clone();
+        let replies = live.connection.send_packed_commands(pipeline, offset, count);
+        let replies = live::unless_moved(watch.as_deref(), replies).await;
+        // A refusal of one command stands among the replies of the others.
+        for error in replies.iter().flatten().filter_map(refusal) {
+            self.judge(live.generation, &error);
+        }
+        replies.inspect_err(|error| self.judge(live.generation, error))
+    }
+
+    /// Does a request and tells whoever wants to know what became of it.
+    async fn observed<T>(
+        &self,
+        name: &str,
+        request: impl Future<Output = RedisResult<T>>,
+        judge: impl FnOnce(&RedisResult<T>) -> Outcome,
+    ) -> RedisResult<T> {
+        let Some(observer) = self.config.observer() else { return request.await };
+        let asked = Instant::now();
+        let reply = request.await;
+        observer.ended(name, asked.elapsed(), judge(&reply));
+        reply
+    }
+}
+
 impl ConnectionLike for Connection {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
-        Box::pin(async move {
-            let mut live = self.shared.live().await?;
-            let watch = live.watch.clone();
-            let reply = live::unless_moved(watch.as_deref(), live.connection.send_packed_command(cmd)).await;
-            let reply = reply.and_then(Value::extract_error);
-            reply.inspect_err(|error| self.shared.judge(live.generation, error))
-        })
+        let shared = &self.shared;
+        Box::pin(shared.observed(observer::name_of(cmd), shared.request(cmd), Outcome::of))
     }
 
     fn req_packed_commands<'a>(
@@ -242,17 +274,9 @@ impl ConnectionLike for Connection {
         offset: usize,
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
-        Box::pin(async move {
-            let mut live = self.shared.live().await?;
-            let watch = live.watch.clone();
-            let replies = live.connection.send_packed_commands(cmd, offset, count);
-            let replies = live::unless_moved(watch.as_deref(), replies).await;
-            // A refusal of one command stands among the replies of the others.
-            for error in replies.iter().flatten().filter_map(refusal) {
-                self.shared.judge(live.generation, &error);
-            }
-            replies.inspect_err(|error| self.shared.judge(live.generation, error))
-        })
+        let shared = &self.shared;
+        let name = cmd.cmd_iter().next().map_or("", observer::name_of);
+        Box::pin(shared.observed(name, shared.requests(cmd, offset, count), observer::of_replies))
     }
 
     fn get_db(&self) -> i64 {

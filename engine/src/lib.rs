@@ -21,6 +21,7 @@ pub mod link;
 pub mod live;
 pub mod logging;
 pub mod market;
+pub mod metrics;
 pub mod random;
 pub mod reconcile;
 pub mod replay;

@@ -1,7 +1,9 @@
 //! The way to Redis, checked once at the start.
 
 use crate::failure::{Failure, OrFail as _};
+use crate::metrics::RedisOperations;
 use color_eyre::Result;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use strat_client::{Config, Connection};
 
@@ -42,7 +44,8 @@ impl Link {
         let unusable = "the Redis URL (redis.url, REDIS_URL) is not usable";
         let shapes =
             "write redis://host:6379/, redis+unix:///path/to/redis.sock or redis+sentinel://host,host,host/service";
-        let config = Config::from_url(url).or_fail(unusable, shapes)?.with_backoff(RECONNECT.0, RECONNECT.1);
+        let config = Config::from_url(url).or_fail(unusable, shapes)?;
+        let config = config.with_backoff(RECONNECT.0, RECONNECT.1).with_observer(Arc::new(RedisOperations));
         let connection = Connection::lazy(&config).or_fail(unusable, HINT)?;
         Ok(Self { config, connection })
     }

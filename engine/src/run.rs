@@ -16,6 +16,7 @@ use crate::lease::Lease;
 use crate::link::Link;
 use crate::live::Live;
 use crate::market::Market;
+use crate::metrics;
 use crate::reconcile::{ReconcileSettings, Reconciler};
 use crate::schedule::{Missed, Scheduler, SchedulerSettings};
 use crate::store::{START_PATIENCE, Store};
@@ -106,6 +107,7 @@ struct Trading {
 /// Where something is missing at the start, or a part fails.
 pub async fn run(settings: Settings) -> Result<()> {
     let mut stop = StopSignal::new()?;
+    metrics::install();
     let base = tokio::select! {
         base = Base::connect(settings) => base?,
         () = stop.received() => return Ok(()),

@@ -103,3 +103,32 @@ async fn a_server_that_is_away_is_waited_for_and_then_the_request_fails_unsent()
     assert!(begun.elapsed() >= Duration::from_millis(300));
     assert!(Connection::open(&config).await.is_err());
 }
+
+#[tokio::test]
+async fn an_observer_is_told_what_became_of_each_request() {
+    #[derive(Default)]
+    struct Told(Mutex<Vec<(String, Outcome)>>);
+    impl crate::Observer for Told {
+        fn ended(&self, command: &str, _took: Duration, outcome: Outcome) {
+            self.0.lock().unwrap().push((command.to_owned(), outcome));
+        }
+    }
+    let server = Server::start(|_, command| match command {
+        "BAD" => say("-BADFIELD no\r\n"),
+        "MUTE" => Does::HangUp,
+        _ => say(":1\r\n"),
+    })
+    .await;
+    let told = Arc::new(Told::default());
+    let mut connection = Connection::open(&server.config().with_observer(told.clone())).await.unwrap();
+    for command in ["GOOD", "BAD"] {
+        let _ = ask(&mut connection, command).await;
+    }
+    let mut pipeline = redis::pipe();
+    pipeline.cmd("GOOD").cmd("BAD");
+    let _ = pipeline.exec_async(&mut connection).await;
+    let _ = ask(&mut connection, "MUTE").await;
+    let expected =
+        [("GOOD", Outcome::Answered), ("BAD", Outcome::Refused), ("GOOD", Outcome::Refused), ("MUTE", Outcome::Failed)];
+    assert_eq!(*told.0.lock().unwrap(), expected.map(|(command, outcome)| (command.to_owned(), outcome)));
+}

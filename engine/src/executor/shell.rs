@@ -4,6 +4,7 @@ use super::hands::Hand;
 use super::machine::{Claim, Effect, Found, Holder, Input, OrderMachine, OrderName, ReportFailure, Seen, is_restored};
 use super::{Executor, Job};
 use crate::broker::{BrokerError, OrderRef, OrderState};
+use crate::metrics;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use strat_client::{LockToken, ReportRequest, StratCommands as _, StrategyUpdate, discard_own};
@@ -138,6 +139,7 @@ impl Run {
                 // Before the question: the lock lives at least from then on.
                 let asked = Instant::now();
                 let (claim, hash) = executor.claim(job, &epoch).await;
+                claim.refusal().into_iter().for_each(metrics::lock_refused);
                 self.extended = Some(asked);
                 self.read_ahead = hash;
                 Input::Claimed(claim)
@@ -182,6 +184,7 @@ impl Run {
                 let answer = timeout(executor.settings.broker_timeout, executor.broker.submit(&request)).await;
                 crash_point("after_submit");
                 let answer = answer.unwrap_or_else(|_| Err(BrokerError::Unknown("no answer in time".to_owned())));
+                metrics::submitted(job, &answer, executor.now().wall_ms);
                 executor.answered(&request.client_order_id, self.number, &answer);
                 Input::Submitted(answer)
             }

@@ -84,6 +84,7 @@ impl Reconciler {
         if !doubts.is_empty() && self.link.connection().strat_epoch().await? != epoch {
             bail!("the epoch of Redis changed while strategies were compared");
         }
+        crate::metrics::differences(doubts.len());
         let mut moved = Vec::new();
         for doubt in doubts {
             let key = doubt.key.clone();

@@ -3,6 +3,7 @@
 
 mod ids;
 mod lease;
+mod metrics;
 mod postgres;
 mod trails;
 mod world;

@@ -181,6 +181,25 @@ pub enum Claim {
     Trouble(String),
 }
 
+impl Claim {
+    /// Everything that [`Claim::refusal`] may answer.
+    pub const REFUSALS: [&str; 5] = ["held", "not_wanted", "unsynced", "broken", "trouble"];
+
+    /// Why it is not ours, as a label; `None` where it is.
+    #[must_use]
+    pub const fn refusal(&self) -> Option<&'static str> {
+        let at = match self {
+            Self::Token(_) => return None,
+            Self::Held => 0,
+            Self::NotWanted(_) => 1,
+            Self::Unsynced => 2,
+            Self::Broken(_) => 3,
+            Self::Trouble(_) => 4,
+        };
+        Some(Self::REFUSALS[at])
+    }
+}
+
 /// Who holds a strategy's lock.
 #[derive(Debug, Clone)]
 pub struct Holder {

@@ -1,4 +1,6 @@
-//! `GET /health` and `GET /health/redis`.
+//! `GET /health`, `GET /health/redis` and `GET /metrics`.
+
+mod metrics;
 
 use crate::clock::Clock;
 use crate::failure::OrFail as _;
@@ -91,6 +93,7 @@ fn router(watched: Watched) -> Router {
     Router::new()
         .route("/health", get(health))
         .route("/health/redis", get(redis_health))
+        .route("/metrics", get(metrics::show))
         .layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_TIMEOUT))
         .layer(CatchPanicLayer::new())

@@ -1,0 +1,84 @@
+//! `GET /metrics`: what was counted, and what is taken at the moment of asking.
+
+use super::{CHECK_TIMEOUT, Watched};
+use crate::metrics::install;
+use crate::sync;
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use metrics::{counter, gauge};
+use std::sync::Arc;
+use strat_client::QueueReader;
+use tokio::time::timeout;
+
+/// Prometheus' text format.
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+pub(super) async fn show(State(watched): State<Arc<Watched>>) -> impl IntoResponse {
+    let handle = install();
+    take_counted(&watched);
+    tokio::join!(take_redis(&watched), take_postgres(&watched), take_queues(&watched), take_backlog(&watched));
+    ([(CONTENT_TYPE, TEXT)], handle.render())
+}
+
+const fn number(flag: bool) -> f64 {
+    if flag { 1.0 } else { 0.0 }
+}
+
+/// What the parts of the engine have counted themselves.
+fn take_counted(watched: &Watched) {
+    let market = watched.market.stats();
+    counter!("strat_ticks_total").absolute(market.ticks);
+    counter!("strat_ticks_refused_total", "reason" => "price").absolute(market.filter.refused);
+    counter!("strat_ticks_refused_total", "reason" => "jump").absolute(market.filter.dropped);
+    counter!("strat_triggers_fired_total").absolute(market.fired);
+    gauge!("strat_redis_takes_prices").set(number(market.watching));
+    gauge!("strat_feed_silent_symbols").set(watched.market.silent().0 as f64);
+    if let Some(sent) = market.last_sent_ms {
+        gauge!("strat_tick_age_seconds").set(watched.clock.now_ms().saturating_sub(sent).max(0) as f64 / 1_000.0);
+    }
+    let guard = watched.market.guard().status();
+    gauge!("strat_guard_strategies").set(guard.shadow.strategies as f64);
+    counter!("strat_guard_exits_total").absolute(guard.exits);
+    counter!("strat_guard_alarms_total").absolute(guard.alarms);
+    counter!("strat_redis_outages_total").absolute(guard.outages);
+    let sync = watched.sync.status();
+    counter!("strat_journal_applied_total").absolute(sync.applied);
+    counter!("strat_journal_rejected_total").absolute(sync.rejected);
+    gauge!("strat_reconciled").set(number(watched.gate.peek().is_some()));
+    gauge!("strat_engine_uptime_seconds").set(watched.started.elapsed().as_secs_f64());
+}
+
+async fn take_redis(watched: &Watched) {
+    let mut connection = watched.link.connection();
+    let health = timeout(CHECK_TIMEOUT, connection.health()).await.ok().and_then(Result::ok);
+    gauge!("redis_up").set(number(health.is_some()));
+    if let Some(health) = health {
+        gauge!("strat_strategies").set(health.strategies as f64);
+        gauge!("strat_armed_triggers").set(health.armed as f64);
+    }
+}
+
+async fn take_postgres(watched: &Watched) {
+    let ping = timeout(CHECK_TIMEOUT, watched.store.ping()).await.ok().and_then(Result::ok);
+    gauge!("postgres_up").set(number(ping.is_some()));
+}
+
+async fn take_queues(watched: &Watched) {
+    let depths =
+        async { QueueReader::new(&watched.link.connection(), "", &watched.engine, CHECK_TIMEOUT)?.depths().await };
+    if let Ok(Ok(depths)) = timeout(CHECK_TIMEOUT, depths).await {
+        gauge!("strat_queue_entries", "queue" => "exits").set(depths.exits as f64);
+        gauge!("strat_queue_entries", "queue" => "orders").set(depths.orders as f64);
+    }
+}
+
+async fn take_backlog(watched: &Watched) {
+    let mut connection = watched.link.connection();
+    if let Ok(Ok(backlog)) = timeout(CHECK_TIMEOUT, sync::backlog(&mut connection)).await {
+        gauge!("strat_journal_pending_entries").set(backlog.pending as f64);
+        if let Some(unread) = backlog.unread {
+            gauge!("strat_journal_unread_entries").set(unread as f64);
+        }
+    }
+}
