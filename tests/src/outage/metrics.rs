@@ -39,29 +39,30 @@ fn every_metric_is_exported_and_says_what_happened() {
         assert!(text.contains(&format!("# HELP {name} {about}")), "{name} does not say what it is");
     }
     let value = |series: &str| *values.get(series).unwrap_or_else(|| panic!("no {series} in\n{text}"));
-    assert_eq!(value("strat_orders_submitted_total{action=\"STOPLOSS\",outcome=\"accepted\"}"), 3.0);
-    assert_eq!(value("strat_orders_submitted_total{action=\"BUY\",outcome=\"accepted\"}"), 3.0);
-    assert_eq!(value("strat_orders_submitted_total{action=\"BUY\",outcome=\"unknown\"}"), 0.0);
-    assert_eq!(value("strat_tick_to_order_seconds_count"), 3.0);
-    assert!(value("strat_tick_to_order_seconds_sum") < 3.0 * 30.0);
-    assert_eq!(value("strat_triggers_fired_total"), 3.0);
+    let count = |series: &str| value(series).round() as i64;
+    assert_eq!(count("strat_orders_submitted_total{action=\"STOPLOSS\",outcome=\"accepted\"}"), 3);
+    assert_eq!(count("strat_orders_submitted_total{action=\"BUY\",outcome=\"accepted\"}"), 3);
+    assert_eq!(count("strat_orders_submitted_total{action=\"BUY\",outcome=\"unknown\"}"), 0);
+    assert_eq!(count("strat_tick_to_order_seconds_count"), 3);
+    assert!(value("strat_tick_to_order_seconds_sum") < 90.0);
+    assert_eq!(count("strat_triggers_fired_total"), 3);
     for (series, expected) in [
-        ("redis_up", 1.0),
-        ("postgres_up", 1.0),
-        ("strat_reconciled", 1.0),
-        ("strat_redis_takes_prices", 1.0),
-        ("strat_armed_triggers", 0.0),
-        ("strat_queue_entries{queue=\"exits\"}", 0.0),
+        ("redis_up", 1),
+        ("postgres_up", 1),
+        ("strat_reconciled", 1),
+        ("strat_redis_takes_prices", 1),
+        ("strat_armed_triggers", 0),
+        ("strat_queue_entries{queue=\"exits\"}", 0),
     ] {
-        assert_eq!(value(series), expected, "{series}");
+        assert_eq!(count(series), expected, "{series}");
     }
     assert!(value("redis_operation_seconds_count{command=\"STRAT.REPORT\",outcome=\"answered\"}") >= 6.0);
     world.redis.kill_9();
-    until("it says that Redis is away", LIMIT, || (scrape(&world).1["redis_up"] == 0.0).then_some(()));
+    until("it says that Redis is away", LIMIT, || (scrape(&world).1["redis_up"] < 0.5).then_some(()));
     world.redis.start_again();
     until("and that it is back", LIMIT, || {
         let (_, values) = scrape(&world);
-        (values["redis_up"] == 1.0 && values["strat_reconciled"] == 1.0).then_some(())
+        (values["redis_up"] > 0.5 && values["strat_reconciled"] > 0.5).then_some(())
     });
     world.end();
 }
