@@ -65,6 +65,8 @@ pub mod candles;
 pub mod limits;
 #[cfg(feature = "market")]
 pub mod market;
+#[cfg(feature = "positions")]
+pub mod positions;
 #[cfg(feature = "resilience")]
 pub mod resilience;
 #[cfg(feature = "sealed")]

@@ -6,6 +6,7 @@ mod cache;
 mod candles;
 mod limits;
 mod market;
+mod positions;
 mod resilience;
 mod sealed;
 mod sessions;

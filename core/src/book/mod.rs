@@ -20,7 +20,7 @@ pub use alerts::AlertPage;
 pub use audit::Stats;
 pub use list::{ListFilter, ListPage};
 pub use storms::StormSlice;
-pub use trails::TrailWrite;
+pub use trails::{TrailWrite, best_said};
 
 use crate::decimal::Price;
 use crate::key::StrategyKey;

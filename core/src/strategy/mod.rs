@@ -11,6 +11,7 @@ mod edit;
 mod fire;
 mod report;
 mod salvage;
+mod standing;
 mod trail;
 
 pub use arming::Arming;
@@ -18,6 +19,7 @@ pub use change::{Change, Enqueue, Fields};
 pub use edit::{DEFAULTS, SetInput};
 pub use report::{Backoff, Report};
 pub use salvage::Salvaged;
+pub use standing::{Distance, Mood, Standing};
 pub use trail::{Offset, Trailing};
 
 use crate::decimal::{Price, Quantity};

@@ -8,7 +8,7 @@ pub(super) mod extremes;
 pub(super) mod groups;
 mod stored;
 
-pub use stored::TrailWrite;
+pub use stored::{TrailWrite, best_said};
 
 use super::storms::Storm;
 use super::{Book, Slot};

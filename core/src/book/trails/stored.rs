@@ -4,7 +4,7 @@
 use super::extremes::{Extreme, Extremes, Rewrite};
 use super::{Book, NONE, Trails, groups::Groups};
 use crate::decimal::Price;
-use crate::strategy::Side;
+use crate::strategy::{Side, Trailing};
 use std::collections::BTreeMap;
 
 /// Changes of the durable hash. What is written covers what goes, and is written first: in between, the hash says the same.
@@ -67,6 +67,14 @@ fn parse(side: Side, (name, value): (&str, &str)) -> Option<Extreme> {
 /// What the fields say of a side. What somebody else wrote among them, and cannot be, says nothing.
 fn said(side: Side, fields: &[(&str, &str)]) -> Extremes {
     Extremes::of_stored(fields.iter().filter_map(|field| parse(side, *field)).collect())
+}
+
+/// The best price that came since a strategy began to follow, as the durable hash of its symbol says; `None` where it says
+/// none, or is not of its moment.
+#[must_use]
+pub fn best_said(fields: &[(&str, &str)], trailing: &Trailing) -> Option<Price> {
+    let best = said(trailing.side, fields).since(trailing.from);
+    (best != NONE).then(|| Price::from_units(trailing.side.gain(best)))
 }
 
 impl Book {
