@@ -46,6 +46,8 @@ mod group;
 #[cfg(test)]
 mod hostile;
 mod journal;
+#[cfg(any(feature = "limits", feature = "sessions"))]
+mod link;
 mod lock;
 mod queue;
 mod reply;

@@ -1,0 +1,64 @@
+//! The rule on the server.
+
+use super::{Decision, Keyed, Mode};
+use crate::error::{Error, Result};
+use redis::{Script, ScriptInvocation};
+
+/// The Lua script that decides, for those who call it from elsewhere.
+///
+/// - `KEYS`: one per check.
+/// - `ARGV[1]`: the time in epoch µs, or an empty string for the server's own, which is what every caller that shares a limit
+///   has to use.
+/// - `ARGV[2]`: `each`: each check counts if it passes; `all`: they count if all pass.
+/// - Then for each check three numbers of µs: the whole burst, what of it the call's class may use, the cost of the call.
+///
+/// It answers two integers per check: 1 or 0, whether it fits; and the debt before it in µs. A key holds when its limit will
+/// be full again, in epoch µs, and lives until then. `SET` instead of a counter that is added to: the script runs alone, so
+/// nothing comes between its look and its write.
+pub const SCRIPT: &str = r"local now = tonumber(ARGV[1])
+if not now then
+  local time = redis.call('TIME')
+  now = time[1] * 1000000 + time[2]
+end
+local each, passed = ARGV[2] == 'each', true
+local taken, reply = {}, {}
+for i, key in ipairs(KEYS) do
+  local full, usable, cost = tonumber(ARGV[3 * i]), tonumber(ARGV[3 * i + 1]), tonumber(ARGV[3 * i + 2])
+  local debt = taken[key] or (tonumber(redis.call('GET', key)) or now) - now
+  debt = math.max(0, math.min(debt, full))
+  local fits = debt + cost <= usable
+  if fits then
+    taken[key] = debt + cost
+  end
+  passed = passed and fits
+  reply[2 * i - 1] = fits and 1 or 0
+  reply[2 * i] = debt
+end
+if each or passed then
+  for key, debt in pairs(taken) do
+    redis.call('SET', key, string.format('%.0f', now + debt), 'PX', math.ceil(debt / 1000))
+  end
+end
+return reply
+";
+
+/// The script for these checks, by the server's clock.
+pub(super) fn invocation<'a>(script: &'a Script, checks: &[Keyed<'_>], mode: Mode) -> ScriptInvocation<'a> {
+    let mut call = script.prepare_invoke();
+    call.arg("").arg(if mode == Mode::Each { "each" } else { "all" });
+    for Keyed { key, check } in checks {
+        let limit = &check.limit;
+        call.key(key).arg(limit.full_us()).arg(limit.usable_us(check.class)).arg(limit.us(check.cost));
+    }
+    call
+}
+
+/// What the script answered.
+pub(super) fn decisions(checks: &[Keyed<'_>], mode: Mode, reply: &[i64]) -> Result<Vec<Decision>> {
+    let (pairs, rest) = reply.as_chunks::<2>();
+    if pairs.len() != checks.len() || !rest.is_empty() {
+        return Err(Error::BadReply(format!("{} numbers for {} checks", reply.len(), checks.len())));
+    }
+    let found = pairs.iter().map(|[fits, debt]| (*fits == 1, *debt));
+    Ok(super::decisions(checks, mode, found.collect()))
+}
