@@ -35,7 +35,8 @@ impl Limit {
     /// [`Error::Config`] if one of them is 0, for more than 10,000 calls per second, or if the whole burst would take more
     /// than 366 days to come back.
     pub fn new(count: u32, period: Duration, burst: u32) -> Result<Self> {
-        let wrong = |why: &str| Err(Error::Config(format!("a limit of {count} per {period:?}, {burst} at once: {why}")));
+        let wrong =
+            |why: &str| Err(Error::Config(format!("a limit of {count} per {period:?}, {burst} at once: {why}")));
         if count == 0 || burst == 0 {
             return wrong("both numbers must be above 0");
         }

@@ -1,11 +1,9 @@
 //! Limits that all processes share.
 
-use super::script::{SCRIPT, decisions, invocation};
-use super::{Check, Decision, Keyed, LocalLimiter, Mode, all_of, keyed};
+use super::{Check, Decision, Keyed, LocalLimiter, Mode, all_of, keyed, script};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 use crate::link::Link;
-use redis::Script;
 use redis::aio::ConnectionLike;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,7 +50,6 @@ impl Default for Settings {
 #[derive(Clone)]
 pub struct RateLimiter<C> {
     link: Link<C>,
-    script: Arc<Script>,
     local: Option<LocalLimiter>,
 }
 
@@ -73,7 +70,6 @@ impl<C: ConnectionLike + Clone + Send + Sync> RateLimiter<C> {
         let local = LocalLimiter::new(clock, settings.local_keys_max);
         Ok(Self {
             link: Link::new(connection, &settings.prefix, settings.timeout)?,
-            script: Arc::new(Script::new(SCRIPT)),
             local: (settings.when_down == WhenDown::DecideLocally).then_some(local),
         })
     }
@@ -112,9 +108,9 @@ impl<C: ConnectionLike + Clone + Send + Sync> RateLimiter<C> {
     }
 
     async fn decide(&self, checks: &[Keyed<'_>], mode: Mode) -> Result<Vec<Decision>> {
-        let reply: Result<Vec<i64>> = self.link.script(&invocation(&self.script, checks, mode)).await;
+        let reply: Result<Vec<i64>> = self.link.script(&script::invocation(checks, mode)).await;
         match (reply, &self.local) {
-            (Ok(reply), _) => decisions(checks, mode, &reply),
+            (Ok(reply), _) => script::decisions(checks, mode, &reply),
             (Err(error), Some(local)) if is_away(&error) => {
                 tracing::debug!(%error, "Redis did not decide, this process does");
                 Ok(local.decide(checks, mode))

@@ -3,6 +3,7 @@
 use super::{Decision, Keyed, Mode};
 use crate::error::{Error, Result};
 use redis::{Script, ScriptInvocation};
+use std::sync::LazyLock;
 
 /// The Lua script that decides, for those who call it from elsewhere.
 ///
@@ -42,9 +43,11 @@ end
 return reply
 ";
 
+static LOADED: LazyLock<Script> = LazyLock::new(|| Script::new(SCRIPT));
+
 /// The script for these checks, by the server's clock.
-pub(super) fn invocation<'a>(script: &'a Script, checks: &[Keyed<'_>], mode: Mode) -> ScriptInvocation<'a> {
-    let mut call = script.prepare_invoke();
+pub(super) fn invocation(checks: &[Keyed<'_>], mode: Mode) -> ScriptInvocation<'static> {
+    let mut call = LOADED.prepare_invoke();
     call.arg("").arg(if mode == Mode::Each { "each" } else { "all" });
     for Keyed { key, check } in checks {
         let limit = &check.limit;
