@@ -40,10 +40,10 @@ impl Limit {
         if count == 0 || burst == 0 {
             return wrong("both numbers must be above 0");
         }
-        let interval = period.as_micros().div_ceil(u128::from(count));
-        if interval < INTERVAL_US_MIN {
+        if period.as_micros() < INTERVAL_US_MIN * u128::from(count) {
             return wrong("at most 10,000 calls per second can be told apart");
         }
+        let interval = period.as_micros().div_ceil(u128::from(count));
         match i64::try_from(interval) {
             Ok(interval_us) if interval.saturating_mul(u128::from(burst)) <= FULL_US_MAX => {
                 Ok(Self { interval_us, burst, reserved: 0 })
@@ -76,7 +76,7 @@ impl Limit {
         Ok(self)
     }
 
-    /// Most that a call of this class may cost.
+    /// Most that a call of this class may cost; one that costs more never passes.
     #[must_use]
     pub fn usable(&self, class: Class) -> u32 {
         match class {
