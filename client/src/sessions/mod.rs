@@ -19,7 +19,6 @@
 mod preferences;
 mod reset;
 mod revoked;
-mod scripts;
 mod session;
 mod settings;
 mod store;

@@ -105,18 +105,4 @@ impl<C: ConnectionLike + Clone + Send + Sync> Preferences<C> {
 }
 
 /// Counts and sets in one step: two changes at once could not pass the bound together.
-static SET: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        r"local count = redis.call('HLEN', KEYS[1])
-for i = 3, #ARGV, 2 do
-  count = count + 1 - redis.call('HEXISTS', KEYS[1], ARGV[i])
-end
-if count > tonumber(ARGV[2]) then
-  return 0
-end
-redis.call('HSET', KEYS[1], unpack(ARGV, 3))
-redis.call('PEXPIRE', KEYS[1], ARGV[1])
-return 1
-",
-    )
-});
+static SET: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/set_preferences.lua")));

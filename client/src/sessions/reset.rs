@@ -66,13 +66,4 @@ impl<C: ConnectionLike + Clone + Send + Sync> ResetTokens<C> {
 }
 
 /// The older one goes in the same step: there is no moment in which both are good.
-static CREATE: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        r"local older = redis.call('SET', KEYS[2], ARGV[2], 'GET', 'PX', ARGV[4])
-if older then
-  redis.call('DEL', ARGV[1] .. older)
-end
-redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4])
-",
-    )
-});
+static CREATE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/create_reset.lua")));

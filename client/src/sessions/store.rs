@@ -1,15 +1,14 @@
 //! Logins that end by themselves.
 
-use super::scripts::{CREATE, DELETE_ALL, EXPIRE, LIST, TOUCH};
 use super::session::{CREATED_AT, ENDS_AT, SEEN_AT, check_data};
 use super::{Session, SessionToken, Settings, bad_field, ms, token};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Result;
 use crate::link::Link;
 use redis::aio::ConnectionLike;
-use redis::{Value, pipe};
+use redis::{Script, Value, pipe};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use strat_core::key::check_id;
 
@@ -177,3 +176,21 @@ impl<C: ConnectionLike + Clone + Send + Sync> Sessions<C> {
         self.link.key(&["session:index:", user_id])
     }
 }
+
+// The keys of a user's other sessions are made in the scripts, from a stem: which they are is only known there.
+
+/// Takes the ended ones out of the index, ends the oldest where there are too many, writes the new one. The index lives as long
+/// as the newest session can.
+static CREATE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/create.lua")));
+
+/// A plain `HSET` would bring a session back to life that ended a moment before.
+static TOUCH: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/touch.lua")));
+
+/// Only ever sooner, and not for a session that is gone.
+static EXPIRE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/expire.lua")));
+
+/// Takes the ended ones out of the index on the way.
+static LIST: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/list.lua")));
+
+/// The index goes in the same step, so that a session created meanwhile is either ended or whole.
+static DELETE_ALL: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/delete_all.lua")));

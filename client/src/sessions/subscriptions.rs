@@ -131,47 +131,7 @@ impl<C: ConnectionLike + Clone + Send + Sync> Subscriptions<C> {
 
 /// Counts and adds in one step: two at once could not pass the bounds together. Connections whose set ran out are taken out of
 /// the user's first.
-static SUBSCRIBE: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        r"local stem, id, ttl = ARGV[1], ARGV[2], ARGV[3]
-for _, other in ipairs(redis.call('SMEMBERS', KEYS[2])) do
-  if other ~= id and redis.call('EXISTS', stem .. other) == 0 then
-    redis.call('SREM', KEYS[2], other)
-  end
-end
-local new = 1 - redis.call('SISMEMBER', KEYS[2], id)
-if redis.call('SCARD', KEYS[2]) + new > tonumber(ARGV[4]) then
-  return 'connections'
-end
-local count = redis.call('SCARD', KEYS[1])
-for i = 6, #ARGV do
-  count = count + 1 - redis.call('SISMEMBER', KEYS[1], ARGV[i])
-end
-if count > tonumber(ARGV[5]) then
-  return 'channels'
-end
-redis.call('SADD', KEYS[1], unpack(ARGV, 6))
-redis.call('SADD', KEYS[2], id)
-redis.call('PEXPIRE', KEYS[1], ttl)
-redis.call('PEXPIRE', KEYS[2], ttl)
-return 'ok'
-",
-    )
-});
+static SUBSCRIBE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/subscribe.lua")));
 
 /// In one step, so that the answer is of one moment. Connections whose set ran out are taken out on the way.
-static LIST: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        r"local found = {}
-for _, id in ipairs(redis.call('SMEMBERS', KEYS[1])) do
-  local channels = redis.call('SMEMBERS', ARGV[1] .. id)
-  if #channels == 0 then
-    redis.call('SREM', KEYS[1], id)
-  else
-    found[#found + 1] = {id, channels}
-  end
-end
-return found
-",
-    )
-});
+static LIST: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("lua/list_subscriptions.lua")));

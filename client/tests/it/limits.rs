@@ -30,8 +30,15 @@ async fn ours(redis: &Redis) -> Connection {
     Connection::open(&config).await.unwrap()
 }
 
-fn refusing() -> Settings {
+/// A loaded machine may take its time.
+fn going_on() -> Settings {
     let mut settings = Settings::default();
+    settings.timeout = Duration::from_secs(30);
+    settings
+}
+
+fn refusing() -> Settings {
+    let mut settings = going_on();
     settings.when_down = WhenDown::Refuse;
     settings
 }
@@ -114,7 +121,7 @@ async fn two_hundred_at_once_never_get_more_than_allowed() {
     let limit = Limit::new(1, DAY, 50).unwrap().reserved(10).unwrap();
     let mut limiters = Vec::new();
     for _ in 0..4 {
-        limiters.push(RateLimiter::new(ours(&redis).await, &patient()).unwrap());
+        limiters.push(RateLimiter::new(ours(&redis).await, &refusing()).unwrap());
     }
     let tasks = (0..200).map(|n| {
         let limiter = limiters[n % 4].clone();
@@ -134,13 +141,6 @@ async fn two_hundred_at_once_never_get_more_than_allowed() {
     });
     let allowed = join_all(exits).await.into_iter().filter(|allowed| *allowed.as_ref().unwrap()).count();
     assert_eq!(allowed, 10);
-}
-
-/// A loaded machine may take its time.
-fn patient() -> Settings {
-    let mut settings = refusing();
-    settings.timeout = Duration::from_secs(30);
-    settings
 }
 
 /// Calls of one history: pause in seconds, which of two keys, priority, cost.
@@ -185,7 +185,7 @@ async fn the_script_and_the_rule_agree() {
 #[tokio::test]
 async fn the_limiter_of_the_process_agrees_with_that_of_redis() {
     let redis = server();
-    let shared = RateLimiter::new(ours(&redis).await, &patient()).unwrap();
+    let shared = RateLimiter::new(ours(&redis).await, &refusing()).unwrap();
     let local = LocalLimiter::new(Arc::new(ManualClock::at(1_700_000_000_000)), 1_000);
     let limits = [3, 5, 9].map(|burst| Limit::new(1, DAY, burst).unwrap().reserved(burst / 2).unwrap());
     let mut runner = TestRunner::deterministic();
@@ -221,10 +221,10 @@ async fn without_redis_it_refuses_or_decides_locally() {
     let connection = ours(&redis).await;
     let clock = Arc::new(ManualClock::at(1_700_000_000_000));
     let strict = RateLimiter::new(connection.clone(), &refusing()).unwrap();
-    let going_on = RateLimiter::with_clock(connection, &Settings::default(), clock.clone()).unwrap();
+    let local = RateLimiter::with_clock(connection, &going_on(), clock.clone()).unwrap();
     let limit = Limit::new(1, Duration::from_secs(60), 3).unwrap().reserved(1).unwrap();
     let entry = Check::new("broker", "desk", limit);
-    assert!(!going_on.check(&entry).await.unwrap().local);
+    assert!(!local.check(&entry).await.unwrap().local);
     redis.kill_9();
 
     let error = strict.check(&entry).await.unwrap_err();
@@ -232,18 +232,18 @@ async fn without_redis_it_refuses_or_decides_locally() {
     assert!(matches!(strict.check(&entry).await.unwrap_err(), Error::Unavailable { .. }));
     let mut passed = Vec::new();
     for check in [entry, entry, entry, entry.priority(), entry.priority()] {
-        let decision = going_on.check(&check).await.unwrap();
+        let decision = local.check(&check).await.unwrap();
         assert!(decision.local);
         passed.push(decision.allowed);
     }
     assert_eq!(passed, [true, true, false, true, false]);
     clock.advance(Duration::from_secs(60));
-    assert!(going_on.check(&entry.priority()).await.unwrap().allowed);
-    assert!(!going_on.check_all(&[entry, Check::new("broker.day", "desk", limit)]).await.unwrap().allowed);
+    assert!(local.check(&entry.priority()).await.unwrap().allowed);
+    assert!(!local.check_all(&[entry, Check::new("broker.day", "desk", limit)]).await.unwrap().allowed);
 
     redis.start_again();
     let decided = async {
-        while going_on.check(&Check::new("login", "alice", limit)).await.unwrap().local {
+        while local.check(&Check::new("login", "alice", limit)).await.unwrap().local {
             clock.advance(Duration::from_secs(60));
         }
     };
@@ -255,7 +255,7 @@ async fn what_redis_refuses_for_good_is_not_covered_up() {
     let redis = server();
     redis.conn().run("SET ratelimit:login:alice notanumber");
     redis.conn().run("LPUSH ratelimit:login:bob x");
-    let limiter = RateLimiter::new(ours(&redis).await, &Settings::default()).unwrap();
+    let limiter = RateLimiter::new(ours(&redis).await, &going_on()).unwrap();
     let limit = Limit::new(1, DAY, 1).unwrap();
     assert!(
         limiter.check(&Check::new("login", "alice", limit)).await.unwrap().allowed,

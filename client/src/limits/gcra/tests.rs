@@ -64,8 +64,11 @@ fn limits_that_cannot_be_are_refused() {
     assert!(Limit::new(10_000, Duration::from_secs(1), 1).is_ok());
 }
 
-/// A limit as (count, period in µs, burst), reserved part included, and calls as (pause in µs, priority, cost).
-fn histories() -> impl Strategy<Value = (Limit, (u32, u64), Vec<(i64, bool, u32)>)> {
+/// Pause in µs, priority, cost.
+type Calls = Vec<(i64, bool, u32)>;
+
+/// A limit, its count and period in µs, and calls.
+fn histories() -> impl Strategy<Value = (Limit, (u32, u64), Calls)> {
     let limit = (1u32..50, 10_000u64..5_000_000, 1u32..20, 0u32..20);
     (limit, proptest::collection::vec((0i64..400_000, any::<bool>(), 1u32..4), 1..120)).prop_map(
         |((count, period, burst, reserved), calls)| {
@@ -76,7 +79,7 @@ fn histories() -> impl Strategy<Value = (Limit, (u32, u64), Vec<(i64, bool, u32)
 }
 
 /// What passed: when, whether with priority, at what cost.
-fn passed(limit: &Limit, calls: &[(i64, bool, u32)]) -> Vec<(i64, bool, u32)> {
+fn passed(limit: &Limit, calls: &[(i64, bool, u32)]) -> Calls {
     let (mut now, mut full_at, mut passed) = (1_700_000_000 * SECOND, 0, Vec::new());
     for (pause, priority, cost) in calls {
         now += pause;
