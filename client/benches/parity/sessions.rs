@@ -1,15 +1,20 @@
 //! Calls of `strat_client::sessions`. Where a call writes, each side has users of its own.
 
 use crate::Case;
+use data_encoding::HEXLOWER;
 use futures_util::future::BoxFuture;
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, FromRedisValue, Pipeline, Script, ScriptInvocation, cmd, pipe};
+use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 use strat_client::sessions::{Preferences, ResetTokens, RevokedTokens, Sessions, Settings, Subscriptions};
 
-/// SHA-256 of `abc`, in place of any token's.
-const DIGEST: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+/// What a key has in place of a token; whoever sends the commands himself computes it too.
+fn digest(token: &str) -> String {
+    HEXLOWER.encode(&Sha256::digest(token.as_bytes()))
+}
+
 /// Epoch ms.
 const NOW: i64 = 1_750_000_000_000;
 /// A token that no session was made for.
@@ -30,7 +35,8 @@ fn of_sessions() -> Vec<Case> {
         |sessions, _| Box::pin(async move { assert!(sessions.get(TOKEN).await.unwrap().is_none()) }),
         |_| {
             let mut ask = pipe();
-            ask.hgetall(["session:user:alice:", DIGEST].concat()).zscore("session:index:alice", DIGEST);
+            let id = digest(TOKEN);
+            ask.hgetall(["session:user:alice:", &id].concat()).zscore("session:index:alice", &id);
             Ask::of_pipeline::<(BTreeMap<String, String>, redis::Value)>(ask)
         },
     );
@@ -40,7 +46,8 @@ fn of_sessions() -> Vec<Case> {
         |sessions, _| Box::pin(async move { assert!(!sessions.delete(TOKEN).await.unwrap()) }),
         |_| {
             let mut end = pipe();
-            end.zrem("session:index:alice", DIGEST).ignore().unlink(["session:user:alice:", DIGEST].concat());
+            let id = digest(TOKEN);
+            end.zrem("session:index:alice", &id).ignore().unlink(["session:user:alice:", &id].concat());
             Ask::of_pipeline::<(bool,)>(end)
         },
     );
@@ -78,8 +85,9 @@ fn touch() -> Case {
         |connection| Sessions::new(connection, &Settings::default()).unwrap(),
         |sessions, _| Box::pin(async move { assert!(sessions.touch(TOKEN).await.unwrap().is_none()) }),
         |_| {
-            let mut script = TOUCH.key(["session:user:alice:", DIGEST].concat());
-            script.key("session:index:alice").arg(DIGEST).arg(NOW).arg(86_400_000_i64);
+            let id = digest(TOKEN);
+            let mut script = TOUCH.key(["session:user:alice:", &id].concat());
+            script.key("session:index:alice").arg(id).arg(NOW).arg(86_400_000_i64);
             Ask::of_script::<BTreeMap<String, String>>(script)
         },
     )
@@ -186,14 +194,14 @@ fn of_tokens() -> Vec<Case> {
         "sessions is_revoked",
         |connection| RevokedTokens::new(connection, &Settings::default()).unwrap(),
         |revoked, _| Box::pin(async move { assert!(!revoked.is_revoked("abc").await.unwrap()) }),
-        |_| Ask::of_command::<bool>(cmd("EXISTS").arg(["token_blacklist:", DIGEST].concat()).take()),
+        |_| Ask::of_command::<bool>(cmd("EXISTS").arg(["token_blacklist:", &digest("abc")].concat()).take()),
     );
     let revoke = case(
         "sessions revoke",
         |connection| RevokedTokens::new(connection, &Settings::default()).unwrap(),
         |revoked, _| Box::pin(async move { assert!(revoked.revoke("xyz", 9_000_000_000_000).await.unwrap()) }),
         |_| {
-            let key = ["token_blacklist:", &DIGEST.replace('b', "a")].concat();
+            let key = ["token_blacklist:", &digest("uvw")].concat();
             Ask::of_command::<()>(cmd("SET").arg(key).arg(1).arg("PX").arg(7_200_000_000_000_i64).take())
         },
     );
@@ -201,7 +209,7 @@ fn of_tokens() -> Vec<Case> {
         "sessions reset consume",
         |connection| ResetTokens::new(connection, &Settings::default()).unwrap(),
         |tokens, _| Box::pin(async move { assert!(tokens.consume("abc", "password").await.unwrap().is_none()) }),
-        |_| Ask::of_command::<Option<String>>(cmd("GETDEL").arg(["reset:", DIGEST].concat()).take()),
+        |_| Ask::of_command::<Option<String>>(cmd("GETDEL").arg(["reset:", &digest("abc")].concat()).take()),
     );
     vec![revoked, revoke, consume]
 }

@@ -67,7 +67,7 @@ impl<C: ConnectionLike + Clone + Send + Sync> Subscriptions<C> {
     /// # Errors
     /// `BADFIELD` for ids that cannot be. Safe to repeat.
     pub async fn unsubscribe(&self, user_id: &str, connection_id: &str, channels: &[&str]) -> Result<u64> {
-        let (own, _) = self.keys(user_id, connection_id)?;
+        let own = self.own(user_id, connection_id)?;
         check_count("channels", channels.len(), self.settings.channels_max)?;
         if channels.is_empty() {
             return Ok(0);
@@ -101,7 +101,7 @@ impl<C: ConnectionLike + Clone + Send + Sync> Subscriptions<C> {
     /// # Errors
     /// `BADFIELD` for ids that cannot be.
     pub async fn of_connection(&self, user_id: &str, connection_id: &str) -> Result<BTreeSet<String>> {
-        let (own, _) = self.keys(user_id, connection_id)?;
+        let own = self.own(user_id, connection_id)?;
         self.link.command(cmd("SMEMBERS").arg(own)).await
     }
 
@@ -119,9 +119,13 @@ impl<C: ConnectionLike + Clone + Send + Sync> Subscriptions<C> {
 
     /// The keys of a connection and of its user.
     fn keys(&self, user_id: &str, connection_id: &str) -> Result<(String, String)> {
+        Ok((self.own(user_id, connection_id)?, self.all(user_id)))
+    }
+
+    fn own(&self, user_id: &str, connection_id: &str) -> Result<String> {
         check_id("user id", user_id)?;
         check_id("connection id", connection_id)?;
-        Ok((self.link.key(&["subscriptions:", user_id, ":", connection_id]), self.all(user_id)))
+        Ok(self.link.key(&["subscriptions:", user_id, ":", connection_id]))
     }
 
     fn all(&self, user_id: &str) -> String {
