@@ -1,4 +1,4 @@
-//! The rule itself, in whole microseconds. `script.rs` has the same rule for the server; a test drives both.
+//! The rule itself, in whole microseconds. `check.lua` is the same rule for the server; tests drive both.
 
 use crate::error::{Error, Result};
 use std::time::Duration;
