@@ -48,6 +48,8 @@ mod group;
 #[cfg(test)]
 mod hostile;
 mod journal;
+#[cfg(any(feature = "limits", feature = "sessions"))]
+mod link;
 mod lock;
 mod observer;
 mod queue;
