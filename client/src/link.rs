@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use redis::aio::ConnectionLike;
 #[cfg(feature = "sessions")]
 use redis::{Cmd, Pipeline};
-use redis::{FromRedisValue, ScriptInvocation};
+use redis::{FromRedisValue, RedisResult, ScriptInvocation};
 use std::time::Duration;
 use strat_core::key::split_tag;
 
@@ -16,13 +16,13 @@ const PREFIX_BYTES_MAX: usize = 128;
 pub(crate) struct Link<C> {
     connection: C,
     prefix: String,
-    timeout: Duration,
+    timeout: Option<Duration>,
 }
 
 impl<C: ConnectionLike + Clone + Send + Sync> Link<C> {
     /// # Errors
     /// [`Error::Config`] for a prefix that [`is_prefix`] does not take.
-    pub(crate) fn new(connection: C, prefix: &str, timeout: Duration) -> Result<Self> {
+    pub(crate) fn new(connection: C, prefix: &str, timeout: Option<Duration>) -> Result<Self> {
         if !is_prefix(prefix) {
             return Err(Error::Config(format!(
                 "the prefix {prefix:?} must be at most {PREFIX_BYTES_MAX} printable ASCII bytes without blanks, with braces \
@@ -44,19 +44,28 @@ impl<C: ConnectionLike + Clone + Send + Sync> Link<C> {
     #[cfg(feature = "sessions")]
     pub(crate) async fn command<T: FromRedisValue>(&self, command: &Cmd) -> Result<T> {
         let mut connection = self.connection.clone();
-        in_time(self.timeout, command.query_async(&mut connection)).await
+        limited(self.timeout, command.query_async(&mut connection)).await
     }
 
     #[cfg(feature = "sessions")]
     pub(crate) async fn pipeline<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T> {
         let mut connection = self.connection.clone();
-        in_time(self.timeout, pipeline.query_async(&mut connection)).await
+        limited(self.timeout, pipeline.query_async(&mut connection)).await
     }
 
     /// By its hash; a server that does not know the script is given it.
     pub(crate) async fn script<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T> {
         let mut connection = self.connection.clone();
-        in_time(self.timeout, script.invoke_async(&mut connection)).await
+        limited(self.timeout, script.invoke_async(&mut connection)).await
+    }
+}
+
+/// Waits for an answer. Connections have limits of their own, [`crate::Connection`] and those of the `redis` crate, unless
+/// somebody took them away; a second timer would cost a call a tenth.
+async fn limited<T>(limit: Option<Duration>, answer: impl Future<Output = RedisResult<T>>) -> Result<T> {
+    match limit {
+        Some(limit) => in_time(limit, answer).await,
+        None => Ok(answer.await?),
     }
 }
 

@@ -69,7 +69,7 @@ impl<C: ConnectionLike + Clone + Send + Sync> RateLimiter<C> {
     pub fn with_clock(connection: C, settings: &Settings, clock: Arc<dyn Clock>) -> Result<Self> {
         let local = LocalLimiter::new(clock, settings.local_keys_max);
         Ok(Self {
-            link: Link::new(connection, &settings.prefix, settings.timeout)?,
+            link: Link::new(connection, &settings.prefix, Some(settings.timeout))?,
             local: (settings.when_down == WhenDown::DecideLocally).then_some(local),
         })
     }

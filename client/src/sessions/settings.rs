@@ -8,8 +8,9 @@ use std::time::Duration;
 pub struct Settings {
     /// Stands before every key: a `{tag}` of a cluster, a tenant's name, or nothing. Default nothing.
     pub prefix: String,
-    /// Longest wait for an answer. Default 6 s, above the waits of a [`crate::Connection`], which has its own and tells more.
-    pub timeout: Duration,
+    /// Longest wait for an answer, where the connection's own limit is not to count. Default `None`: every connection of this
+    /// crate and of the `redis` crate has one.
+    pub timeout: Option<Duration>,
     /// A session ends when it was not touched for so long. Default 24 h.
     pub idle_ttl: Duration,
     /// A session ends at this age, however often it is touched. Default 30 days.
@@ -39,7 +40,7 @@ impl Default for Settings {
         let days = |days: u64| Duration::from_secs(days * 86_400);
         Self {
             prefix: String::new(),
-            timeout: Duration::from_secs(6),
+            timeout: None,
             idle_ttl: days(1),
             age_max: days(30),
             sessions_max: 10,
