@@ -1,4 +1,5 @@
-//! Calls of `strat_client::candles`.
+//! Calls of `strat_client::candles`. The bare side makes the same numbers of the replies, by the same parsers: what is
+//! compared is what comes on top of that.
 
 use crate::Case;
 use redis::aio::MultiplexedConnection;
@@ -7,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use strat_client::candles::{Candle, CandleBuilder, CandleSettings, CandleStore, Gaps, Hours, Timeframe};
 use strat_client::core::{Price, Quantity};
-use strat_client::market::Tick;
+use strat_client::market::{Decimal, Tick};
 
 const MINUTE: i64 = 60_000;
 /// Minutes that are read.
@@ -73,6 +74,14 @@ fn write() -> Case {
     }
 }
 
+/// Prices, volume, and the rest.
+fn numbers(row: &[Option<String>; 8]) -> Option<([Price; 4], Decimal, [i64; 3])> {
+    let text = |at: usize| row[at].as_deref();
+    let price = |at| text(at)?.parse().ok();
+    let whole = |at| text(at)?.parse().ok();
+    Some(([price(0)?, price(1)?, price(2)?, price(3)?], text(4)?.parse().ok()?, [whole(5)?, whole(6)?, whole(7)?]))
+}
+
 fn range() -> Case {
     Case {
         name: "candles range, 60 minutes",
@@ -97,7 +106,8 @@ fn range() -> Case {
                     for minute in 0..COUNT {
                         commands.cmd("HMGET").arg(format!("candle:X:1m:{}", minute * MINUTE)).arg(&FIELDS);
                     }
-                    drop(commands.query_async::<Vec<Vec<Option<String>>>>(&mut connection).await.unwrap());
+                    let rows: Vec<[Option<String>; 8]> = commands.query_async(&mut connection).await.unwrap();
+                    drop(rows.iter().filter_map(numbers).collect::<Vec<_>>());
                 })
             })
         }),

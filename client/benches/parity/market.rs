@@ -1,9 +1,12 @@
-//! Calls of `strat_client::market`.
+//! Calls of `strat_client::market`. The bare side makes the same values of the replies, by the same parsers: what is compared
+//! is what comes on top of that.
 
 use crate::Case;
 use futures_util::future::BoxFuture;
 use redis::aio::MultiplexedConnection;
-use redis::{Cmd, FromRedisValue, Pipeline, Value, cmd, pipe};
+use redis::{Cmd, FromRedisValue, Pipeline, cmd, pipe};
+use std::fmt::Debug;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 use strat_client::core::{Price, Quantity};
@@ -76,6 +79,15 @@ fn case(
     }
 }
 
+fn number<T: FromStr<Err: Debug>>(text: String) -> T {
+    text.parse().unwrap()
+}
+
+fn point(text: &str) -> Option<PricePoint> {
+    let (ts_ms, price) = text.split_once(' ')?;
+    Some(PricePoint { ts_ms: ts_ms.parse().ok()?, price: price.parse().ok()? })
+}
+
 /// A result that nobody looks at.
 fn used<T>(result: T) {
     std::hint::black_box(result);
@@ -108,7 +120,9 @@ fn prices() -> Vec<Case> {
             "market price",
             |market, _| Box::pin(async move { used(market.price("S0").await.unwrap()) }),
             |connection, _| {
-                Box::pin(async move { used(one::<Option<String>>(connection, cmd("GET").arg("price:S0")).await) })
+                Box::pin(async move {
+                    used(one::<Option<String>>(connection, cmd("GET").arg("price:S0")).await.map(number::<Price>))
+                })
             },
         ),
         case(
@@ -117,7 +131,10 @@ fn prices() -> Vec<Case> {
             |connection, _| {
                 let mut commands = pipe();
                 commands.cmd("PTTL").arg("price:S0").cmd("GET").arg("price:S0");
-                Box::pin(async move { used(many::<(i64, Option<String>)>(connection, &commands).await) })
+                Box::pin(async move {
+                    let (left, text) = many::<(i64, Option<String>)>(connection, &commands).await;
+                    used((left, text.map(number::<Price>)));
+                })
             },
         ),
         case(
@@ -132,7 +149,8 @@ fn prices() -> Vec<Case> {
             |connection, _| {
                 Box::pin(async move {
                     let keys: Vec<_> = symbols().iter().map(|symbol| format!("price:{symbol}")).collect();
-                    used(one::<Vec<Option<String>>>(connection, cmd("MGET").arg(keys)).await);
+                    let texts: Vec<Option<String>> = one(connection, cmd("MGET").arg(keys)).await;
+                    used(texts.into_iter().map(|text| text.map(number::<Price>)).collect::<Vec<_>>());
                 })
             },
         ),
@@ -152,7 +170,9 @@ fn prices() -> Vec<Case> {
                         let fields = ["ts_ms", "open", "high", "low", "last", "volume"];
                         commands.cmd("HMGET").arg(format!("market:stats:{symbol}")).arg(&fields);
                     }
-                    used(many::<Vec<Vec<Option<String>>>>(connection, &commands).await);
+                    let rows: Vec<[Option<String>; 6]> = many(connection, &commands).await;
+                    let row = |row: [Option<String>; 6]| row.map(|text| text.map(number::<Price>));
+                    used(rows.into_iter().map(row).collect::<Vec<_>>());
                 })
             },
         ),
@@ -177,7 +197,8 @@ fn tapes() -> Vec<Case> {
             |market, _| Box::pin(async move { used(market.trades("S0", 20).await.unwrap()) }),
             |connection, _| {
                 Box::pin(async move {
-                    used(one::<Vec<String>>(connection, cmd("LRANGE").arg("trades:S0").arg(0).arg(19)).await);
+                    let texts: Vec<String> = one(connection, cmd("LRANGE").arg("trades:S0").arg(0).arg(19)).await;
+                    used(texts.into_iter().map(number::<Trade>).collect::<Vec<_>>());
                 })
             },
         ),
@@ -205,7 +226,10 @@ fn tapes() -> Vec<Case> {
             |connection, _| {
                 let mut range = cmd("ZRANGE");
                 range.arg("history:S0").arg(0).arg(1_i64 << 52).arg("BYSCORE").arg("LIMIT").arg(0).arg(100);
-                Box::pin(async move { used(one::<Vec<String>>(connection, &range).await) })
+                Box::pin(async move {
+                    let texts: Vec<String> = one(connection, &range).await;
+                    used(texts.iter().filter_map(|text| point(text)).collect::<Vec<_>>());
+                })
             },
         ),
     ]
@@ -254,8 +278,8 @@ fn others() -> Vec<Case> {
                 {
                     set.arg(field).arg(price.to_string());
                 }
-                set.arg("volume").arg(stats.volume.to_string()).arg("change").arg("0.05");
-                set.arg("change_percent").arg("0.00199996").ignore();
+                set.arg("volume").arg(stats.volume.to_string()).arg("change").arg(stats.change().to_string());
+                set.arg("change_percent").arg(stats.change_percent().unwrap().to_string()).ignore();
                 commands.cmd("PEXPIRE").arg("market:stats:Y").arg(300_000).ignore();
                 Box::pin(async move { many(connection, &commands).await })
             },
@@ -271,7 +295,11 @@ fn others() -> Vec<Case> {
                     let range = commands.cmd("ZRANGE").arg("history:S0").arg(ts_ms).arg("-inf");
                     range.arg("BYSCORE").arg("REV").arg("LIMIT").arg(0).arg(1);
                 }
-                Box::pin(async move { used(many::<Vec<Value>>(connection, &commands).await) })
+                Box::pin(async move {
+                    let (from, to): (Vec<String>, Vec<String>) = many(connection, &commands).await;
+                    let known = |points: Vec<String>| points.first().and_then(|text| point(text));
+                    used((known(from), known(to)));
+                })
             },
         ),
     ]

@@ -41,6 +41,7 @@ pub struct BuilderCounts {
     pub dropped: u64,
 }
 
+#[derive(Debug)]
 struct Held {
     candle: Candle,
     changed: bool,
@@ -49,6 +50,7 @@ struct Held {
 /// Builds all candles of one symbol. Without IO and without a clock: what counts are the times of the ticks, and the newest of
 /// those that were accepted tells what is late. A tick whose time lies far ahead of all others makes them too late, so
 /// whoever feeds it compares with a clock before.
+#[derive(Debug)]
 pub struct CandleBuilder {
     hours: Arc<Hours>,
     lateness_ms: i64,

@@ -131,6 +131,9 @@ impl Hours {
         // The day before, the day itself, and one more at the end where the zone is ahead.
         for _ in 0..days + 4 {
             if let Some(session) = self.session_on(day) {
+                if session.start_ms >= to_ms {
+                    break;
+                }
                 found.extend(parts(&session, timeframe, from_ms, to_ms).take(most + 1 - found.len()));
             }
             if found.len() > most {

@@ -95,21 +95,23 @@ impl FromStr for Decimal {
 
     /// `-?digits[.digits]`, nothing else.
     fn from_str(text: &str) -> Result<Self, DecimalError> {
-        let digits = text.strip_prefix('-').unwrap_or(text);
-        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
-        let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        if !is_number(whole) || !is_number(fraction) {
-            return Err(DecimalError::Malformed);
+        // Nearly all are no larger than a price, and need no detour then.
+        match Price::parse(text.as_bytes()) {
+            Err(DecimalError::TooLarge) => parse_wide(text),
+            narrow => narrow.map(Self::from),
         }
-        if fraction.len() > DECIMALS {
-            return Err(DecimalError::TooManyDecimals);
-        }
-        if whole.len() > WHOLE_DIGITS_MAX {
-            return Err(DecimalError::TooLarge);
-        }
-        let units: i128 = format!("{whole}{fraction:0<DECIMALS$}").parse().map_err(|_| DecimalError::TooLarge)?;
-        Ok(Self(if text.starts_with('-') { -units } else { units }))
     }
+}
+
+/// A plain number of at most 8 decimals that is beyond any price.
+fn parse_wide(text: &str) -> Result<Decimal, DecimalError> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    if whole.len() > WHOLE_DIGITS_MAX {
+        return Err(DecimalError::TooLarge);
+    }
+    let units: i128 = format!("{whole}{fraction:0<DECIMALS$}").parse().map_err(|_| DecimalError::Malformed)?;
+    Ok(Decimal(if text.starts_with('-') { -units } else { units }))
 }
 
 #[cfg(test)]

@@ -145,10 +145,13 @@ impl<C: ConnectionLike + Clone + Send + Sync> Market<C> {
         if entries.is_empty() {
             return Ok(());
         }
-        let texts: Vec<_> = entries.iter().map(ToString::to_string).collect();
         let mut pipeline = pipe();
         // A transaction, or a connection that breaks in the middle would leave a list without an end.
-        pipeline.atomic().cmd("LPUSH").arg(&key).arg(texts).ignore();
+        let push = pipeline.atomic().cmd("LPUSH").arg(&key);
+        for entry in entries {
+            push.arg(entry.to_string());
+        }
+        push.ignore();
         pipeline.cmd("LTRIM").arg(&key).arg(0).arg(keep - 1).ignore();
         pipeline.cmd("PEXPIRE").arg(&key).arg(ttl_ms(ttl)).ignore();
         self.link.many(&pipeline).await
