@@ -1,1 +1,72 @@
 //! Market data: prices, ticks, trades, order books and statistics.
+//!
+//! [`Market`] keeps what a feed says of each symbol in Redis and reads it back exactly: prices and quantities are
+//! [`strat_core::Price`] and [`strat_core::Quantity`] or the text as given, sums and percentages are [`Decimal`]s.
+//! Every key has a time to live, every list a length.
+//!
+//! **Without Redis** every call answers an error, [`crate::Error::Unavailable`] where nothing was sent. Nothing is
+//! remembered here and no price is made up: whoever cannot read a price does not know it. A write whose outcome is unknown
+//! may be repeated, except [`Market::add_ticks`] and [`Market::add_trades`], which would then hold it twice.
+
+mod book;
+mod change;
+mod decimal;
+mod history;
+mod info;
+pub(crate) mod link;
+mod price;
+mod settings;
+mod stats;
+mod symbols;
+mod tape;
+
+pub use book::{Level, OrderBook};
+pub use change::{Change, PricePoint};
+pub use decimal::Decimal;
+pub use info::SymbolInfo;
+pub use price::AgedPrice;
+pub use settings::MarketSettings;
+pub use stats::Stats;
+pub use symbols::Symbols;
+pub use tape::{Aggressor, Tick, Trade};
+
+use crate::error::Result;
+use link::Link;
+use redis::aio::ConnectionLike;
+use std::sync::Arc;
+use strat_core::key::check_symbol;
+
+/// The market data of one partition. Clones share the connection.
+#[derive(Debug, Clone)]
+pub struct Market<C> {
+    link: Link<C>,
+    settings: Arc<MarketSettings>,
+}
+
+impl<C: ConnectionLike + Clone + Send + Sync> Market<C> {
+    /// Over a connection; nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`crate::Error::Config`] naming the setting that is not usable.
+    pub fn new(connection: C, settings: MarketSettings) -> Result<Self> {
+        settings.check()?;
+        Ok(Self { link: Link::new(connection, settings.call_timeout), settings: Arc::new(settings) })
+    }
+
+    /// The settings it was made with.
+    #[must_use]
+    pub fn settings(&self) -> &MarketSettings {
+        &self.settings
+    }
+
+    /// The key of a symbol; `name` ends with a colon.
+    fn key(&self, name: &str, symbol: &str) -> Result<String> {
+        check_symbol(symbol)?;
+        Ok([&self.settings.prefix, name, symbol].concat())
+    }
+
+    fn keys(&self, name: &str, symbols: &[&str]) -> Result<Vec<String>> {
+        link::check_count("symbols of one call", symbols.len(), self.settings.batch_max)?;
+        symbols.iter().map(|symbol| self.key(name, symbol)).collect()
+    }
+}

@@ -96,7 +96,7 @@ async fn a_mute_server_is_not_waited_for_without_end() {
     let connection = bare(&redis, "resp3").await;
     let session = Sessions::new(connection.clone(), &Settings::default()).unwrap().create("alice", &[]).await.unwrap();
     let mut settings = Settings::default();
-    settings.timeout = Duration::from_millis(50);
+    settings.timeout = Some(Duration::from_millis(50));
     let sessions = Sessions::new(connection, &settings).unwrap();
     redis.pause();
     let error = sessions.get(session.as_str()).await.unwrap_err();
