@@ -1,0 +1,278 @@
+//! A connection with a bound on what is under way, a limit on each call's time, and a breaker in front.
+
+use super::{Breaker, BreakerOpen, BreakerStatus, Class, Permit};
+use crate::connection::Connection;
+use crate::error::{Error, NotSent, Result};
+use redis::aio::ConnectionLike;
+use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, Value};
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
+
+/// Added to the waits of a [`Connection`]: its own limits strike first, and then it leaves the mute socket.
+const MARGIN: Duration = Duration::from_millis(250);
+
+/// Bounds of a [`Guarded`] connection.
+#[derive(Debug, Clone)]
+pub struct GuardSettings {
+    /// Where the connection leads to, for error texts.
+    pub address: String,
+    /// Calls under way at once; a pipeline is one. 256 unless set, at least 1.
+    pub in_flight_max: usize,
+    /// Callers that may wait for a place. 1024 unless set.
+    pub waiting_max: usize,
+    /// Longest wait for a place. 100 ms unless set.
+    pub wait: Duration,
+    /// Longest time of a call once it has a place. 5 s unless set. Not below what the connection itself allows for, and
+    /// above the `BLOCK` of blocking commands, which better have a connection of their own.
+    pub timeout: Duration,
+}
+
+impl Default for GuardSettings {
+    fn default() -> Self {
+        Self {
+            address: "the guarded address".to_owned(),
+            in_flight_max: 256,
+            waiting_max: 1_024,
+            wait: Duration::from_millis(100),
+            timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// What is under way on a [`Guarded`] connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolStatus {
+    /// Places for calls that are no exits.
+    pub limit: usize,
+    /// Calls under way, exits included.
+    pub in_flight: usize,
+    /// Callers that wait for a place.
+    pub waiting: usize,
+    /// Calls refused for want of a place since it was made. Those that the breaker refused are in its own status.
+    pub refused_total: u64,
+    /// Calls that got no reply in time.
+    pub timeouts_total: u64,
+}
+
+/// An answer for `/health`.
+#[derive(Debug)]
+pub struct LinkHealth {
+    /// Round trip of a `PING`, or why there was none. With an open breaker it is not tried.
+    pub ping: Result<Duration>,
+    /// The breaker, after that.
+    pub breaker: BreakerStatus,
+    /// The places, after that.
+    pub pool: PoolStatus,
+}
+
+/// A connection behind a breaker and a bound. Clones share both.
+///
+/// Calls that were not made, for want of a place or because the breaker is open, answer [`Error::Unavailable`]. A call
+/// that takes longer than its limit answers [`Error::Timeout`]: its outcome is unknown.
+#[derive(Clone)]
+pub struct Guarded<C> {
+    connection: C,
+    class: Class,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    settings: GuardSettings,
+    breaker: Breaker,
+    places: Semaphore,
+    waiting: AtomicUsize,
+    exits: AtomicUsize,
+    refused: AtomicU64,
+    timeouts: AtomicU64,
+}
+
+impl<C> Guarded<C> {
+    /// Around any connection.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for bounds that let nothing through.
+    pub fn new(connection: C, settings: GuardSettings, breaker: Breaker) -> Result<Self> {
+        if !(1..=Semaphore::MAX_PERMITS).contains(&settings.in_flight_max) || settings.timeout.is_zero() {
+            return Err(Error::Config("in_flight_max and timeout of a guarded connection must be above 0".to_owned()));
+        }
+        let shared = Shared {
+            places: Semaphore::new(settings.in_flight_max),
+            settings,
+            breaker,
+            waiting: AtomicUsize::new(0),
+            exits: AtomicUsize::new(0),
+            refused: AtomicU64::new(0),
+            timeouts: AtomicU64::new(0),
+        };
+        Ok(Self { connection, class: Class::Normal, shared: Arc::new(shared) })
+    }
+
+    /// The same connection, for what ends positions: no breaker refuses it, and no place is needed, since a bound would
+    /// be a way to block an exit. How many exits are under way is up to who sends them.
+    #[must_use]
+    pub fn for_exits(&self) -> Self
+    where
+        C: Clone,
+    {
+        Self { class: Class::Exit, ..self.clone() }
+    }
+
+    /// For `/health`.
+    #[must_use]
+    pub fn pool(&self) -> PoolStatus {
+        let Shared { settings, places, waiting, exits, refused, timeouts, .. } = &*self.shared;
+        let taken = settings.in_flight_max.saturating_sub(places.available_permits());
+        PoolStatus {
+            limit: settings.in_flight_max,
+            in_flight: taken + exits.load(Ordering::Relaxed),
+            waiting: waiting.load(Ordering::Relaxed),
+            refused_total: refused.load(Ordering::Relaxed),
+            timeouts_total: timeouts.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The breaker in front.
+    #[must_use]
+    pub fn breaker(&self) -> &Breaker {
+        &self.shared.breaker
+    }
+}
+
+impl Guarded<Connection> {
+    /// Around a [`Connection`], with a timeout above the waits that it has itself.
+    ///
+    /// # Errors
+    /// As [`Guarded::new`].
+    pub fn around(connection: Connection, breaker: Breaker) -> Result<Self> {
+        let config = connection.config();
+        let timeout = config.reconnect_wait() + config.response_timeout() + MARGIN;
+        let settings = GuardSettings { address: config.address(), timeout, ..GuardSettings::default() };
+        Self::new(connection, settings, breaker)
+    }
+}
+
+impl<C: ConnectionLike + Clone + Send + Sync> Guarded<C> {
+    /// Asks the server for a sign of life, as any other call would.
+    pub async fn health(&self) -> LinkHealth {
+        let started = Instant::now();
+        let pong: RedisResult<()> = redis::cmd("PING").exec_async(&mut self.clone()).await;
+        let ping = pong.map(|()| started.elapsed()).map_err(Error::from);
+        LinkHealth { ping, breaker: self.shared.breaker.status(), pool: self.pool() }
+    }
+}
+
+impl Shared {
+    async fn call<T>(&self, class: Class, work: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+        let (_place, permit) = self.enter(class).await?;
+        let outcome = timeout(self.settings.timeout, work).await;
+        let outcome = outcome.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()));
+        match &outcome {
+            Err(error) if error.kind() == ErrorKind::Io => {
+                self.timeouts.fetch_add(error.is_timeout().into(), Ordering::Relaxed);
+                permit.failed();
+            }
+            _ => permit.answered(),
+        }
+        outcome
+    }
+
+    async fn enter(&self, class: Class) -> RedisResult<(Place<'_>, Permit<'_>)> {
+        let permit = self.admit(class)?;
+        if class == Class::Exit {
+            return Ok((Place::exit(&self.exits), permit));
+        }
+        if let Ok(place) = self.places.try_acquire() {
+            return Ok((Place::Taken { _place: place }, permit));
+        }
+        // Not while waiting: a probe would keep its place, and the breaker may open meanwhile.
+        drop(permit);
+        let place = self.wait().await?;
+        Ok((Place::Taken { _place: place }, self.admit(class)?))
+    }
+
+    fn admit(&self, class: Class) -> RedisResult<Permit<'_>> {
+        self.breaker.admit(class).map_err(|open: BreakerOpen| self.not_sent(open.to_string()))
+    }
+
+    async fn wait(&self) -> RedisResult<SemaphorePermit<'_>> {
+        let (wait, limit) = (self.settings.wait, self.settings.in_flight_max);
+        let in_line = Counted::one_more(&self.waiting);
+        if in_line.before < self.settings.waiting_max
+            && let Ok(Ok(place)) = timeout(wait, self.places.acquire()).await
+        {
+            return Ok(place);
+        }
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        Err(self.not_sent(format!(
+            "none of {limit} places for calls became free within {wait:?}, and {} callers wait",
+            in_line.before
+        )))
+    }
+
+    fn not_sent(&self, reason: String) -> RedisError {
+        NotSent { address: self.settings.address.clone(), reason }.into()
+    }
+}
+
+/// Held while a call is under way.
+enum Place<'a> {
+    Taken { _place: SemaphorePermit<'a> },
+    Exit { _counted: Counted<'a> },
+}
+
+impl<'a> Place<'a> {
+    fn exit(exits: &'a AtomicUsize) -> Self {
+        Self::Exit { _counted: Counted::one_more(exits) }
+    }
+}
+
+/// Counts one more until it is dropped.
+struct Counted<'a> {
+    counter: &'a AtomicUsize,
+    before: usize,
+}
+
+impl<'a> Counted<'a> {
+    fn one_more(counter: &'a AtomicUsize) -> Self {
+        Self { counter, before: counter.fetch_add(1, Ordering::Relaxed) }
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.counter.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl<C: ConnectionLike + Send + Sync> ConnectionLike for Guarded<C> {
+    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
+        let Self { connection, class, shared } = self;
+        Box::pin(shared.call(*class, connection.req_packed_command(cmd)))
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        cmd: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        let Self { connection, class, shared } = self;
+        Box::pin(shared.call(*class, connection.req_packed_commands(cmd, offset, count)))
+    }
+
+    fn get_db(&self) -> i64 {
+        self.connection.get_db()
+    }
+}
+
+impl<C> fmt::Debug for Guarded<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pool = self.pool();
+        f.debug_struct("Guarded").field("class", &self.class).field("pool", &pool).finish_non_exhaustive()
+    }
+}
