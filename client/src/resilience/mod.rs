@@ -13,13 +13,15 @@
 mod batch;
 mod breaker;
 mod guarded;
+mod pool;
 mod reads;
 mod retry;
 mod transaction;
 
 pub use batch::{Batch, EachKey};
 pub use breaker::{Breaker, BreakerOpen, BreakerSettings, BreakerState, BreakerStatus, Permit};
-pub use guarded::{GuardSettings, Guarded, LinkHealth, PoolStatus};
+pub use guarded::{Guarded, LinkHealth};
+pub use pool::{GuardSettings, PoolStatus};
 pub use reads::is_read;
 pub use retry::Retry;
 pub use transaction::{Transaction, TransactionSettings, Transactions};

@@ -1,17 +1,12 @@
 //! Reports, clean-up and the watch on memory, on servers with all kinds of keys.
 
-use futures_util::StreamExt as _;
+mod memory;
+mod trouble;
+
 use redis::aio::{ConnectionLike, MultiplexedConnection};
-use redis::{Arg, Cmd, Pipeline, RedisError, RedisFuture, Value};
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use strat_client::upkeep::{
-    CleanAction, KeyPattern, KeyReport, Level, ListEnd, MemoryKind, MemoryThresholds, Rule, RunReport, Upkeep,
-    UpkeepSettings,
-};
-use strat_client::{Config, Connection, Error};
+use strat_client::upkeep::{CleanAction, KeyPattern, KeyReport, ListEnd, Rule, Upkeep, UpkeepSettings};
 use strat_harness::servers::{Options, Redis};
 
 const NOW: i64 = 1_760_000_000_000;
@@ -206,143 +201,4 @@ async fn each_run_is_bounded_and_the_next_goes_on_from_its_cursor() {
     }
     assert!(scanned >= 2_000 && runs >= 10, "{scanned} keys in {runs} runs");
     assert_eq!(upkeep.cursor(), 0);
-}
-
-#[tokio::test]
-async fn without_a_server_it_is_unavailable_and_goes_on_from_the_cursor_afterwards() {
-    let mut redis = Redis::with(Options::plain().durable());
-    let mut conn = redis.conn();
-    for i in 0..500 {
-        conn.run(&format!("SET other:{i} x"));
-    }
-    let config = Config::from_url(&redis.url()).unwrap().with_reconnect_wait(Duration::from_millis(300));
-    let config = config.with_backoff(Duration::from_millis(1), Duration::from_millis(5));
-    let connection = Connection::open(&config).await.unwrap();
-    let settings = UpkeepSettings { slice: 20, slices_per_run: 5, ..UpkeepSettings::default() };
-    let mut upkeep = Upkeep::new(connection.clone(), settings).unwrap();
-    upkeep.run_once(NOW).await.unwrap();
-    let cursor = upkeep.cursor();
-    assert_ne!(cursor, 0);
-    redis.kill_9();
-    let mut down = upkeep.run_once(NOW).await;
-    if matches!(down, Err(Error::Lost { .. })) {
-        // The request on the old socket; from now on it is known.
-        down = upkeep.run_once(NOW).await;
-    }
-    assert!(matches!(down, Err(Error::Unavailable { .. })), "{down:?}");
-    assert_eq!(upkeep.cursor(), cursor);
-    redis.start_again();
-    let report = upkeep.run_once(NOW).await.unwrap();
-    assert!(report.scanned > 0 && upkeep.cursor() != cursor);
-}
-
-/// Does something right before the script is sent: fails, or changes a key.
-#[derive(Clone)]
-struct Meddling {
-    inner: MultiplexedConnection,
-    before: &'static [&'static str],
-    done: Arc<AtomicBool>,
-    fails: Arc<AtomicBool>,
-}
-
-impl ConnectionLike for Meddling {
-    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
-        Box::pin(async move {
-            if matches!(cmd.args_iter().next(), Some(Arg::Simple(name)) if name == b"EVALSHA") {
-                if self.fails.load(Ordering::SeqCst) {
-                    return Err(RedisError::from(std::io::Error::from(std::io::ErrorKind::BrokenPipe)));
-                }
-                // A script that the server does not know yet is sent twice.
-                let lines = if self.done.swap(true, Ordering::SeqCst) { &[] } else { self.before };
-                for line in lines {
-                    let mut words = line.split(' ');
-                    let mut meddle = redis::cmd(words.next().unwrap());
-                    meddle.arg(words.collect::<Vec<_>>()).exec_async(&mut self.inner).await?;
-                }
-            }
-            self.inner.req_packed_command(cmd).await
-        })
-    }
-
-    fn req_packed_commands<'a>(
-        &'a mut self,
-        cmd: &'a Pipeline,
-        offset: usize,
-        count: usize,
-    ) -> RedisFuture<'a, Vec<Value>> {
-        self.inner.req_packed_commands(cmd, offset, count)
-    }
-
-    fn get_db(&self) -> i64 {
-        self.inner.get_db()
-    }
-}
-
-#[tokio::test]
-async fn what_changes_between_the_look_and_the_clean_up_is_judged_anew() {
-    let redis = Redis::with(Options::plain());
-    fill(&redis);
-    let before =
-        &["EXPIRE price:IBM 100", "SET stale:a:b new EX 100", "DEL log:x", "SET log:x text", "LPOP recent:x 2"];
-    let inner = bare(&redis, "resp3").await;
-    let connection = Meddling { inner, before, done: Arc::default(), fails: Arc::default() };
-    let settings = UpkeepSettings { rules: rules(), dry_run: false, ..UpkeepSettings::default() };
-    let (_, done) = pass(&mut Upkeep::new(connection, settings).unwrap()).await;
-    assert_eq!(done.keys().collect::<Vec<_>>(), ["tick:*", "user:**"]);
-    let mut conn = redis.conn();
-    assert!(conn.run("TTL price:IBM").int() > 10);
-    assert_eq!(conn.run("LRANGE recent:x 0 -1").texts(), ["3", "4", "5"]);
-    assert_eq!((conn.run("GET stale:a:b").text(), conn.run("GET log:x").text()), ("new".to_owned(), "text".to_owned()));
-}
-
-#[tokio::test]
-async fn a_run_that_is_stopped_in_the_middle_says_so_and_repeats_the_slice() {
-    let redis = Redis::with(Options::plain());
-    fill(&redis);
-    let fails = Arc::new(AtomicBool::new(true));
-    let connection =
-        Meddling { inner: bare(&redis, "resp3").await, before: &[], done: Arc::default(), fails: fails.clone() };
-    let settings = UpkeepSettings { rules: rules(), dry_run: false, ..UpkeepSettings::default() };
-    let mut upkeep = Upkeep::new(connection, settings).unwrap();
-    let report: RunReport = upkeep.run_once(NOW).await.unwrap();
-    assert!(report.stopped_by.is_some() && report.finished.is_none() && report.scanned == 0, "{report:?}");
-    fails.store(false, Ordering::SeqCst);
-    let (report, done) = pass(&mut upkeep).await;
-    assert_eq!((report.scanned, done.len()), (15, 6));
-}
-
-#[tokio::test]
-async fn memory_that_runs_short_is_an_event_once_and_published() {
-    let redis = Redis::with(Options::plain().config("maxmemory-policy allkeys-lru"));
-    let client = redis::Client::open(redis.url()).unwrap();
-    let mut events = client.get_async_pubsub().await.unwrap();
-    events.subscribe("events:admin").await.unwrap();
-    let memory = MemoryThresholds { used_warn: 50, used_critical: 101, ..MemoryThresholds::default() };
-    let settings = UpkeepSettings { memory, ..UpkeepSettings::default() };
-    let mut upkeep = Upkeep::new(bare(&redis, "resp3").await, settings).unwrap();
-    let mut kinds = async || {
-        let events = upkeep.run_once(NOW).await.unwrap().events;
-        events.into_iter().map(|event| (event.kind, event.to)).collect::<Vec<_>>()
-    };
-    redis.conn().run("CONFIG SET maxmemory 100mb");
-    assert_eq!(kinds().await, []);
-    let mut conn = redis.conn();
-    conn.run("CONFIG SET maxmemory 6mb");
-    for i in 0..80 {
-        conn.run(&format!("SET other:{i} {}", "x".repeat(100_000)));
-    }
-    // Room enough that nothing more is deleted, and still more than half full.
-    conn.run("CONFIG SET maxmemory 9mb");
-    assert_eq!(kinds().await, [(MemoryKind::Used, Level::Warn), (MemoryKind::Evictions, Level::Warn)]);
-    assert_eq!(kinds().await, [(MemoryKind::Evictions, Level::Normal)], "a level is told once");
-    conn.run("CONFIG SET maxmemory 100mb");
-    assert_eq!(kinds().await, [(MemoryKind::Used, Level::Normal)]);
-
-    let mut published = Vec::new();
-    for message in events.on_message().take(4).collect::<Vec<_>>().await {
-        let event: serde_json::Value = serde_json::from_slice(message.get_payload_bytes()).unwrap();
-        published.push(format!("{} {}", event["type"].as_str().unwrap(), event["data"]["to"].as_str().unwrap()));
-    }
-    let expected = ["MEMORY_USED WARN", "MEMORY_EVICTIONS WARN", "MEMORY_EVICTIONS NORMAL", "MEMORY_USED NORMAL"];
-    assert_eq!(published, expected);
 }
