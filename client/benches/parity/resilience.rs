@@ -30,7 +30,8 @@ pub(crate) fn cases() -> Vec<Case> {
 
 fn guarded(bare: MultiplexedConnection) -> Guarded<MultiplexedConnection> {
     let breaker = Breaker::new(BreakerSettings::default()).unwrap();
-    Guarded::new(bare, GuardSettings::default(), breaker).unwrap()
+    // Each side has the one limit of the connection itself.
+    Guarded::new(bare, GuardSettings { timeout: None, ..GuardSettings::default() }, breaker).unwrap()
 }
 
 fn get<C: redis::aio::ConnectionLike + Clone + Send + Sync + 'static>(connection: C) -> Call {
@@ -179,7 +180,7 @@ fn bare_batch(keys: Arc<Vec<String>>, add: fn(&mut Pipeline, &str)) -> Box<dyn F
             Box::pin(async move {
                 let mut pipeline = redis::pipe();
                 keys.iter().for_each(|key| add(&mut pipeline, key));
-                let _: Vec<Option<Vec<u8>>> = pipeline.query_async(&mut connection).await.unwrap();
+                let _: Vec<Value> = pipeline.query_async(&mut connection).await.unwrap();
             })
         })
     })

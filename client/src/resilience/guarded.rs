@@ -11,11 +11,8 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
-
-/// Added to the waits of a [`Connection`]: its own limits strike first, and then it leaves the mute socket.
-const MARGIN: Duration = Duration::from_millis(250);
 
 /// An answer for `/health`.
 #[derive(Debug)]
@@ -55,7 +52,7 @@ impl<C> Guarded<C> {
     /// # Errors
     /// [`Error::Config`] for bounds that let nothing through.
     pub fn new(connection: C, settings: GuardSettings, breaker: Breaker) -> Result<Self> {
-        if !(1..=Semaphore::MAX_PERMITS).contains(&settings.in_flight_max) || settings.timeout.is_zero() {
+        if !(1..=Semaphore::MAX_PERMITS).contains(&settings.in_flight_max) || settings.timeout == Some(Duration::ZERO) {
             return Err(Error::Config("in_flight_max and timeout of a guarded connection must be above 0".to_owned()));
         }
         let shared = Shared {
@@ -102,15 +99,13 @@ impl<C> Guarded<C> {
 }
 
 impl Guarded<Connection> {
-    /// Around a [`Connection`], with a timeout above the waits that it has itself.
+    /// Around a [`Connection`], whose own limits strike: when one does, it leaves the mute socket.
     ///
     /// # Errors
     /// As [`Guarded::new`].
     pub fn around(connection: Connection, breaker: Breaker) -> Result<Self> {
-        let config = connection.config();
-        let timeout = config.reconnect_wait() + config.response_timeout() + MARGIN;
-        let settings = GuardSettings { address: config.address(), timeout, ..GuardSettings::default() };
-        Self::new(connection, settings, breaker)
+        let address = connection.config().address();
+        Self::new(connection, GuardSettings { address, timeout: None, ..GuardSettings::default() }, breaker)
     }
 }
 
@@ -124,11 +119,19 @@ impl<C: ConnectionLike + Clone + Send + Sync> Guarded<C> {
     }
 }
 
+type Entered<'a> = (Place<'a>, Permit<'a>);
+
 impl Shared {
     async fn call<T>(&self, class: Class, work: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
-        let (_place, permit) = self.enter(class).await?;
-        let outcome = timeout(self.settings.timeout, work).await;
-        let outcome = outcome.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()));
+        let (_place, permit) = match self.enter(class)? {
+            Some(entered) => entered,
+            // Boxed, for it is rare, and every call would be as large as its wait.
+            None => Box::pin(self.wait(class)).await?,
+        };
+        let outcome = match self.settings.timeout {
+            Some(limit) => timeout(limit, work).await.unwrap_or_else(|_| Err(late())),
+            None => work.await,
+        };
         match &outcome {
             Err(error) if error.kind() == ErrorKind::Io => {
                 self.timeouts.fetch_add(error.is_timeout().into(), Ordering::Relaxed);
@@ -139,42 +142,45 @@ impl Shared {
         outcome
     }
 
-    async fn enter(&self, class: Class) -> RedisResult<(Place<'_>, Permit<'_>)> {
+    /// `None` where there is no place. The permit is not kept while waiting for one: a probe would keep others out, and
+    /// the breaker may open meanwhile.
+    fn enter(&self, class: Class) -> RedisResult<Option<Entered<'_>>> {
         let permit = self.admit(class)?;
-        if class == Class::Exit {
-            return Ok((Place::exit(&self.exits), permit));
+        let place = match class {
+            Class::Exit => Place::Exit { _counted: Counted::one_more(&self.exits) },
+            Class::Normal => match self.places.try_acquire() {
+                Ok(place) => Place::Taken { _place: place },
+                Err(_) => return Ok(None),
+            },
+        };
+        Ok(Some((place, permit)))
+    }
+
+    async fn wait(&self, class: Class) -> RedisResult<Entered<'_>> {
+        let (wait, limit) = (self.settings.wait, self.settings.in_flight_max);
+        let in_line = Counted::one_more(&self.waiting);
+        if in_line.before < self.settings.waiting_max
+            && let Ok(Ok(place)) = timeout(wait, self.places.acquire()).await
+        {
+            return Ok((Place::Taken { _place: place }, self.admit(class)?));
         }
-        if let Ok(place) = self.places.try_acquire() {
-            return Ok((Place::Taken { _place: place }, permit));
-        }
-        // Not while waiting: a probe would keep its place, and the breaker may open meanwhile.
-        drop(permit);
-        let place = self.wait().await?;
-        Ok((Place::Taken { _place: place }, self.admit(class)?))
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        let others = in_line.before;
+        Err(self
+            .not_sent(format!("none of {limit} places for calls became free within {wait:?}, {others} others wait")))
     }
 
     fn admit(&self, class: Class) -> RedisResult<Permit<'_>> {
         self.breaker.admit(class).map_err(|open: BreakerOpen| self.not_sent(open.to_string()))
     }
 
-    async fn wait(&self) -> RedisResult<SemaphorePermit<'_>> {
-        let (wait, limit) = (self.settings.wait, self.settings.in_flight_max);
-        let in_line = Counted::one_more(&self.waiting);
-        if in_line.before < self.settings.waiting_max
-            && let Ok(Ok(place)) = timeout(wait, self.places.acquire()).await
-        {
-            return Ok(place);
-        }
-        self.refused.fetch_add(1, Ordering::Relaxed);
-        Err(self.not_sent(format!(
-            "none of {limit} places for calls became free within {wait:?}, and {} callers wait",
-            in_line.before
-        )))
-    }
-
     fn not_sent(&self, reason: String) -> RedisError {
         NotSent { address: self.settings.address.clone(), reason }.into()
     }
+}
+
+fn late() -> RedisError {
+    io::Error::from(io::ErrorKind::TimedOut).into()
 }
 
 impl<C: ConnectionLike + Send + Sync> ConnectionLike for Guarded<C> {

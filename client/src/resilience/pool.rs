@@ -15,9 +15,9 @@ pub struct GuardSettings {
     pub waiting_max: usize,
     /// Longest wait for a place. 100 ms unless set.
     pub wait: Duration,
-    /// Longest time of a call once it has a place. 5 s unless set. Not below what the connection itself allows for, and
-    /// above the `BLOCK` of blocking commands, which better have a connection of their own.
-    pub timeout: Duration,
+    /// Longest time of a call once it has a place, above the `BLOCK` of blocking commands, which better have a
+    /// connection of their own. 5 s unless set; `None` only for a connection with limits of its own.
+    pub timeout: Option<Duration>,
 }
 
 impl Default for GuardSettings {
@@ -27,7 +27,7 @@ impl Default for GuardSettings {
             in_flight_max: 256,
             waiting_max: 1_024,
             wait: Duration::from_millis(100),
-            timeout: Duration::from_secs(5),
+            timeout: Some(Duration::from_secs(5)),
         }
     }
 }
@@ -51,12 +51,6 @@ pub struct PoolStatus {
 pub(super) enum Place<'a> {
     Taken { _place: SemaphorePermit<'a> },
     Exit { _counted: Counted<'a> },
-}
-
-impl<'a> Place<'a> {
-    pub(super) fn exit(exits: &'a AtomicUsize) -> Self {
-        Self::Exit { _counted: Counted::one_more(exits) }
-    }
 }
 
 /// Counts one more until it is dropped.

@@ -81,9 +81,8 @@ impl Retry {
         mut call: impl FnMut() -> F,
         may_repeat: impl Fn(&Error) -> bool,
     ) -> Result<T> {
-        let pauses = ExponentialBuilder::default().with_min_delay(self.pause).with_max_delay(self.pause_max);
-        let mut pauses = pauses.with_max_times(self.attempts.saturating_sub(1)).with_jitter().build();
         let until = Instant::now() + self.total;
+        let mut pauses = None;
         loop {
             let outcome = timeout_at(until, call()).await;
             let late = || Err(RedisError::from(io::Error::from(io::ErrorKind::TimedOut)).into());
@@ -92,11 +91,17 @@ impl Retry {
                 Err(error) if !may_repeat(&error) => return Err(error),
                 Err(error) => error,
             };
-            match pauses.next() {
+            match pauses.get_or_insert_with(|| self.pauses()).next() {
                 Some(pause) if Instant::now() + pause < until => sleep(pause).await,
                 _ => return Err(error),
             }
         }
+    }
+
+    /// As many as there are repetitions.
+    fn pauses(&self) -> impl Iterator<Item = Duration> + use<> {
+        let pauses = ExponentialBuilder::default().with_min_delay(self.pause).with_max_delay(self.pause_max);
+        pauses.with_max_times(self.attempts.saturating_sub(1)).with_jitter().build()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Families of keys, by the shape of their names.
 
 use crate::error::{Error, Result};
+use std::borrow::Cow;
 use std::fmt;
 use strat_core::key::split_tag;
 
@@ -13,7 +14,7 @@ const PART_CHARS_MAX: usize = 64;
 ///
 /// `*` stands for one part between colons, `**` at the end for one part or more. The first part is literal.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct KeyPattern(String);
+pub struct KeyPattern(Cow<'static, str>);
 
 impl KeyPattern {
     /// Reads a pattern.
@@ -35,12 +36,12 @@ impl KeyPattern {
             let shown = crate::reply::one_line(text);
             return Err(Error::Config(format!("key pattern '{shown}' must read like user:*:strategy:* or cache:**")));
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(Cow::Owned(text.to_owned())))
     }
 
     /// A pattern of this crate's own.
-    pub(super) fn known(text: &'static str) -> Self {
-        Self(text.to_owned())
+    pub(super) const fn known(text: &'static str) -> Self {
+        Self(Cow::Borrowed(text))
     }
 
     /// As it was given.
@@ -93,7 +94,7 @@ impl<'a> Name<'a> {
     /// What the key is called in a report.
     pub(super) fn group<'p>(self, mut known: impl Iterator<Item = &'p KeyPattern>) -> String {
         let family = known.find(|pattern| pattern.matches(self.text));
-        let family = family.map_or_else(|| guess(self.text), |pattern| pattern.0.clone());
+        let family = family.map_or_else(|| guess(self.text), |pattern| pattern.0.clone().into_owned());
         if self.own { family } else { ["{*}", &family].concat() }
     }
 }

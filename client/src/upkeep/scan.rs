@@ -33,13 +33,15 @@ pub(super) async fn slice<C: ConnectionLike>(
         scan.arg("MATCH").arg(glob(&settings.prefix));
     }
     scan.arg("COUNT").arg(settings.slice);
-    let (next, keys): (u64, Vec<Vec<u8>>) = in_time(settings.timeout, scan.query_async(connection)).await?;
+    let (next, mut keys): (u64, Vec<Vec<u8>>) = in_time(settings.timeout, scan.query_async(connection)).await?;
     let mut found = Vec::with_capacity(keys.len());
     // A step may give more than it was asked for.
-    for keys in keys.chunks(settings.slice) {
+    while !keys.is_empty() {
+        let later = keys.split_off(keys.len().min(settings.slice));
         let mut there = kinds(connection, keys, settings).await?;
         measure(connection, &mut there, settings).await?;
         found.append(&mut there);
+        keys = later;
     }
     Ok((next, found))
 }
@@ -60,11 +62,11 @@ fn glob(prefix: &str) -> String {
 /// Those that are still there, with type and time to live.
 async fn kinds<C: ConnectionLike>(
     connection: &mut C,
-    keys: &[Vec<u8>],
+    keys: Vec<Vec<u8>>,
     settings: &UpkeepSettings,
 ) -> Result<Vec<Found>> {
     let mut pipeline = redis::pipe();
-    for key in keys {
+    for key in &keys {
         pipeline.cmd("PTTL").arg(key).cmd("TYPE").arg(key);
     }
     let replies: Vec<redis::Value> = in_time(settings.timeout, pipeline.query_async(connection)).await?;
@@ -80,7 +82,7 @@ async fn kinds<C: ConnectionLike>(
             Err(_) => continue,
         };
         if kind != "none" {
-            found.push(Found { key: key.clone(), ttl, kind, bytes: 0, length: None });
+            found.push(Found { key, ttl, kind, bytes: 0, length: None });
         }
     }
     Ok(found)

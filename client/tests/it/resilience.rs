@@ -176,7 +176,7 @@ async fn calls_in_flight_are_bounded_and_exits_do_not_wait_behind_them() {
         in_flight_max: 4,
         waiting_max: 10,
         wait: Duration::from_secs(10),
-        timeout: Duration::from_secs(20),
+        timeout: Some(Duration::from_secs(20)),
         ..GuardSettings::default()
     };
     let guarded = Guarded::new(counting.clone(), settings, breaker(1_000).0).unwrap();
