@@ -9,6 +9,9 @@ use std::io;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 
+/// Longer waits than this are taken for it; the sum of a time and the longest `Duration` would not be a time.
+const WAIT_MAX: Duration = Duration::from_secs(3_600);
+
 /// How often and how long to repeat. What is repeated depends on the method:
 ///
 /// | method | no connection, or a refusal that passes | unknown outcome | other refusals |
@@ -28,7 +31,8 @@ pub struct Retry {
     pub pause: Duration,
     /// Longest pause before that is added. 1 s unless set.
     pub pause_max: Duration,
-    /// Everything together, pauses included. What is under way then is given up with [`Error::Timeout`]. 10 s unless set.
+    /// Everything together, pauses included. What is under way then is given up with [`Error::Timeout`]. 10 s unless set,
+    /// at most an hour.
     pub total: Duration,
 }
 
@@ -81,7 +85,7 @@ impl Retry {
         mut call: impl FnMut() -> F,
         may_repeat: impl Fn(&Error) -> bool,
     ) -> Result<T> {
-        let until = Instant::now() + self.total;
+        let until = Instant::now() + self.total.min(WAIT_MAX);
         let mut pauses = None;
         loop {
             let outcome = timeout_at(until, call()).await;
@@ -100,7 +104,8 @@ impl Retry {
 
     /// As many as there are repetitions.
     fn pauses(&self) -> impl Iterator<Item = Duration> + use<> {
-        let pauses = ExponentialBuilder::default().with_min_delay(self.pause).with_max_delay(self.pause_max);
+        let pauses = ExponentialBuilder::default().with_min_delay(self.pause.min(WAIT_MAX));
+        let pauses = pauses.with_max_delay(self.pause_max.min(WAIT_MAX));
         pauses.with_max_times(self.attempts.saturating_sub(1)).with_jitter().build()
     }
 }

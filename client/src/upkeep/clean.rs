@@ -5,6 +5,7 @@ use super::scan::Found;
 use super::settings::UpkeepSettings;
 use crate::connection::in_time;
 use crate::error::{Error, Result};
+use crate::reply::one_line;
 use redis::Script;
 use redis::aio::ConnectionLike;
 use std::sync::LazyLock;
@@ -65,7 +66,7 @@ pub struct RuleOutcome {
     pub keys: u64,
     /// Entries and members that trimming removed.
     pub entries: u64,
-    /// Some of the keys.
+    /// Some of the keys, each in one line.
     pub examples: Vec<String>,
 }
 
@@ -149,7 +150,7 @@ pub(super) async fn clean<C: ConnectionLike>(
                 outcome.entries += done;
             }
             if outcome.examples.len() < EXAMPLES_MAX {
-                outcome.examples.push(job.key.to_owned());
+                outcome.examples.push(one_line(job.key));
             }
         }
     }

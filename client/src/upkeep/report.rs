@@ -3,6 +3,7 @@
 use super::pattern::Name;
 use super::scan::Found;
 use super::settings::UpkeepSettings;
+use crate::reply::one_line;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -16,14 +17,14 @@ pub struct KeyGroup {
     pub keys: u64,
     /// Their memory, estimated.
     pub bytes: u64,
-    /// One of them. Bytes that are no UTF-8 are replaced.
+    /// One of them, in one line: what is no text is replaced, and a very long name is cut.
     pub example: String,
 }
 
 /// A key that takes much memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BigKey {
-    /// Its name. Bytes that are no UTF-8 are replaced.
+    /// Its name, in one line: what is no text is replaced, and a very long name is cut.
     pub key: String,
     /// As `TYPE` says.
     pub kind: String,
@@ -66,7 +67,7 @@ impl Tally {
         let Some(name) = Name::of(&shown, &settings.prefix) else { return };
         self.report.scanned += 1;
         if found.bytes >= settings.big_key_bytes {
-            self.add_big(found, &shown, settings.big_keys_max);
+            self.add_big(found, one_line(&shown), settings.big_keys_max);
         }
         if settings.is_permanent(name.text) {
             self.report.permanent += 1;
@@ -78,19 +79,19 @@ impl Tally {
                 return;
             }
             let group = self.groups.entry(family.clone());
-            let group = group.or_insert_with(|| KeyGroup { family, keys: 0, bytes: 0, example: shown.into_owned() });
+            let group = group.or_insert_with(|| KeyGroup { family, keys: 0, bytes: 0, example: one_line(&shown) });
             group.keys += 1;
             group.bytes = group.bytes.saturating_add(found.bytes);
         }
     }
 
-    fn add_big(&mut self, found: &Found, shown: &str, most: usize) {
+    fn add_big(&mut self, found: &Found, key: String, most: usize) {
         let big = &mut self.report.big;
-        if big.iter().any(|known| known.key == shown) {
+        if big.iter().any(|known| known.key == key) {
             return;
         }
         let (kind, bytes) = (found.kind.clone(), found.bytes);
-        let key = BigKey { key: shown.to_owned(), kind, bytes, length: found.length, ttl: found.ttl };
+        let key = BigKey { key, kind, bytes, length: found.length, ttl: found.ttl };
         let at = big.partition_point(|known| known.bytes >= bytes);
         big.insert(at, key);
         big.truncate(most);

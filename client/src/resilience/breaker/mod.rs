@@ -72,7 +72,7 @@ pub struct BreakerStatus {
     pub opened_at_ms: Option<i64>,
     /// From when a probe may pass, epoch ms; `None` unless it is open.
     pub next_probe_at_ms: Option<i64>,
-    /// Calls let through since it was made.
+    /// Calls let through since it was made, those included that were given up before they began.
     pub passed_total: u64,
     /// Calls that failed.
     pub failed_total: u64,

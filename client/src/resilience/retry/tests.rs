@@ -65,6 +65,14 @@ async fn all_attempts_together_end_in_time() {
     assert!(started.elapsed() <= retry.total * 2 + Duration::from_millis(10));
 }
 
+#[tokio::test(start_paused = true)]
+async fn waits_beyond_reason_are_an_hour() {
+    let retry = Retry { attempts: 9, pause: Duration::MAX, pause_max: Duration::MAX, total: Duration::MAX };
+    let started = Instant::now();
+    retry.write(async || Err::<(), _>(away())).await.unwrap_err();
+    assert!(started.elapsed() <= WAIT_MAX);
+}
+
 #[tokio::test]
 async fn what_is_not_known_to_read_is_not_sent() {
     let server = crate::fake::Server::start(|_, _| crate::fake::say(":1\r\n")).await;

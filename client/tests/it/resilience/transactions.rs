@@ -6,8 +6,8 @@ use redis::Value;
 use redis::aio::MultiplexedConnection;
 use std::sync::Arc;
 use std::time::Duration;
-use strat_client::Error;
 use strat_client::resilience::{Transaction, TransactionSettings, Transactions};
+use strat_client::{Config, Error};
 use strat_harness::servers::{Options, Redis};
 
 fn transactions(redis: &Redis) -> Transactions {
@@ -124,10 +124,26 @@ async fn a_transaction_without_a_server_wrote_nothing_and_one_cut_off_at_exec_is
     let outcome = transactions.run::<(), _>(&["n"], stall).await.unwrap();
     assert!(matches!(&outcome, Transaction::Unknown(error) if error.outcome_unknown()), "{outcome:?}");
     redis.resume();
+    let stall = |mut own: MultiplexedConnection| {
+        redis.pause();
+        async move { Ok(own.get::<_, Option<i64>>("n").await.map(|_| None)?) }
+    };
+    let before = transactions.run::<(), _>(&["n"], stall).await;
+    assert!(matches!(before, Err(Error::Unavailable { .. })), "a read that failed wrote nothing: {before:?}");
+    redis.resume();
     assert!(matches!(increment(&transactions, "m").await.unwrap(), Transaction::Committed((1,))));
 
     redis.kill_9();
     assert!(matches!(increment(&transactions, "n").await, Err(Error::Unavailable { .. })));
     redis.start_again();
     assert!(matches!(increment(&transactions, "n").await.unwrap(), Transaction::Committed((1,))), "connects anew");
+}
+
+#[test]
+fn behind_sentinels_and_without_connections_they_are_refused() {
+    let sentinels = Config::from_url("redis+sentinel://127.0.0.1:1/main").unwrap();
+    assert!(matches!(Transactions::of(&sentinels), Err(Error::Config(_))));
+    let settings = TransactionSettings { connections_max: 0, ..TransactionSettings::default() };
+    let client = redis::Client::open("redis://127.0.0.1:1/").unwrap();
+    assert!(matches!(Transactions::new(client, settings), Err(Error::Config(_))));
 }
