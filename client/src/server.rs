@@ -57,7 +57,7 @@ async fn info<C: ConnectionLike + Send>(connection: &mut C, sections: &[&str]) -
     reply::text(value, "INFO")
 }
 
-fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+pub(crate) fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
     info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
 }
 
