@@ -48,7 +48,8 @@ mod group;
 #[cfg(test)]
 mod hostile;
 mod journal;
-#[cfg(any(feature = "limits", feature = "sessions"))]
+#[cfg(any(feature = "limits", feature = "market", feature = "sessions"))]
+#[allow(dead_code, reason = "each family uses a part of it")]
 mod link;
 mod lock;
 mod observer;

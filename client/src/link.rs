@@ -3,7 +3,6 @@
 use crate::connection::in_time;
 use crate::error::{Error, Result};
 use redis::aio::ConnectionLike;
-#[cfg(feature = "sessions")]
 use redis::{Cmd, Pipeline};
 use redis::{FromRedisValue, RedisResult, ScriptInvocation};
 use std::time::Duration;
@@ -12,7 +11,7 @@ use strat_core::key::split_tag;
 /// Longest prefix, in bytes.
 const PREFIX_BYTES_MAX: usize = 128;
 
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(crate) struct Link<C> {
     connection: C,
     prefix: String,
@@ -32,6 +31,11 @@ impl<C: ConnectionLike + Clone + Send + Sync> Link<C> {
         Ok(Self { connection, prefix: prefix.to_owned(), timeout })
     }
 
+    /// Without a prefix: who makes the keys puts one before them.
+    pub(crate) const fn bare(connection: C, timeout: Option<Duration>) -> Self {
+        Self { connection, prefix: String::new(), timeout }
+    }
+
     /// The prefix and the parts, one after the other.
     pub(crate) fn key(&self, parts: &[&str]) -> String {
         let length = self.prefix.len() + parts.iter().map(|part| part.len()).sum::<usize>();
@@ -41,13 +45,11 @@ impl<C: ConnectionLike + Clone + Send + Sync> Link<C> {
         key
     }
 
-    #[cfg(feature = "sessions")]
     pub(crate) async fn command<T: FromRedisValue>(&self, command: &Cmd) -> Result<T> {
         let mut connection = self.connection.clone();
         limited(self.timeout, command.query_async(&mut connection)).await
     }
 
-    #[cfg(feature = "sessions")]
     pub(crate) async fn pipeline<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T> {
         let mut connection = self.connection.clone();
         limited(self.timeout, pipeline.query_async(&mut connection)).await

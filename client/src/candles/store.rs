@@ -2,7 +2,8 @@
 
 use super::{Candle, CandleBuilder, Hours, Period, Timeframe};
 use crate::error::{Error, Result};
-use crate::market::link::{Link, check_count, check_duration, check_prefix, ttl_ms};
+use crate::link::Link;
+use crate::market::bounds::{check_count, check_duration, check_prefix, ttl_ms};
 use redis::aio::ConnectionLike;
 use redis::{Pipeline, pipe};
 use std::str::FromStr;
@@ -23,14 +24,14 @@ pub struct CandleSettings {
     pub ttl: Duration,
     /// Candles of one call. Default 2,000.
     pub batch_max: usize,
-    /// Longest wait for a reply. Default 10 s: the connection's own limit is meant to strike first.
-    pub call_timeout: Duration,
+    /// Longest wait for a reply, where the connection's own limit is not to count. Default `None`: every connection of this
+    /// crate and of the `redis` crate has one.
+    pub call_timeout: Option<Duration>,
 }
 
 impl Default for CandleSettings {
     fn default() -> Self {
-        let (ttl, call_timeout) = (Duration::from_secs(3_600), Duration::from_secs(10));
-        Self { prefix: String::new(), ttl, batch_max: 2_000, call_timeout }
+        Self { prefix: String::new(), ttl: Duration::from_secs(3_600), batch_max: 2_000, call_timeout: None }
     }
 }
 
@@ -59,14 +60,14 @@ impl<C: ConnectionLike + Clone + Send + Sync> CandleStore<C> {
     pub fn new(connection: C, settings: CandleSettings) -> Result<Self> {
         check_prefix(&settings.prefix)?;
         check_duration("ttl", settings.ttl)?;
-        check_duration("call_timeout", settings.call_timeout)?;
+        settings.call_timeout.map_or(Ok(()), |timeout| check_duration("call_timeout", timeout))?;
         if !(1..=COUNT_MAX).contains(&settings.batch_max) {
             return Err(Error::Config(format!(
                 "batch_max is {}, it must be from 1 to {COUNT_MAX}",
                 settings.batch_max
             )));
         }
-        Ok(Self { link: Link::new(connection, settings.call_timeout), settings: Arc::new(settings) })
+        Ok(Self { link: Link::bare(connection, settings.call_timeout), settings: Arc::new(settings) })
     }
 
     /// Stores candles whole, those of many symbols in one round trip, all or none. May be repeated.
@@ -95,7 +96,7 @@ impl<C: ConnectionLike + Clone + Send + Sync> CandleStore<C> {
                 pipeline.cmd("PEXPIRE").arg(&key).arg(ttl).ignore();
             }
         }
-        self.link.many(&pipeline).await
+        self.link.pipeline(&pipeline).await
     }
 
     /// Writes what changed in a builder, in as many round trips as [`CandleSettings::batch_max`] asks for. Answers how many
@@ -187,7 +188,7 @@ impl<C: ConnectionLike + Clone + Send + Sync> CandleStore<C> {
         for (timeframe, period) in wanted {
             pipeline.cmd("HMGET").arg(self.key(symbol, *timeframe, *period)).arg(&FIELDS);
         }
-        let replies: Vec<[Option<String>; FIELDS.len()]> = self.link.many(&pipeline).await?;
+        let replies: Vec<[Option<String>; FIELDS.len()]> = self.link.pipeline(&pipeline).await?;
         wanted.iter().zip(&replies).map(|((timeframe, period), texts)| parse(*timeframe, *period, texts)).collect()
     }
 

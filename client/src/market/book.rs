@@ -1,6 +1,6 @@
 //! Order books: some levels of each side, as texts, best first.
 
-use super::link::ttl_ms;
+use super::bounds::ttl_ms;
 use super::{Decimal, Market};
 use crate::error::{Error, Result};
 use redis::aio::ConnectionLike;
@@ -142,7 +142,7 @@ impl<C: ConnectionLike + Clone + Send + Sync> Market<C> {
         let text = text.map_err(|why| Error::BadReply(format!("the order book of {symbol}: {why}")))?;
         let mut set = cmd("SET");
         set.arg(self.key(BOOK, symbol)?).arg(text).arg("PX").arg(ttl_ms(self.settings.book_ttl));
-        self.link.one(&set).await
+        self.link.command(&set).await
     }
 
     /// The order book; `None` where there is none, or none since [`super::MarketSettings::book_ttl`].
@@ -153,7 +153,7 @@ impl<C: ConnectionLike + Clone + Send + Sync> Market<C> {
     pub async fn order_book(&self, symbol: &str) -> Result<Option<OrderBook>> {
         let mut get = cmd("GET");
         get.arg(self.key(BOOK, symbol)?);
-        let Some(text) = self.link.one::<Option<String>>(&get).await? else { return Ok(None) };
+        let Some(text) = self.link.command::<Option<String>>(&get).await? else { return Ok(None) };
         let wire = serde_json::from_str(&text).map_err(|why| why.to_string());
         let book = wire.and_then(OrderBook::read);
         book.map(Some).map_err(|why| Error::BadReply(format!("the order book of {symbol}: {why}")))

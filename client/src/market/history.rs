@@ -3,7 +3,7 @@
 //! A sorted set and not a stream, because a price that comes late still finds its place, and because writing the same point
 //! again changes nothing.
 
-use super::link::{check_count, ttl_ms};
+use super::bounds::{check_count, ttl_ms};
 use super::{Change, Market, PricePoint};
 use crate::error::{Error, Result};
 use crate::reply::one_line;
@@ -39,7 +39,7 @@ impl<C: ConnectionLike + Clone + Send + Sync> Market<C> {
         let beyond = -1 - i64::try_from(self.settings.history_max).unwrap_or(i64::MAX - 1);
         pipeline.cmd("ZREMRANGEBYRANK").arg(&key).arg(0).arg(beyond).ignore();
         pipeline.cmd("PEXPIRE").arg(&key).arg(age_ms).ignore();
-        self.link.many(&pipeline).await
+        self.link.pipeline(&pipeline).await
     }
 
     /// The prices of `from_ms..=to_ms`, oldest first, at most `count` and at most what is kept.
@@ -51,7 +51,7 @@ impl<C: ConnectionLike + Clone + Send + Sync> Market<C> {
         let mut range = cmd("ZRANGE");
         range.arg(self.key(HISTORY, symbol)?).arg(check_time(from_ms)?).arg(check_time(to_ms)?);
         range.arg("BYSCORE").arg("LIMIT").arg(0).arg(count.min(self.settings.history_max));
-        let members: Vec<String> = self.link.one(&range).await?;
+        let members: Vec<String> = self.link.command(&range).await?;
         members.iter().map(|member| parse(member)).collect()
     }
 
@@ -67,7 +67,7 @@ impl<C: ConnectionLike + Clone + Send + Sync> Market<C> {
             let range = pipeline.cmd("ZRANGE").arg(&key).arg(check_time(ts_ms)?).arg("-inf");
             range.arg("BYSCORE").arg("REV").arg("LIMIT").arg(0).arg(1);
         }
-        let (from, to): (Vec<String>, Vec<String>) = self.link.many(&pipeline).await?;
+        let (from, to): (Vec<String>, Vec<String>) = self.link.pipeline(&pipeline).await?;
         match (from.first(), to.first()) {
             (Some(from), Some(to)) => Ok(Some(Change::between(parse(from)?, parse(to)?))),
             _ => Ok(None),

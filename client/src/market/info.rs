@@ -1,7 +1,7 @@
 //! What is known of a symbol: how finely it is priced, where it trades.
 
 use super::Market;
-use super::link::{check_count, ttl_ms};
+use super::bounds::{check_count, ttl_ms};
 use crate::error::{Error, Result};
 use redis::aio::ConnectionLike;
 use redis::{Pipeline, pipe};
@@ -78,7 +78,7 @@ impl<C: ConnectionLike + Clone + Send + Sync> Market<C> {
         }
         set.ignore();
         pipeline.cmd("PEXPIRE").arg(&key).arg(ttl_ms(self.settings.info_ttl)).ignore();
-        self.link.many(&pipeline).await
+        self.link.pipeline(&pipeline).await
     }
 
     /// What is known of a symbol; `None` where nothing is.
@@ -103,7 +103,7 @@ impl<C: ConnectionLike + Clone + Send + Sync> Market<C> {
         for symbol in symbols {
             pipeline.cmd("HGETALL").arg(self.info_key(symbol)?);
         }
-        let replies: Vec<BTreeMap<String, String>> = self.link.many(&pipeline).await?;
+        let replies: Vec<BTreeMap<String, String>> = self.link.pipeline(&pipeline).await?;
         let read = |(symbol, fields): (&&str, BTreeMap<_, _>)| {
             let bad = || Error::BadReply(format!("the information about {symbol}: a field is missing or no number"));
             if fields.is_empty() { Ok(None) } else { SymbolInfo::read(fields).ok_or_else(bad).map(Some) }

@@ -9,11 +9,11 @@
 //! may be repeated, except [`Market::add_ticks`] and [`Market::add_trades`], which would then hold it twice.
 
 mod book;
+pub(crate) mod bounds;
 mod change;
 mod decimal;
 mod history;
 mod info;
-pub(crate) mod link;
 mod price;
 mod settings;
 mod stats;
@@ -31,7 +31,7 @@ pub use symbols::Symbols;
 pub use tape::{Aggressor, Tick, Trade};
 
 use crate::error::Result;
-use link::Link;
+use crate::link::Link;
 use redis::aio::ConnectionLike;
 use std::sync::Arc;
 use strat_core::key::check_symbol;
@@ -50,7 +50,7 @@ impl<C: ConnectionLike + Clone + Send + Sync> Market<C> {
     /// [`crate::Error::Config`] naming the setting that is not usable.
     pub fn new(connection: C, settings: MarketSettings) -> Result<Self> {
         settings.check()?;
-        Ok(Self { link: Link::new(connection, settings.call_timeout), settings: Arc::new(settings) })
+        Ok(Self { link: Link::bare(connection, settings.call_timeout), settings: Arc::new(settings) })
     }
 
     /// The settings it was made with.
@@ -66,7 +66,7 @@ impl<C: ConnectionLike + Clone + Send + Sync> Market<C> {
     }
 
     fn keys(&self, name: &str, symbols: &[&str]) -> Result<Vec<String>> {
-        link::check_count("symbols of one call", symbols.len(), self.settings.batch_max)?;
+        bounds::check_count("symbols of one call", symbols.len(), self.settings.batch_max)?;
         symbols.iter().map(|symbol| self.key(name, symbol)).collect()
     }
 }

@@ -1,7 +1,7 @@
 //! The last price of a symbol, and how old it is.
 
 use super::Market;
-use super::link::{check_count, ttl_ms};
+use super::bounds::{check_count, ttl_ms};
 use crate::error::{Error, Result};
 use redis::aio::ConnectionLike;
 use redis::{Pipeline, cmd};
@@ -43,7 +43,7 @@ impl<C: ConnectionLike + Clone + Send + Sync> Market<C> {
     pub async fn set_price(&self, symbol: &str, price: Price) -> Result<()> {
         let mut set = cmd("SET");
         set.arg(self.key(PRICE, symbol)?).arg(price.to_string()).arg("PX").arg(ttl_ms(self.settings.price_ttl));
-        self.link.one(&set).await
+        self.link.command(&set).await
     }
 
     /// As [`Market::set_price`] for many symbols, in one round trip.
@@ -62,7 +62,7 @@ impl<C: ConnectionLike + Clone + Send + Sync> Market<C> {
             let set = pipeline.cmd("SET").arg(self.key(PRICE, symbol)?).arg(price.to_string());
             set.arg("PX").arg(ttl).ignore();
         }
-        self.link.many(&pipeline).await
+        self.link.pipeline(&pipeline).await
     }
 
     /// The last price; `None` where there is none, or none since [`super::MarketSettings::price_ttl`].
@@ -73,7 +73,7 @@ impl<C: ConnectionLike + Clone + Send + Sync> Market<C> {
     pub async fn price(&self, symbol: &str) -> Result<Option<Price>> {
         let mut get = cmd("GET");
         get.arg(self.key(PRICE, symbol)?);
-        let text: Option<String> = self.link.one(&get).await?;
+        let text: Option<String> = self.link.command(&get).await?;
         text.map(|text| parse(symbol, &text)).transpose()
     }
 
@@ -87,7 +87,7 @@ impl<C: ConnectionLike + Clone + Send + Sync> Market<C> {
         }
         let mut get = cmd("MGET");
         get.arg(self.keys(PRICE, symbols)?);
-        let texts: Vec<Option<String>> = self.link.one(&get).await?;
+        let texts: Vec<Option<String>> = self.link.command(&get).await?;
         let read = symbols.iter().zip(texts);
         read.map(|(symbol, text)| text.map(|text| parse(symbol, &text)).transpose()).collect()
     }
@@ -113,7 +113,7 @@ impl<C: ConnectionLike + Clone + Send + Sync> Market<C> {
             // In this order a price that is written in between looks older than it is, never younger.
             pipeline.cmd("PTTL").arg(&key).cmd("GET").arg(&key);
         }
-        let replies: Vec<(i64, Option<String>)> = self.link.many(&pipeline).await?;
+        let replies: Vec<(i64, Option<String>)> = self.link.pipeline(&pipeline).await?;
         let read = symbols.iter().zip(replies);
         read.map(|(symbol, (left_ms, text))| {
             let Some(text) = text else { return Ok(None) };

@@ -1,6 +1,6 @@
 //! What may be set, with its defaults and bounds in one place.
 
-use super::link::{check_duration, check_prefix};
+use super::bounds::{check_duration, check_prefix};
 use crate::error::{Error, Result};
 use std::time::Duration;
 
@@ -39,8 +39,9 @@ pub struct MarketSettings {
     pub batch_max: usize,
     /// Keys that a listing of the symbols looks at, about. Default 1,000,000.
     pub scan_max: usize,
-    /// Longest wait for a reply. Default 10 s: the connection's own limit is meant to strike first.
-    pub call_timeout: Duration,
+    /// Longest wait for a reply, where the connection's own limit is not to count. Default `None`: every connection of this
+    /// crate and of the `redis` crate has one.
+    pub call_timeout: Option<Duration>,
 }
 
 impl Default for MarketSettings {
@@ -60,7 +61,7 @@ impl Default for MarketSettings {
             history_max: 10_000,
             batch_max: 1_000,
             scan_max: 1_000_000,
-            call_timeout: Duration::from_secs(10),
+            call_timeout: None,
         }
     }
 }
@@ -76,7 +77,7 @@ impl MarketSettings {
             ("stats_ttl", self.stats_ttl),
             ("info_ttl", self.info_ttl),
             ("history_age", self.history_age),
-            ("call_timeout", self.call_timeout),
+            ("call_timeout", self.call_timeout.unwrap_or(self.price_ttl)),
         ] {
             check_duration(name, duration)?;
         }
@@ -107,7 +108,7 @@ mod tests {
             ("prefix", |settings| settings.prefix = "{a}{b}".into()),
             ("prefix", |settings| settings.prefix = "{a b}".into()),
             ("price_ttl", |settings| settings.price_ttl = Duration::ZERO),
-            ("call_timeout", |settings| settings.call_timeout = Duration::MAX),
+            ("call_timeout", |settings| settings.call_timeout = Some(Duration::MAX)),
             ("depth_max", |settings| settings.depth_max = 0),
         ]
     }

@@ -1,6 +1,6 @@
 //! Statistics of the last 24 hours.
 
-use super::link::ttl_ms;
+use super::bounds::ttl_ms;
 use super::{Decimal, Market, Trade};
 use crate::error::{Error, Result};
 use redis::aio::ConnectionLike;
@@ -76,7 +76,7 @@ impl<C: ConnectionLike + Clone + Send + Sync> Market<C> {
         let percent = stats.change_percent().map_or_else(String::new, |percent| percent.to_string());
         set.arg("change_percent").arg(percent).ignore();
         pipeline.cmd("PEXPIRE").arg(&key).arg(ttl_ms(self.settings.stats_ttl)).ignore();
-        self.link.many(&pipeline).await
+        self.link.pipeline(&pipeline).await
     }
 
     /// The statistics of a symbol; `None` where there are none.
@@ -100,7 +100,7 @@ impl<C: ConnectionLike + Clone + Send + Sync> Market<C> {
         for key in self.keys(STATS, symbols)? {
             pipeline.cmd("HMGET").arg(key).arg(&FIELDS);
         }
-        let replies: Vec<[Option<String>; FIELDS.len()]> = self.link.many(&pipeline).await?;
+        let replies: Vec<[Option<String>; FIELDS.len()]> = self.link.pipeline(&pipeline).await?;
         symbols.iter().zip(&replies).map(|(symbol, texts)| read(symbol, texts)).collect()
     }
 }

@@ -37,7 +37,7 @@ impl<C: ConnectionLike + Clone + Send + Sync> Market<C> {
         for _ in 0..self.settings.scan_max.div_ceil(SCAN_COUNT) {
             let mut scan = cmd("SCAN");
             scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(SCAN_COUNT).arg("TYPE").arg("string");
-            let (next, keys): (u64, Vec<Vec<u8>>) = self.link.one(&scan).await?;
+            let (next, keys): (u64, Vec<Vec<u8>>) = self.link.command(&scan).await?;
             let keys = keys.iter().filter_map(|key| std::str::from_utf8(key).ok()?.strip_prefix(start.as_str()));
             found.symbols.extend(keys.filter(|symbol| is_symbol(symbol)).map(str::to_owned));
             cursor = next;

@@ -1,7 +1,7 @@
 //! Raw ticks and last trades: lists of a bounded length, newest first.
 
 use super::Market;
-use super::link::{check_count, ttl_ms};
+use super::bounds::{check_count, ttl_ms};
 use crate::error::{Error, Result};
 use crate::reply::one_line;
 use redis::aio::ConnectionLike;
@@ -154,7 +154,7 @@ impl<C: ConnectionLike + Clone + Send + Sync> Market<C> {
         push.ignore();
         pipeline.cmd("LTRIM").arg(&key).arg(0).arg(keep - 1).ignore();
         pipeline.cmd("PEXPIRE").arg(&key).arg(ttl_ms(ttl)).ignore();
-        self.link.many(&pipeline).await
+        self.link.pipeline(&pipeline).await
     }
 
     async fn newest<T: FromStr<Err = Error>>(&self, key: &str, count: usize) -> Result<Vec<T>> {
@@ -164,7 +164,7 @@ impl<C: ConnectionLike + Clone + Send + Sync> Market<C> {
         }
         let mut range = cmd("LRANGE");
         range.arg(key).arg(0).arg(count - 1);
-        let texts: Vec<String> = self.link.one(&range).await?;
+        let texts: Vec<String> = self.link.command(&range).await?;
         texts.iter().map(|text| text.parse()).collect()
     }
 }

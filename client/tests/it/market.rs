@@ -284,7 +284,7 @@ async fn without_redis_every_call_says_so_and_makes_no_price_up() {
 #[tokio::test]
 async fn a_mute_server_is_waited_for_no_longer_than_set() {
     let redis = Redis::with(Options::plain());
-    let settings = MarketSettings { call_timeout: Duration::from_millis(50), ..MarketSettings::default() };
+    let settings = MarketSettings { call_timeout: Some(Duration::from_millis(50)), ..MarketSettings::default() };
     let [market, _] = markets(&redis, settings).await;
     redis.pause();
     let answer = market.set_price("IBM", price("1")).await;

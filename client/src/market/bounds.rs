@@ -1,43 +1,9 @@
-//! One way to a server: every wait ends, and every failure is an [`Error`].
+//! Bounds of settings and arguments.
 
 use crate::error::{Error, Result};
-use redis::aio::ConnectionLike;
-use redis::{Cmd, FromRedisValue, Pipeline, RedisError, RedisResult};
-use std::io;
 use std::time::Duration;
 use strat_core::key::{TAG_BYTES_MAX, split_tag};
 use strat_core::{Code, Refusal};
-
-/// A connection, and how long a reply may take.
-#[derive(Debug, Clone)]
-pub(crate) struct Link<C> {
-    connection: C,
-    limit: Duration,
-}
-
-impl<C: ConnectionLike + Clone + Send + Sync> Link<C> {
-    pub(crate) const fn new(connection: C, limit: Duration) -> Self {
-        Self { connection, limit }
-    }
-
-    pub(crate) async fn one<T: FromRedisValue>(&self, command: &Cmd) -> Result<T> {
-        let mut connection = self.connection.clone();
-        in_time(self.limit, command.query_async(&mut connection)).await
-    }
-
-    /// All commands in one round trip.
-    pub(crate) async fn many<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T> {
-        let mut connection = self.connection.clone();
-        in_time(self.limit, commands.query_async(&mut connection)).await
-    }
-}
-
-async fn in_time<T>(limit: Duration, reply: impl Future<Output = RedisResult<T>>) -> Result<T> {
-    match tokio::time::timeout(limit, reply).await {
-        Ok(reply) => Ok(reply?),
-        Err(_) => Err(RedisError::from(io::Error::from(io::ErrorKind::TimedOut)).into()),
-    }
-}
 
 /// A prefix is empty or one `{tag}`: no symbol has a brace, so no tenant can name another's key.
 pub(crate) fn check_prefix(prefix: &str) -> Result<()> {
