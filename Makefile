@@ -13,7 +13,10 @@ BUILD := cargo build --release --locked -p strat-module -p strat-engine
 # The simulator, with the known mistakes that `make planted` plants in it.
 SIMULATE := cargo run --release --locked -q -p strat-tests --features planted --bin simulate --
 
-.PHONY: help setup setup-test build run replay demo test bench bench-full bench-accept chaos simulate planted fuzz \
+# The client's families, each of which is to build alone.
+CLIENT_FEATURES := cache candles limits market positions resilience sealed sessions upkeep
+
+.PHONY: help setup setup-test build run replay demo test bench bench-full bench-accept bench-client chaos simulate planted fuzz \
 	fmt lint clean clean-data
 
 help: ## List the targets
@@ -53,6 +56,9 @@ bench-full: build ## The same with a million strategies, about an hour; docs/ben
 bench-accept: build ## Measure briefly, and keep the figures in bench/baseline.json as accepted: [ARGS='--only …']
 	@scripts/bench.sh quick --accept
 
+bench-client: setup ## Measure each call of the client against the same commands of the bare redis crate: [CALL=part of a name]
+	cargo bench --locked -q -p strat-client --bench parity -- $(CALL)
+
 chaos: setup ## Kill, pause and cut off real processes while they trade: [KILLS=n] [SEED=s] [CLASS=…]
 	@scripts/chaos.sh
 
@@ -71,6 +77,9 @@ fmt: ## Format the Rust code
 lint: setup ## Check formatting, clippy, and the shell scripts where shellcheck is installed
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	@for feature in $(CLIENT_FEATURES); do \
+		cargo clippy --locked -q -p strat-client --lib --no-default-features --features $$feature -- -D warnings || exit 1; \
+	done
 	@if command -v shellcheck >/dev/null; then shellcheck -x scripts/*.sh .ci/run; fi
 
 clean: ## Stop leftover servers of make run, remove target/; data in .run/ are kept

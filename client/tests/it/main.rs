@@ -4,6 +4,7 @@
 mod alerts;
 mod cache;
 mod candles;
+mod examples;
 mod limits;
 mod market;
 mod positions;
