@@ -130,7 +130,8 @@ pub async fn run(settings: Settings) -> Result<()> {
         engine: base.settings.engine_name.clone(),
         started: Instant::now(),
     };
-    trading.spawn("HTTP server", http::serve(listener, watched, trading.cancel.clone()));
+    let api = http::Api::new(base.link.own()?, &base.settings.http_token, address.ip())?;
+    trading.spawn("HTTP server", http::serve(listener, watched, api, trading.cancel.clone()));
     tracing::info!(engine = base.settings.engine_name, health = format!("http://{address}/health"), "running");
     let trouble = tokio::select! {
         error = trading.first_end() => Some(error),

@@ -21,6 +21,7 @@ use strat_harness::{resp, rng, support};
 
 mod acl;
 mod alerts;
+mod api;
 mod bad_files;
 mod bridge;
 mod chaos;

@@ -6,10 +6,11 @@ use super::pattern::KeyPattern;
 use crate::error::{Error, Result};
 use std::time::Duration;
 
-/// The families that live until somebody deletes them: strategies, their sets, the queues, the journal, and what must
+/// The families that live until somebody deletes them: strategies, alerts, the sets, the queues, the journal, and what must
 /// outlive a restart.
-const PERMANENT: [&str; 8] = [
+const PERMANENT: [&str; 9] = [
     "user:*:strategy:*",
+    "user:*:alert:*",
     "active_strategies",
     "symbol:*:strategies",
     "queue:orders",

@@ -1,7 +1,7 @@
 //! Settings of the broker: which one, and how to reach it.
 
 use super::Settings;
-use super::table::{Setting, one_of, row, url, whole};
+use super::table::{Secret, Setting, one_of, row, url, whole};
 use crate::broker::{BridgeSettings, Idempotency, check_url};
 use std::time::Duration;
 
@@ -84,7 +84,7 @@ pub(super) const KIND: Setting = row(
 
 /// `broker.url`.
 pub(super) const URL: Setting = Setting {
-    secret: true,
+    secret: Secret::InUrl,
     ..row(
         "broker.url",
         "STRAT_BROKER_URL",

@@ -6,7 +6,7 @@ mod guard;
 mod table;
 
 pub use broker::{BrokerKind, BrokerSettings};
-pub use table::{Setting, TABLE};
+pub use table::{Secret, Setting, TABLE};
 
 use crate::broker::PaperSettings;
 use crate::failure::{OrFail as _, failure};
@@ -96,6 +96,8 @@ pub struct Settings {
     pub database_url: String,
     /// Where `/health` listens.
     pub http_addr: SocketAddr,
+    /// Bearer token of `/api`; empty for none.
+    pub http_token: String,
     /// Consumer name in the streams; must differ between engines that run at the same time.
     pub engine_name: String,
     /// Orders handled at the same time.
@@ -134,6 +136,7 @@ impl Default for Settings {
             redis_url: "redis://127.0.0.1:6379/".to_owned(),
             database_url: "postgres://strat@localhost/strat".to_owned(),
             http_addr: SocketAddr::from(([127, 0, 0, 1], 8710)),
+            http_token: String::new(),
             engine_name: default_engine_name(),
             concurrency: 64,
             lock_ttl: Duration::from_millis(3_000),

@@ -18,15 +18,30 @@ pub struct Setting {
     pub set: fn(&mut Settings, &str) -> Result<(), String>,
     /// The value as text.
     pub get: fn(&Settings) -> String,
-    /// Whether its value may carry a password.
-    pub secret: bool,
+    /// What of its value is not to be shown.
+    pub secret: Secret,
+}
+
+/// What of a value is not to be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Secret {
+    /// Nothing.
+    No,
+    /// A password in a URL.
+    InUrl,
+    /// All of it.
+    Whole,
 }
 
 impl Setting {
     /// A value for messages: URLs lose their password.
     #[must_use]
     pub fn shown(&self, value: &str) -> String {
-        if self.secret { format!("'{}'", without_password(value)) } else { format!("'{value}'") }
+        match self.secret {
+            Secret::No => format!("'{value}'"),
+            Secret::InUrl => format!("'{}'", without_password(value)),
+            Secret::Whole => "the value".to_owned(),
+        }
     }
 }
 
@@ -37,13 +52,13 @@ pub(super) const fn row(
     set: fn(&mut Settings, &str) -> Result<(), String>,
     get: fn(&Settings) -> String,
 ) -> Setting {
-    Setting { name, env, about, set, get, secret: false }
+    Setting { name, env, about, set, get, secret: Secret::No }
 }
 
 /// Every setting.
 pub const TABLE: &[Setting] = &[
     Setting {
-        secret: true,
+        secret: Secret::InUrl,
         ..row(
             "redis.url",
             "REDIS_URL",
@@ -56,7 +71,7 @@ pub const TABLE: &[Setting] = &[
         )
     },
     Setting {
-        secret: true,
+        secret: Secret::InUrl,
         ..row(
             "database.url",
             "DATABASE_URL",
@@ -68,10 +83,20 @@ pub const TABLE: &[Setting] = &[
     row(
         "http.addr",
         "STRAT_HTTP_ADDR",
-        "address and port of GET /health; port 0 takes a free one",
+        "address and port of /health, /metrics and /api; port 0 takes a free one",
         |s, v| v.parse().map(|v| s.http_addr = v).map_err(|_| "is not an address such as 127.0.0.1:8710".to_owned()),
         |s| s.http_addr.to_string(),
     ),
+    Setting {
+        secret: Secret::Whole,
+        ..row(
+            "http.token",
+            "STRAT_HTTP_TOKEN",
+            "bearer token of /api, 16 to 256 printable characters; without one /api answers on loopback addresses only",
+            |s, v| token(v).map(|v| s.http_token = v),
+            |s| if s.http_token.is_empty() { String::new() } else { "***".to_owned() },
+        )
+    },
     row(
         "engine.name",
         "STRAT_ENGINE_NAME",
@@ -318,6 +343,17 @@ pub(super) fn one_of<T: Copy>(value: &str, known: &[(&str, T)]) -> Result<T, Str
 fn name(value: &str) -> Result<String, String> {
     let plain = (1..=128).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_graphic());
     if plain { Ok(value.to_owned()) } else { Err("is not 1 to 128 printable ASCII bytes without blanks".to_owned()) }
+}
+
+/// Empty for none; short ones can be guessed.
+fn token(value: &str) -> Result<String, String> {
+    let fits = value.is_empty() || (16..=256).contains(&value.len());
+    let plain = value.bytes().all(|b| b.is_ascii_graphic());
+    if fits && plain {
+        Ok(value.to_owned())
+    } else {
+        Err("is not 16 to 256 printable ASCII bytes without blanks".to_owned())
+    }
 }
 
 fn path(value: &str) -> Option<PathBuf> {

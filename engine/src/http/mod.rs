@@ -1,6 +1,10 @@
-//! `GET /health`, `GET /health/redis` and `GET /metrics`.
+//! `GET /health`, `GET /metrics`, and `/api/v1/cache/…`.
 
+mod answer;
+mod api;
 mod metrics;
+
+pub use api::Api;
 
 use crate::clock::Clock;
 use crate::failure::OrFail as _;
@@ -35,7 +39,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 const LAST_REQUESTS: Duration = Duration::from_secs(1);
 /// How old the guard's knowledge may be while Redis is there.
 const BEHIND_MAX: Duration = Duration::from_secs(10);
-/// Largest body. Nothing here reads one.
+/// Largest body: an alert's.
 const BODY_BYTES_MAX: usize = 16 * 1024;
 
 /// What the checks look at.
@@ -77,8 +81,8 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener> {
 ///
 /// # Errors
 /// Where the listener fails.
-pub async fn serve(listener: TcpListener, watched: Watched, cancel: CancellationToken) -> Result<()> {
-    let server = axum::serve(listener, router(watched)).with_graceful_shutdown(cancel.clone().cancelled_owned());
+pub async fn serve(listener: TcpListener, watched: Watched, api: Api, cancel: CancellationToken) -> Result<()> {
+    let server = axum::serve(listener, router(watched, api)).with_graceful_shutdown(cancel.clone().cancelled_owned());
     let last_moment = async {
         cancel.cancelled().await;
         tokio::time::sleep(LAST_REQUESTS).await;
@@ -89,15 +93,16 @@ pub async fn serve(listener: TcpListener, watched: Watched, cancel: Cancellation
     }
 }
 
-fn router(watched: Watched) -> Router {
+fn router(watched: Watched, api: Api) -> Router {
     Router::new()
         .route("/health", get(health))
         .route("/health/redis", get(redis_health))
         .route("/metrics", get(metrics::show))
+        .with_state(Arc::new(watched))
+        .merge(api::routes(Arc::new(api)))
         .layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_TIMEOUT))
         .layer(CatchPanicLayer::new())
-        .with_state(Arc::new(watched))
 }
 
 async fn health(State(watched): State<Arc<Watched>>) -> impl IntoResponse {

@@ -1,0 +1,109 @@
+//! Price alerts of a user.
+
+use super::Api;
+use crate::http::answer::{Keep, Problem, answer};
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+use strat_client::{AlertCommands as _, AlertQuery, AlertSpec, PriceAlert};
+use strat_core::AlertKey;
+use strat_core::alert::{alert_field, parse_condition};
+use strat_core::key::check_id;
+
+/// Alerts on one page.
+const PAGE: u32 = 500;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Which {
+    user_id: String,
+    cursor: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct One {
+    user_id: String,
+    id: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wanted {
+    user_id: String,
+    id: String,
+    symbol: String,
+    condition: String,
+    price: String,
+    expires_in_seconds: Option<u64>,
+}
+
+/// A page of a user's alerts, waiting and fired.
+pub(super) async fn list(
+    State(api): State<Arc<Api>>,
+    which: Result<Query<Which>, QueryRejection>,
+    asked: HeaderMap,
+) -> Result<Response, Problem> {
+    let Query(which) = which.map_err(|why| Problem::bad_request(why.body_text()))?;
+    let mut query = AlertQuery::of(which.user_id).count(PAGE);
+    if let Some(cursor) = which.cursor {
+        query = query.cursor(cursor);
+    }
+    let page = api.redis.clone().strat_alerts(&query).await?;
+    let alerts: Vec<_> = page.items.iter().map(alert_json).collect();
+    Ok(answer(&asked, Keep::Nobody, &json!({ "alerts": alerts, "cursor": page.cursor })))
+}
+
+/// Arms an alert, or arms it again: sending the same twice changes nothing.
+pub(super) async fn arm(
+    State(api): State<Arc<Api>>,
+    wanted: Result<Json<Wanted>, JsonRejection>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let Json(wanted) = wanted.map_err(|why| Problem::bad_request(why.body_text()))?;
+    let key = key(&wanted.user_id, &wanted.id)?;
+    let condition = parse_condition(&wanted.condition).map_err(|why| Problem::bad_request(why.to_string()))?;
+    let mut spec = AlertSpec::new(wanted.symbol, condition, wanted.price);
+    if let Some(seconds) = wanted.expires_in_seconds {
+        spec = spec.expires_in(Duration::from_secs(seconds));
+    }
+    api.redis.clone().strat_alert(&key, &spec).await?;
+    Ok((StatusCode::CREATED, Json(json!({ "key": key }))))
+}
+
+/// Ends an alert; 404 where there is none.
+pub(super) async fn end(
+    State(api): State<Arc<Api>>,
+    one: Result<Query<One>, QueryRejection>,
+) -> Result<StatusCode, Problem> {
+    let Query(one) = one.map_err(|why| Problem::bad_request(why.body_text()))?;
+    match api.redis.clone().end_alert(&key(&one.user_id, &one.id)?).await? {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(Problem::not_found(format!("{} has no alert {}", one.user_id, one.id))),
+    }
+}
+
+fn key(user: &str, alert: &str) -> Result<String, Problem> {
+    for (what, id) in [("user_id", user), ("id", alert)] {
+        check_id(what, id).map_err(|why| Problem::bad_request(why.to_string()))?;
+    }
+    Ok(AlertKey { prefix: "", user, alert }.hash())
+}
+
+fn alert_json(alert: &PriceAlert) -> Value {
+    let id = AlertKey::parse(alert.key()).map(|key| key.alert.to_owned());
+    let triggered = alert.triggered().map(|(at, price)| json!({ "ts": at, "price": price }));
+    json!({
+        "id": id,
+        "symbol": alert.text(alert_field::SYMBOL),
+        "condition": alert.text(alert_field::CONDITION),
+        "price": alert.text(alert_field::PRICE),
+        "status": alert.alert().map(|alert| alert.status.as_str()).unwrap_or("INVALID"),
+        "triggered": triggered,
+    })
+}
