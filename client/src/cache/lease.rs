@@ -40,9 +40,10 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> Lease<C> {
         &self.generations
     }
 
-    /// Whether the value was stored: `false` where the lock is not this one any more.
+    /// Whether the value was stored: `false` where the lock is not this one any more, or a tag was invalidated.
     pub(super) async fn store(mut self, tags: &[String], text: &str, ttl: Duration) -> Result<bool> {
-        let stored = self.remote.store(&self.key, tags, &self.token, text, ttl).await?;
+        let tags = tags.iter().zip(&self.generations);
+        let stored = self.remote.store(&self.key, &self.token, tags, text, ttl).await?;
         self.held = false;
         Ok(stored)
     }

@@ -36,12 +36,15 @@ static CLAIM: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// Stores what was computed if the lock is still ours, and gives the lock back. The generations outlive the value.
-/// KEYS: value, lock, generations. ARGV: token, value, its life.
+/// Stores what was computed if the lock is still ours and no tag was invalidated meanwhile, and gives the lock back. The
+/// generations outlive the value. KEYS: value, lock, generations. ARGV: token, value, its life, generations.
 static STORE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
         redis.call('DEL', KEYS[2])
+        for i = 3, #KEYS do
+            if redis.call('GET', KEYS[i]) ~= ARGV[i + 1] then return 0 end
+        end
         redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
         for i = 3, #KEYS do redis.call('PEXPIRE', KEYS[i], ARGV[3], 'GT') end
         return 1",
@@ -131,20 +134,20 @@ impl<C: ConnectionLike + Clone + Send + Sync> Remote<C> {
         }
     }
 
-    /// Whether it was stored.
-    pub(super) async fn store(
+    /// Whether it was stored. The tags come with the generations that they had when the lock was taken.
+    pub(super) async fn store<'a>(
         &self,
         key: &str,
-        tags: &[String],
         token: &str,
+        tags: impl Iterator<Item = (&'a String, &'a String)> + Send,
         text: &str,
         ttl: Duration,
     ) -> Result<bool> {
         let mut call = STORE.key(self.names.value(key));
         call.key(self.names.lock(key)).arg(token).arg(text).arg(millis(ttl));
-        tags.iter().for_each(|tag| {
-            call.key(self.names.tag(tag));
-        });
+        for (tag, generation) in tags {
+            call.key(self.names.tag(tag)).arg(generation);
+        }
         in_time(self.timeout, call.invoke_async(&mut self.connection.clone())).await
     }
 
