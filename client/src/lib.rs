@@ -47,6 +47,8 @@ mod group;
 mod hostile;
 mod journal;
 mod lock;
+#[cfg(any(feature = "cache", feature = "sealed"))]
+mod prefix;
 mod queue;
 mod reply;
 mod request;
