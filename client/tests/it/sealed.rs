@@ -89,16 +89,16 @@ async fn what_was_meddled_with_is_an_error_and_never_a_miss() {
     let good = conn.call(&["GET", KEY]).bytes();
     let mut changed = good.clone();
     *changed.last_mut().unwrap() ^= 1;
-    let cases: [(&[u8], fn(&SealedError) -> bool); 4] = [
-        (&changed, |error| matches!(error, SealedError::Altered { .. })),
-        (&good[..20], |error| matches!(error, SealedError::Truncated { .. })),
-        (b"", |error| matches!(error, SealedError::Truncated { .. })),
-        (b"plain token", |error| matches!(error, SealedError::Format { .. })),
+    let cases: [(&[u8], &str); 4] = [
+        (&changed, "was altered"),
+        (&good[..20], "is truncated"),
+        (b"", "is truncated"),
+        (b"plain token", "holds no sealed value"),
     ];
     for (bytes, expected) in cases {
         conn.call(&[b"SET", KEY.as_bytes(), bytes]);
         let error = cache.get("alice", "zerodha").await.unwrap_err();
-        assert!(expected(&error), "{error}");
+        assert!(error.to_string().contains(expected), "{error}");
     }
 }
 
