@@ -47,13 +47,13 @@ mod group;
 mod hostile;
 mod journal;
 mod lock;
-#[cfg(any(feature = "cache", feature = "sealed"))]
-mod prefix;
 mod queue;
 mod reply;
 mod request;
 mod sentinel;
 mod server;
+#[cfg(any(feature = "cache", feature = "sealed"))]
+mod shared;
 mod strategy;
 
 #[cfg(feature = "cache")]

@@ -1,5 +1,5 @@
 //! Calls of `strat_client::cache`, without the layer in the process, which needs no command. Both sides read the JSON,
-//! because that is what the bare commands are sent for.
+//! because that is what the bare commands are sent for, and both have one timeout, the connection's own.
 
 use crate::Case;
 use redis::aio::MultiplexedConnection;
@@ -14,6 +14,7 @@ type Cached = Cache<MultiplexedConnection, String>;
 
 /// Different values, as many as a busy backend asks for.
 const KEYS: u64 = 1_000;
+const GENERATION: &str = "0123456789abcdef0123456789abcdef";
 const VALUE: &str = "RELIANCE 10 @ 2450.00, stop-loss 2440.00, take-profit 2490.00";
 
 #[derive(serde::Deserialize)]
@@ -28,7 +29,7 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 fn cache(connection: MultiplexedConnection) -> Cached {
-    let settings = CacheSettings { local_bytes: 0, ..CacheSettings::default() };
+    let settings = CacheSettings { local_bytes: 0, timeout: None, ..CacheSettings::default() };
     Cache::new(connection, "bench", settings).unwrap()
 }
 
@@ -61,15 +62,22 @@ fn hit(name: &'static str, tags: &'static [&'static str]) -> Case {
                         connection.get(&key).await.unwrap()
                     } else {
                         let keys = [key.clone(), format!("bare:tag:{}", tags[0]), format!("bare:tag:{}", tags[1])];
-                        connection.mget::<_, Vec<Option<Vec<u8>>>>(&keys).await.unwrap().remove(0)
+                        let mut found: Vec<Option<Vec<u8>>> = connection.mget(&keys).await.unwrap();
+                        let current = found[1..].iter().all(|tag| tag.as_deref() == Some(GENERATION.as_bytes()));
+                        found.swap_remove(0).filter(|_| current)
                     };
                     match text {
                         Some(text) => {
                             let Stored { until, tags, value } = serde_json::from_slice(&text).unwrap();
-                            assert!(until > 0 && tags.len() == 2 && value.0 == VALUE);
+                            assert!(until > 0 && value.0 == VALUE);
+                            assert!(tags.iter().all(|tag| tag == GENERATION));
                         }
                         None => {
-                            let tags = ["0123456789abcdef0123456789abcdef"; 2];
+                            for tag in tags {
+                                let _: () =
+                                    connection.set_ex(format!("bare:tag:{tag}"), GENERATION, 600).await.unwrap();
+                            }
+                            let tags = vec![GENERATION; tags.len()];
                             let text =
                                 serde_json::json!({"until": 1_767_225_600_000u64, "tags": tags, "value": [VALUE]});
                             let _: () = connection.set_ex(&key, text.to_string(), 600).await.unwrap();
@@ -96,8 +104,9 @@ fn miss() -> Case {
         }),
         bare: Box::new(|connection| {
             let claim = Arc::new(redis::Script::new(
-                "local v = redis.call('GET', KEYS[1]) if v then return v end
-                return redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', 3000)",
+                "local v = redis.call('GET', KEYS[1])
+                local mine = not v and redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', 3000)
+                return {mine and 1 or 0, v}",
             ));
             let store = Arc::new(redis::Script::new(
                 "if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end redis.call('DEL', KEYS[2])
@@ -109,12 +118,15 @@ fn miss() -> Case {
                 let turn = fresh.fetch_add(1, Ordering::Relaxed);
                 Box::pin(async move {
                     let (key, lock) = (format!("bare:miss:{turn}"), format!("bare:miss:lock:{turn}"));
-                    let token = format!("{turn:032x}");
+                    let mut token = [0; 16];
+                    getrandom::fill(&mut token).unwrap();
+                    let token = format!("{:032x}", u128::from_be_bytes(token));
                     let found: Option<Vec<u8>> = connection.get(&key).await.unwrap();
                     assert!(found.is_none());
                     let mut call = claim.key(&key);
-                    let locked: String = call.key(&lock).arg(&token).invoke_async(&mut connection).await.unwrap();
-                    assert_eq!(locked, "OK");
+                    let (locked, _): (u8, Option<Vec<u8>>) =
+                        call.key(&lock).arg(&token).invoke_async(&mut connection).await.unwrap();
+                    assert_eq!(locked, 1);
                     let text = serde_json::json!({"until": 1_767_225_600_000u64, "value": [VALUE]}).to_string();
                     let mut call = store.key(&key);
                     let stored: u8 = call.key(&lock).arg(&token).arg(text).invoke_async(&mut connection).await.unwrap();

@@ -1,6 +1,8 @@
-//! Calls of `strat_client::sealed`. The bare commands move as many bytes, but encrypt nothing: what sealing costs shows.
+//! Calls of `strat_client::sealed`. Both sides encrypt, the bare one with the cipher's crate as it is: encryption costs as
+//! much as the command itself, and would hide what the calls add. Both have one timeout, the connection's own.
 
 use crate::Case;
+use chacha20poly1305::{AeadInOut, KeyInit, XChaCha20Poly1305};
 use redis::AsyncCommands;
 use redis::aio::MultiplexedConnection;
 use std::time::Duration;
@@ -8,8 +10,9 @@ use strat_client::sealed::{ExposeSecret, Keyring, SealedCache, SealedSettings, S
 
 /// As long as an access token.
 const SECRET: [u8; 64] = [b't'; 64];
-/// What sealing adds, with the key's id of two bytes.
-const SEALED_BYTES: usize = SECRET.len() + 56;
+const KEY: [u8; 32] = [0x5a; 32];
+const NONCE_BYTES: usize = 24;
+const TAG_BYTES: usize = 16;
 const USERS: u64 = 1_000;
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
@@ -19,7 +22,28 @@ pub(crate) fn cases() -> Vec<Case> {
 
 fn tokens(connection: MultiplexedConnection) -> SealedCache<MultiplexedConnection> {
     let keyring = Keyring::new(SealingKey::from_text("k1", &"5a".repeat(32)).unwrap());
-    SealedCache::new(connection, keyring, SealedSettings::default()).unwrap()
+    SealedCache::new(connection, keyring, SealedSettings { timeout: None, ..SealedSettings::default() }).unwrap()
+}
+
+fn seal(name: &str) -> Vec<u8> {
+    let mut nonce = [0; NONCE_BYTES];
+    getrandom::fill(&mut nonce).unwrap();
+    let mut sealed = [&nonce[..], &SECRET[..]].concat();
+    let cipher = XChaCha20Poly1305::new(&KEY.into());
+    let secret = sealed[NONCE_BYTES..].as_mut().into();
+    let tag = cipher.encrypt_inout_detached(&nonce.into(), name.as_bytes(), secret).unwrap();
+    sealed.extend(tag);
+    sealed
+}
+
+fn open(name: &str, sealed: &[u8]) -> Vec<u8> {
+    let (nonce, rest) = sealed.split_first_chunk::<NONCE_BYTES>().unwrap();
+    let (encrypted, tag) = rest.split_last_chunk::<TAG_BYTES>().unwrap();
+    let mut secret = encrypted.to_vec();
+    let cipher = XChaCha20Poly1305::new(&KEY.into());
+    let buffer = secret.as_mut_slice().into();
+    cipher.decrypt_inout_detached(&(*nonce).into(), name.as_bytes(), buffer, &(*tag).into()).unwrap();
+    secret
 }
 
 fn put() -> Case {
@@ -37,7 +61,8 @@ fn put() -> Case {
                 let mut connection = connection.clone();
                 Box::pin(async move {
                     let key = format!("bare:{turn}:zerodha");
-                    let _: () = connection.set_ex(key, &[b's'; SEALED_BYTES][..], DAY.as_secs()).await.unwrap();
+                    let sealed = seal(&key);
+                    let _: () = connection.set_ex(key, sealed, DAY.as_secs()).await.unwrap();
                 })
             })
         }),
@@ -67,8 +92,8 @@ fn get() -> Case {
                 Box::pin(async move {
                     let key = format!("bare:{}:zerodha", turn % USERS);
                     match connection.get::<_, Option<Vec<u8>>>(&key).await.unwrap() {
-                        Some(bytes) => assert_eq!(bytes.len(), SEALED_BYTES),
-                        None => connection.set_ex(&key, &[b's'; SEALED_BYTES][..], DAY.as_secs()).await.unwrap(),
+                        Some(sealed) => assert_eq!(open(&key, &sealed).len(), SECRET.len()),
+                        None => connection.set_ex(&key, seal(&key), DAY.as_secs()).await.unwrap(),
                     }
                 })
             })

@@ -71,8 +71,9 @@ where
         names::check("key", key)?;
         options.check()?;
         let inner = &*self.inner;
-        let wanted = Wanted { key, options, generation: inner.marks.generation(key, &options.tags) };
+        let mut wanted = Wanted { key, options, generation: 0 };
         if inner.local.is_on() {
+            wanted.generation = inner.marks.generation(key, &options.tags);
             if let Some(value) = inner.local.get(key, wanted.generation).await {
                 inner.stats.local_hits.add_one();
                 return Ok(value);
@@ -81,7 +82,8 @@ where
         }
         match inner.look(wanted).await {
             Looked::Value(value) => Ok(value),
-            looked => inner.fly(wanted, looked, compute).await,
+            // In a box, so that a hit does not carry the room for what a miss needs.
+            looked => Box::pin(inner.fly(wanted, looked, compute)).await,
         }
     }
 }
@@ -128,7 +130,7 @@ where
         Fut: Future<Output = Result<Option<T>, E>> + Send,
         E: StdError + Send + Sync + 'static,
     {
-        let seat = self.flights.join(wanted.key, wanted.generation);
+        let seat = self.flights.join(wanted.key, self.marks.generation(wanted.key, &wanted.options.tags));
         let flight = &seat.flight;
         // Who goes may wait for another process and compute then. It may also be a future that nobody polls any more.
         let patience = self.settings.wait_max.saturating_add(self.settings.lock_ttl);
@@ -191,7 +193,7 @@ where
         Fut: Future<Output = Result<Option<T>, E>> + Send,
         E: StdError + Send + Sync + 'static,
     {
-        let Ok(Ok(_permit)) = timeout(self.settings.wait_max, self.computing.acquire()).await else {
+        let Ok(Ok(permit)) = timeout(self.settings.wait_max, self.computing.acquire()).await else {
             self.stats.overloads.add_one();
             return Err(CacheError::Overloaded { limit: self.settings.computes_max });
         };
@@ -199,7 +201,9 @@ where
         if lease.is_none() {
             self.stats.computes_alone.add_one();
         }
-        match compute().await {
+        let computed = compute().await;
+        drop(permit);
+        match computed {
             Ok(value) => {
                 let value = value.map(Arc::new);
                 self.keep(wanted, lease, value.as_ref()).await;

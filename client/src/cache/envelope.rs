@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 #[derive(Serialize, Deserialize)]
-struct Envelope<T> {
+struct Envelope<'a, T> {
     until: i64,
-    #[serde(default = "Vec::new", skip_serializing_if = "Vec::is_empty")]
-    tags: Vec<String>,
+    /// Nothing in them is ever escaped.
+    #[serde(borrow, default = "Vec::new", skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<&'a str>,
     value: Option<(T,)>,
 }
 
@@ -28,7 +29,8 @@ pub(super) struct Stored<T> {
 
 pub(super) fn write<T: Serialize>(until: i64, generations: &[String], value: Option<&T>) -> serde_json::Result<String> {
     let value = value.map(|value| (value,));
-    serde_json::to_string(&Envelope { until, tags: generations.to_vec(), value })
+    let tags = generations.iter().map(String::as_str).collect();
+    serde_json::to_string(&Envelope { until, tags, value })
 }
 
 /// `None` for what does not read, as of another release's type, and for what was stored before one of its tags was

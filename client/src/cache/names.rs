@@ -4,7 +4,7 @@
 //! become another part, nor the key of another namespace.
 
 use crate::error::{Error, Result};
-use crate::prefix::check_prefix;
+use crate::shared::check_prefix;
 use strat_core::key::is_id;
 use strat_core::refusal::{Code, Refusal, shown};
 

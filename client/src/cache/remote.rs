@@ -9,8 +9,8 @@
 
 use super::names::Names;
 use super::settings::{CacheSettings, millis};
-use crate::connection::in_time;
 use crate::error::{Error, Result};
+use crate::shared::in_time;
 use redis::aio::ConnectionLike;
 use redis::{FromRedisValue, Script, Value, cmd, pipe};
 use std::sync::LazyLock;
@@ -59,7 +59,7 @@ static RELEASE: LazyLock<Script> = LazyLock::new(|| {
 pub(super) struct Remote<C> {
     connection: C,
     names: Names,
-    timeout: Duration,
+    timeout: Option<Duration>,
     lock_ttl: Duration,
 }
 
@@ -172,13 +172,12 @@ impl<C: ConnectionLike + Clone + Send + Sync> Remote<C> {
     }
 }
 
-fn found(mut reply: Vec<Value>) -> Result<Found> {
-    if reply.is_empty() {
+fn found(reply: Vec<Value>) -> Result<Found> {
+    let mut reply = reply.into_iter();
+    let Some(text) = reply.next() else {
         return Err(Error::BadReply("the look at a cached value was answered with nothing".to_owned()));
-    }
-    let generations = reply.split_off(1);
-    let text = reply.pop().unwrap_or(Value::Nil);
-    Ok(Found { text: FromRedisValue::from_redis_value(text).map_err(redis::RedisError::from)?, generations })
+    };
+    Ok(Found { text: Option::from_redis_value(text).map_err(redis::RedisError::from)?, generations: reply.collect() })
 }
 
 fn texts(values: Vec<Value>) -> Result<Vec<String>> {

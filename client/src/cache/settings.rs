@@ -29,8 +29,8 @@ pub struct CacheSettings {
     /// Longest wait for the computation of another process; who has waited so long computes for itself. Longer than
     /// `lock_ttl`, so that the lock of a dead process is taken over first. Default 4 s.
     pub wait_max: Duration,
-    /// Longest wait for one reply of Redis. Default 500 ms.
-    pub timeout: Duration,
+    /// Longest wait for one reply of Redis. Default 500 ms; `None` leaves it to a connection that has a limit of its own.
+    pub timeout: Option<Duration>,
     /// Computations under way at once, so that the source is not stormed while Redis is away. Default 16.
     pub computes_max: usize,
     /// Lives are shortened at random by up to so many percent, so that what was stored together does not run out
@@ -50,7 +50,7 @@ impl Default for CacheSettings {
             local_ttl: Duration::from_secs(5),
             lock_ttl: Duration::from_secs(3),
             wait_max: Duration::from_secs(4),
-            timeout: Duration::from_millis(500),
+            timeout: Some(Duration::from_millis(500)),
             computes_max: 16,
             jitter_percent: 10,
             clock: Arc::new(SystemClock),
@@ -80,7 +80,7 @@ impl CacheSettings {
         let bad = |what: &str| Err(Error::Config(format!("cache: {what}")));
         match self {
             _ if self.lock_ttl < Duration::from_millis(1) => bad("lock_ttl must be at least 1 ms"),
-            _ if self.timeout.is_zero() => bad("timeout must be above 0"),
+            _ if self.timeout.is_some_and(|timeout| timeout.is_zero()) => bad("timeout must be above 0"),
             _ if self.computes_max == 0 => bad("computes_max must be at least 1"),
             _ if self.jitter_percent > 100 => bad("jitter_percent must be at most 100"),
             _ => Ok(()),

@@ -45,7 +45,7 @@ pub(super) fn seal(keyring: &Keyring, name: &str, secret: &[u8]) -> Result<Vec<u
     // An id has at most 128 bytes.
     sealed.extend([VERSION, key.id().len() as u8]);
     sealed.extend(key.id().as_bytes());
-    sealed.extend(key.check());
+    sealed.extend(key.check);
     sealed.extend(nonce);
     sealed.extend(length.to_be_bytes());
     let aad = [&sealed, name.as_bytes()].concat();
@@ -71,7 +71,7 @@ pub(super) fn open(keyring: &Keyring, name: &str, sealed: &[u8]) -> Result<Opene
         key: name.to_owned(),
         key_id: one_line(&String::from_utf8_lossy(parts.id)),
     })?;
-    if parts.check != key.check() {
+    if parts.check != key.check {
         return Err(SealedError::WrongKey { key: name.to_owned(), key_id: key.id().to_owned() });
     }
     let aad = [parts.head, name.as_bytes()].concat();

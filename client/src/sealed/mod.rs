@@ -29,9 +29,8 @@ pub use format::SECRET_BYTES_MAX;
 pub use keyring::{KEY_BYTES, Keyring, SealingKey};
 pub use secrecy::{ExposeSecret, SecretSlice};
 
-use crate::connection::in_time;
 use crate::error::Error;
-use crate::prefix::check_prefix;
+use crate::shared::{check_prefix, in_time};
 use redis::aio::ConnectionLike;
 use redis::{Cmd, FromRedisValue, Script, cmd};
 use std::sync::{Arc, LazyLock};
@@ -56,8 +55,8 @@ static RESEAL: LazyLock<Script> = LazyLock::new(|| {
 pub struct SealedSettings {
     /// Stands before every key: a tenant, or a `{hash tag}`. Default empty. Part of the name that a value is sealed for.
     pub prefix: String,
-    /// Longest wait for one reply of Redis. Default 2 s.
-    pub timeout: Duration,
+    /// Longest wait for one reply of Redis. Default 2 s; `None` leaves it to a connection that has a limit of its own.
+    pub timeout: Option<Duration>,
     /// Whether a value that is read with an old key is sealed anew with the active one, for the rest of its life. Default
     /// no: then reading writes nothing.
     pub reseal_on_read: bool,
@@ -65,7 +64,7 @@ pub struct SealedSettings {
 
 impl Default for SealedSettings {
     fn default() -> Self {
-        Self { prefix: String::new(), timeout: Duration::from_secs(2), reseal_on_read: false }
+        Self { prefix: String::new(), timeout: Some(Duration::from_secs(2)), reseal_on_read: false }
     }
 }
 

@@ -32,7 +32,7 @@ async fn without_redis_values_are_computed_and_live_in_the_process_only_as_long_
 #[tokio::test]
 async fn a_silent_redis_costs_one_timeout_per_call() {
     let redis = server();
-    let settings = CacheSettings { timeout: Duration::from_millis(100), ..remote_only() };
+    let settings = CacheSettings { timeout: Some(Duration::from_millis(100)), ..remote_only() };
     let cache = cache_with(&redis, "n", settings).await;
     redis.pause();
     let started = Instant::now();

@@ -1,13 +1,16 @@
-//! What may stand before a key: a tenant, a `{hash tag}`, or both.
+//! What the cache and the sealed values share: what may stand before a key, and a limit on waiting.
 
+use crate::connection;
 use crate::error::Result;
+use redis::RedisResult;
+use std::time::Duration;
 use strat_core::key::split_tag;
 use strat_core::refusal::{Code, Refusal, shown};
 
 /// Longest prefix, in bytes.
 const PREFIX_BYTES_MAX: usize = 128;
 
-/// Braces elsewhere would make another part of the key its hash tag.
+/// A tenant, a `{hash tag}`, or both. Braces elsewhere would make another part of the key its hash tag.
 pub(crate) fn check_prefix(prefix: &str) -> Result<()> {
     let rest = split_tag(prefix).map(|(_, rest)| rest);
     let fits = |rest: &str| rest.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'{' | b'}'));
@@ -16,6 +19,14 @@ pub(crate) fn check_prefix(prefix: &str) -> Result<()> {
     }
     let rule = "must be at most 128 printable ASCII bytes without blanks, with braces only around a leading {tag}";
     Err(Refusal::new(Code::BadField, format!("prefix {} {rule}", shown(prefix.as_bytes()))).into())
+}
+
+/// The reply, within `limit`; `None` leaves it to a connection that has a limit of its own.
+pub(crate) async fn in_time<T>(limit: Option<Duration>, reply: impl Future<Output = RedisResult<T>>) -> Result<T> {
+    match limit {
+        Some(limit) => connection::in_time(limit, reply).await,
+        None => Ok(reply.await?),
+    }
 }
 
 #[cfg(test)]
