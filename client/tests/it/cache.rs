@@ -108,7 +108,8 @@ async fn every_key_runs_out_and_lives_as_long_as_its_jitter_says() {
 #[tokio::test]
 async fn that_there_is_none_is_remembered_for_its_own_time() {
     let redis = server();
-    let cache = cache_with(&redis, "n", remote_only()).await;
+    let settings = CacheSettings { lock_ttl: Duration::from_secs(60), ..remote_only() };
+    let cache = cache_with(&redis, "n", settings).await;
     let none = async |options: &CacheOptions| {
         cache.get_or_compute("s1", options, || async { Ok::<_, Infallible>(None) }).await.unwrap()
     };

@@ -142,7 +142,10 @@ async fn two_hundred_tasks_share_a_computation_and_its_failure() {
 #[tokio::test]
 async fn if_the_caller_goes_away_the_next_one_computes_and_no_lock_is_left() {
     let redis = server();
-    let cache = cache_with(&redis, "n", remote_only()).await;
+    // A lock that is not given back would outlive the test.
+    let minute_long = Duration::from_secs(60);
+    let settings = CacheSettings { lock_ttl: minute_long, wait_max: minute_long, ..remote_only() };
+    let cache = cache_with(&redis, "n", settings).await;
     let (_finish, task) = begun(&cache, &minute(), "lost").await;
     let next = {
         let cache = cache.clone();
@@ -150,7 +153,8 @@ async fn if_the_caller_goes_away_the_next_one_computes_and_no_lock_is_left() {
     };
     until("the next one has looked", async || cache.stats().redis_misses == 2).await;
     task.abort();
-    assert_eq!(next.await.unwrap(), "next");
+    let next = tokio::time::timeout(Duration::from_secs(10), next).await;
+    assert_eq!(next.expect("no wait for the lock's end").unwrap(), "next");
     assert_eq!(redis.conn().run("KEYS cache:lock:*").texts(), Vec::<String>::new());
     assert_eq!(cache.stats().computes_alone, 0, "it took the lock, which was given back");
 }
