@@ -86,12 +86,13 @@ impl Stream for EventStream {
     }
 }
 
-struct Link {
-    config: Config,
-    channel: String,
+/// Where a channel is subscribed to.
+pub(crate) struct Link {
+    pub(crate) config: Config,
+    pub(crate) channel: String,
 }
 
-struct Subscription {
+pub(crate) struct Subscription {
     /// Kept for the pings, and because the socket closes with it.
     sink: PubSubSink,
     messages: PubSubStream,
@@ -100,7 +101,7 @@ struct Subscription {
 }
 
 impl Link {
-    async fn connect(&self) -> Result<Subscription> {
+    pub(crate) async fn connect(&self) -> Result<Subscription> {
         let unavailable = |error: RedisError| match error.kind() {
             ErrorKind::Io => NotSent { address: self.config.address(), reason: error.to_string() }.into(),
             _ => error,
@@ -139,7 +140,7 @@ impl Link {
         loop {
             tokio::select! {
                 () = gone.closed() => return,
-                reason = self.forward(&mut subscription, &mut outlet) => outlet.gap(reason),
+                reason = self.forward(&mut subscription, |payload| outlet.put(read(payload))) => outlet.gap(reason),
             }
             subscription = tokio::select! {
                 () = gone.closed() => return,
@@ -150,7 +151,7 @@ impl Link {
     }
 
     /// Hands messages on until the connection breaks; answers with why.
-    async fn forward(&self, subscription: &mut Subscription, outlet: &mut Outlet) -> String {
+    pub(crate) async fn forward(&self, subscription: &mut Subscription, mut take: impl FnMut(&[u8])) -> String {
         let primary = subscription.primary.clone();
         let mut moved = pin!(self.moved(primary.as_deref()));
         let mut pings = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
@@ -158,7 +159,7 @@ impl Link {
         loop {
             tokio::select! {
                 message = subscription.messages.next() => match message {
-                    Some(message) => outlet.put(read(message.get_payload_bytes())),
+                    Some(message) => take(message.get_payload_bytes()),
                     None => return "the connection to Redis was lost".to_owned(),
                 },
                 to = &mut moved => return format!("the primary has moved to {to}"),

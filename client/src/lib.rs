@@ -58,6 +58,9 @@ mod reply;
 mod request;
 mod sentinel;
 mod server;
+#[cfg(any(feature = "cache", feature = "limits", feature = "market", feature = "sealed", feature = "sessions"))]
+#[allow(dead_code, reason = "each family uses a part of it")]
+mod shared;
 mod strategy;
 
 #[cfg(feature = "cache")]
