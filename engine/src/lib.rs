@@ -5,6 +5,7 @@
 
 pub mod broker;
 pub mod calendar;
+pub mod candles;
 pub mod cli;
 pub mod clock;
 pub mod commands;

@@ -13,6 +13,8 @@ use std::sync::OnceLock;
 use std::time::Duration;
 use strat_client::{Observer, Outcome};
 use strat_core::Action;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 /// A kind of value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +76,8 @@ pub const ALL: &[(&str, Kind, &str)] = &[
 const SECONDS: &[f64] =
     &[0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0];
 
+const SUM_EVERY: Duration = Duration::from_secs(5);
+
 static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
 
 /// Begins to count; what was counted before is lost. Where somebody else's recorder is installed, that one gets it all.
@@ -100,6 +104,17 @@ pub fn install() -> &'static PrometheusHandle {
         begin_at_zero();
         handle
     })
+}
+
+/// Sums up what the histograms were told, until cancelled: without it they would keep every value until somebody asks.
+pub async fn keep_small(cancel: CancellationToken) {
+    let handle = install();
+    loop {
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            () = sleep(SUM_EVERY) => handle.run_upkeep(),
+        }
+    }
 }
 
 const OUTCOMES: [&str; 5] = ["accepted", "rejected", "unknown", "rate_limited", "unavailable"];

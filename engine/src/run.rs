@@ -5,6 +5,7 @@ mod watch;
 
 use crate::broker::{Bridge, Broker, Idempotency, Ledger, PaperBroker};
 use crate::calendar::Calendars;
+use crate::candles::Candles;
 use crate::clock::{Clock, LiveClock};
 use crate::config::{BrokerKind, MissedPolicy, Settings};
 use crate::executor::{self, Executor, ExecutorSettings, Job};
@@ -130,7 +131,13 @@ pub async fn run(settings: Settings) -> Result<()> {
         engine: base.settings.engine_name.clone(),
         started: Instant::now(),
     };
-    let api = http::Api::new(base.link.own()?, &base.settings.http_token, address.ip())?;
+    let cancel = trading.cancel.clone();
+    trading.spawn("metrics", async move {
+        metrics::keep_small(cancel).await;
+        Ok(())
+    });
+    let hours = base.settings.candles.hours().cloned();
+    let api = http::Api::new(base.link.own()?, &base.settings.http_token, address.ip(), hours)?;
     trading.spawn("HTTP server", http::serve(listener, watched, api, trading.cancel.clone()));
     tracing::info!(engine = base.settings.engine_name, health = format!("http://{address}/health"), "running");
     let trouble = tokio::select! {
@@ -210,7 +217,9 @@ impl Base {
         let (adopted, orphans) = mpsc::channel(ADOPTED_MAX);
         let guard = self.spawn_guard(&executor, entries, crew);
         let jump = settings.feed.max_jump_percent;
-        let market = Arc::new(Market::new(self.link.hasty()?, paper, Arc::clone(&guard), jump, ""));
+        let candles = self.spawn_candles(crew)?;
+        let market = Market::new(self.link.hasty()?, paper, Arc::clone(&guard), jump, "").with_candles(candles);
+        let market = Arc::new(market);
         self.spawn_silence_watch(&market, crew)?;
         let live = Live::new(sync.subscribe(), Arc::clone(&market), Arc::clone(&executor), self.gate.clone());
         let watched = Arc::clone(&market);
@@ -231,6 +240,18 @@ impl Base {
             Ok(())
         });
         Ok((watched, lease))
+    }
+
+    /// The candles of the feed, where they are wanted.
+    fn spawn_candles(&self, crew: &mut Crew) -> Result<Option<Arc<Candles>>> {
+        let Some(hours) = self.settings.candles.hours() else { return Ok(None) };
+        let candles = Arc::new(Candles::new(self.link.own()?, Arc::new(hours.clone()), Arc::clone(&self.clock))?);
+        let (writer, cancel) = (Arc::clone(&candles), crew.cancel.clone());
+        crew.spawn("candles", async move {
+            writer.run(cancel).await;
+            Ok(())
+        });
+        Ok(Some(candles))
     }
 
     fn spawn_reconciler(

@@ -29,17 +29,30 @@ pub(crate) struct Tick<'a> {
     pub(crate) ts_ms: i64,
 }
 
-/// Fires what the tick crosses, at most `budget` triggers; the rest stays fired in principle: the extremes go into a
-/// durable key and the background jobs go on with them.
-pub(crate) fn fire(ctx: &Context, db: i32, tick: &Tick<'_>, budget: usize) -> usize {
+/// How much one call may still fire. Alerts do not use up what stops may need.
+pub(crate) struct Budget {
+    pub(crate) stops: usize,
+    pub(crate) alerts: usize,
+}
+
+/// Fires what the tick crosses, at most what the budget allows; the rest stays fired in principle: the extremes go into a
+/// durable key and the background jobs go on with them. Answers how many fired.
+pub(crate) fn fire(ctx: &Context, db: i32, tick: &Tick<'_>, budget: &mut Budget) -> usize {
     trail::raise(db, tick.name, tick.price);
-    let mut keys = Vec::new();
-    state::with(|state| state.book(db).crossed(tick.name, tick.price, budget.saturating_add(1), &mut keys));
-    if keys.is_empty() {
-        return 0;
-    }
-    let fired = keys.iter().take(budget).filter(|key| fire_one(ctx, db, key, tick, Crossed::Now)).count();
-    if keys.len() > budget {
+    let mut stops = Vec::new();
+    let alerts = state::with(|state| {
+        let book = state.book(db);
+        book.crossed(tick.name, tick.price, budget.stops.saturating_add(1), &mut stops);
+        book.alerts_crossed(tick.name, tick.price, budget.alerts.saturating_add(1))
+    });
+    let fire = |keys: &[Box<str>], left: &mut usize| {
+        let fired = keys.iter().take(*left).filter(|key| fire_one(ctx, db, key, tick, Crossed::Now)).count();
+        *left -= fired;
+        fired
+    };
+    let is_storm = stops.len() > budget.stops || alerts.len() > budget.alerts;
+    let fired = fire(&stops, &mut budget.stops) + fire(&alerts, &mut budget.alerts);
+    if is_storm {
         remember_storm(ctx, db, tick);
     }
     fired
@@ -133,9 +146,8 @@ fn remember_storm(ctx: &Context, db: i32, tick: &Tick<'_>) {
 /// Goes on with one symbol's storms. Answers whether that got on: it does not where there are none, or where nothing
 /// of them can be fired now.
 pub(crate) fn drain_slice(ctx: &Context) -> bool {
-    let first = state::with(|state| {
-        state.books.iter().find_map(|(db, book)| book.stormy().next().map(|name| (*db, name.to_owned())))
-    });
+    let first =
+        state::with(|state| state.books.iter_mut().find_map(|(db, book)| book.next_stormy().map(|name| (*db, name))));
     let Some((db, name)) = first else { return false };
     server::in_database(ctx, db, || drain_some(ctx, db, &name)).unwrap_or(false)
 }

@@ -147,8 +147,8 @@ fn storm(conn: &mut Conn) {
     conn.run("STRAT.SLCHECK IBM 89");
     conn.run("STRAT.SLCHECK IBM 150");
     conn.run("STRAT.ALERT user:u:alert:late IBM BELOW 100");
-    assert_eq!(conn.run("EXEC").items()[0].int(), 5);
-    assert_eq!(conn.run("HGET user:u:strategy:s pending").text(), "STOPLOSS", "stops come first");
+    assert_eq!(conn.run("EXEC").items()[0].int(), 6, "the stop, and as many alerts as a call may fire");
+    assert_eq!(conn.run("HGET user:u:strategy:s pending").text(), "STOPLOSS");
 }
 
 fn all_fired(conn: &mut Conn) {
@@ -184,6 +184,17 @@ fn a_storm_of_alerts_goes_on_after_a_kill() {
     redis.kill_9();
     redis.start_again();
     all_fired(&mut redis.conn());
+}
+
+#[test]
+fn alerts_keep_no_stop_of_a_later_tick_of_the_call_waiting() {
+    let (_redis, mut conn) = start(Options::new().config("strat.max-fired-per-call 5"));
+    for number in 0..MANY {
+        conn.run(&format!("STRAT.ALERT user:u:alert:{number} AIG BELOW 100"));
+    }
+    conn.run("STRAT.SET user:u:strategy:s symbol IBM quantity 1 position BOUGHT stop_loss 90");
+    assert_eq!(conn.run("STRAT.SLCHECK AIG 50 IBM 89").int(), 6);
+    assert_eq!(conn.run("XLEN queue:exits").int(), 1);
 }
 
 #[test]

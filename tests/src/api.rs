@@ -6,7 +6,7 @@ use crate::servers::{Engine, Options, Postgres, Redis};
 use crate::support::until;
 use serde_json::{Value as Json, json};
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -132,6 +132,66 @@ fn prices_alerts_and_sessions_are_read_over_http() {
     world.get("/api/v1/cache/price-alerts").is_problem(400, "BAD_REQUEST");
     assert_eq!(world.get("/api/v1/cache/sessions/alice").json(), json!({ "user_id": "alice", "sessions": [] }));
     world.get("/api/v1/cache/sessions/a*").is_problem(400, "BAD_REQUEST");
+}
+
+/// A feed of lines: each who connects is told the next of these, the last of them nothing.
+fn feed(told: Vec<String>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        let mut told = told.into_iter();
+        while let Ok((mut client, _)) = listener.accept() {
+            let lines = told.next().unwrap_or_default();
+            std::thread::spawn(move || {
+                let _ = client.write_all(lines.as_bytes());
+                // Until the other end is gone.
+                let _ = client.read(&mut [0]);
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn candles_of_the_feed_are_built_and_go_on_after_a_restart() {
+    let minute = crate::support::now_ms() / 60_000 * 60_000 - 120_000;
+    let lines = |ticks: &[(i64, &str)]| -> String {
+        ticks.iter().map(|(at, price)| format!("IBM,{price},{}\n", minute + at)).collect()
+    };
+    let before =
+        lines(&[(1_000, "100"), (2_000, "105.5"), (3_000, "95"), (59_999, "101"), (60_000, "102"), (61_000, "103")]);
+    let after = lines(&[(90_000, "110"), (91_000, "99")]);
+    let address = feed(vec![before, after]);
+    let settings =
+        [("STRAT_FEED_KIND", "lines"), ("STRAT_FEED_ADDRESS", address.as_str()), ("STRAT_CANDLES_HOURS", "always")];
+    let mut world = World::start(&settings);
+    let path = format!("/api/v1/cache/candles/IBM?timeframe=1m&from={minute}&to={}", minute + 120_000);
+    let bar = |start: i64, [open, high, low, close]: [&str; 4], trades: u64| {
+        json!({ "start": start, "end": start + 60_000, "open": open, "high": high, "low": low, "close": close,
+            "volume": "0", "trades": trades })
+    };
+    let first = bar(minute, ["100", "105.5", "95", "101"], 4);
+    let is_there = |world: &World, second: Json| {
+        until("the candles are there", LIMIT, || {
+            (world.get(&path).json()["candles"] == json!([first, second])).then_some(())
+        });
+    };
+    is_there(&world, bar(minute + 60_000, ["102", "103", "102", "103"], 2));
+    let mut conn = world.redis.conn();
+    let key = format!("candle:IBM:1m:{minute}");
+    assert_eq!(conn.run(&format!("HGET {key} high")).text(), "105.5");
+    assert!((3_000..=3_600).contains(&conn.run(&format!("TTL {key}")).int()), "it lives for an hour");
+    let hour = world.get("/api/v1/cache/candles/IBM?timeframe=1h").json();
+    assert!(hour["candles"].as_array().is_some_and(|candles| !candles.is_empty()), "{hour}");
+    for (bad, what) in [("timeframe=2m", "timeframe"), ("from=x", "invalid"), ("from=0", "longer")] {
+        let refused = world.get(&format!("/api/v1/cache/candles/IBM?{bad}"));
+        refused.is_problem(400, "BAD_REQUEST");
+        assert!(refused.body.contains(what), "{}", refused.body);
+    }
+    world.engine.kill_9();
+    world.engine.start_again();
+    until("the engine answers again", LIMIT, || world.engine.get("/health"));
+    is_there(&world, bar(minute + 60_000, ["102", "110", "99", "99"], 4));
 }
 
 #[test]

@@ -30,6 +30,8 @@ pub(super) struct Alerts {
     slots: Vec<Option<Known>>,
     free: Vec<Slot>,
     armed: usize,
+    /// Bytes of the keys.
+    key_bytes: usize,
 }
 
 impl Alerts {
@@ -39,6 +41,7 @@ impl Alerts {
 
     fn insert(&mut self, known: Known) -> Slot {
         let key = Arc::clone(&known.key);
+        self.key_bytes += key.len();
         let slot = match self.free.pop() {
             Some(slot) => {
                 self.slots[slot as usize] = Some(known);
@@ -57,6 +60,7 @@ impl Alerts {
         let slot = self.by_key.remove(key)?;
         let known = self.slots.get_mut(slot as usize)?.take()?;
         self.free.push(slot);
+        self.key_bytes -= known.key.len();
         Some((slot, known))
     }
 
@@ -69,9 +73,10 @@ impl Alerts {
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        let keys: usize = self.by_key.keys().map(|key| key.len() + 2 * size_of::<usize>()).sum();
-        // A B-tree's node is about two thirds full.
-        keys + self.by_key.len() * size_of::<(Arc<str>, Slot)>() * 3 / 2
+        // Each key has two counts beside it; a B-tree's node is about two thirds full.
+        self.key_bytes
+            + self.by_key.len() * 2 * size_of::<usize>()
+            + self.by_key.len() * size_of::<(Arc<str>, Slot)>() * 3 / 2
             + self.slots.capacity() * size_of::<Option<Known>>()
             + self.free.capacity() * size_of::<Slot>()
     }
@@ -172,16 +177,17 @@ impl Book {
         self.invalid.insert(key.hash().into(), reason);
     }
 
-    /// Keys of a symbol's alerts that `price` crosses, of those armed by a sequence number.
-    pub(super) fn crossed_alerts<'a>(
-        &'a self,
-        book: &'a SymbolBook,
-        price: Price,
-        armed_by: u64,
-    ) -> impl Iterator<Item = &'a str> {
-        let slots = book.alerts.as_deref().into_iter().flat_map(move |levels| levels.crossed(price));
-        let known = slots.filter_map(|slot| self.alerts.get(slot));
-        known.filter(move |known| known.seq <= armed_by).map(|known| &*known.key)
+    /// As [`Book::crossed`], of the alerts.
+    #[must_use]
+    pub fn alerts_crossed(&self, symbol: &str, price: Price, limit: usize) -> Vec<Box<str>> {
+        self.alerts_armed_by(self.seq, symbol, price, limit)
+    }
+
+    /// Of those only that were armed by a sequence number.
+    pub(super) fn alerts_armed_by(&self, seq: u64, symbol: &str, price: Price, limit: usize) -> Vec<Box<str>> {
+        let Some(levels) = self.symbols.get(symbol).and_then(|book| book.alerts.as_deref()) else { return Vec::new() };
+        let known = levels.crossed(price).filter_map(|slot| self.alerts.get(slot)).filter(|known| known.seq <= seq);
+        known.take(limit).map(|known| known.key.as_ref().into()).collect()
     }
 
     /// What the book holds of the alert at `key`, to compare with the hash: its symbol, and what it waits for.

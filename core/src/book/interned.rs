@@ -46,6 +46,11 @@ impl<T: Default> Interned<T> {
         &mut self.items[index as usize].1
     }
 
+    /// As [`Interned::at_mut`], of a number that may not be in use any more.
+    pub(super) fn get_index_mut(&mut self, index: u32) -> Option<&mut T> {
+        self.items.get_mut(index as usize).map(|(_, item)| item)
+    }
+
     pub(super) fn name(&self, index: u32) -> &str {
         &self.items[index as usize].0
     }

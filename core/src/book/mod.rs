@@ -182,16 +182,20 @@ impl Book {
         Touch { crosses: crossed || trail_crossed, raises, renews }
     }
 
-    /// Keys of the strategies that `price` may fire, closest level first, then of the alerts, at most `limit`, appended to
-    /// `fired`.
+    /// The price of the last [`Book::touch`] was not stored after all. Nothing where the symbol is not the same any more.
+    pub fn forget_renewal(&mut self, known: SymbolId) {
+        if let Some(book) = self.symbols.get_index_mut(known.index).filter(|book| book.serial.0 == known.serial) {
+            book.forget_renewal();
+        }
+    }
+
+    /// Keys of the strategies that `price` may fire, closest level first, at most `limit`, appended to `fired`.
     /// `symbol` carries the tag's prefix. Costs two comparisons where nothing is crossed.
     pub fn crossed(&self, symbol: &str, price: Price, limit: usize, fired: &mut Vec<Box<str>>) {
         let Some(book) = self.symbols.get(symbol) else { return };
         let trailing = self.trails_of(symbol).into_iter().flat_map(|trails| trails.crossed(price));
         let crossed = book.crossed(price).chain(trailing).filter_map(|slot| self.slab.get(slot));
-        let stops = crossed.map(|entry| self.key_of(entry).hash().into());
-        let alerts = self.crossed_alerts(book, price, self.seq).map(Into::into);
-        fired.extend(stops.chain(alerts).take(limit));
+        fired.extend(crossed.take(limit).map(|entry| self.key_of(entry).hash().into()));
     }
 
     /// Keys of the strategies of a partition whose time has come, earliest first, at most `limit`.

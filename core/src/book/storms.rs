@@ -238,18 +238,43 @@ impl Book {
         self.storms.keys().map(AsRef::as_ref)
     }
 
-    /// What of the oldest storm of a symbol is fired next, at most `limit`; `None` where there is no storm.
+    /// The symbol whose storm goes on next: one that holds stops, before any that holds alerts only.
+    pub fn next_stormy(&mut self) -> Option<String> {
+        let first = self.storms.keys().next()?.to_string();
+        if self.alerts.armed() == 0 {
+            return Some(first);
+        }
+        let names: Vec<String> = self.storms.keys().map(ToString::to_string).collect();
+        let with_stops =
+            names.into_iter().find(|name| self.storm_stops(name, 1).is_some_and(|slice| !slice.keys.is_empty()));
+        Some(with_stops.unwrap_or(first))
+    }
+
+    /// What of the oldest storm of a symbol is fired next, at most `limit`: stops as long as there are any, then alerts. `None`
+    /// where there is no storm.
     pub fn storm_slice(&mut self, symbol: &str, limit: usize) -> Option<StormSlice> {
+        let stops = self.storm_stops(symbol, limit)?;
+        if !stops.keys.is_empty() {
+            return Some(stops);
+        }
+        let storm = self.storms.get(symbol)?.first()?;
+        for price in [storm.low, storm.high] {
+            let keys = self.alerts_armed_by(storm.seq, symbol, price, limit);
+            if !keys.is_empty() {
+                return Some(StormSlice { price, ts_ms: storm.ts_ms, keys });
+            }
+        }
+        Some(stops)
+    }
+
+    fn storm_stops(&mut self, symbol: &str, limit: usize) -> Option<StormSlice> {
         self.catch_storms(symbol);
         let storm = self.storms.get(symbol)?.first()?;
         for (side, price) in [(Side::Long, storm.low), (Side::Short, storm.high)] {
             let caught = storm.side(side).groups.slots().filter_map(|slot| self.slab.get(slot));
             let fixed = self.symbols.get(symbol).into_iter().flat_map(|book| book.crossed(price));
             let fixed = fixed.filter_map(|slot| self.slab.get(slot)).filter(|entry| entry.seq() <= storm.seq);
-            let stops = caught.chain(fixed).map(|entry| self.key_of(entry).hash().into());
-            let book = self.symbols.get(symbol).into_iter();
-            let alerts = book.flat_map(|book| self.crossed_alerts(book, price, storm.seq)).map(Into::into);
-            let keys: Vec<_> = stops.chain(alerts).take(limit).collect();
+            let keys: Vec<_> = caught.chain(fixed).take(limit).map(|entry| self.key_of(entry).hash().into()).collect();
             if !keys.is_empty() {
                 return Some(StormSlice { price, ts_ms: storm.ts_ms, keys });
             }

@@ -46,6 +46,11 @@ impl SymbolBook {
         renews
     }
 
+    /// The time to live is to be renewed with the next tick.
+    pub(super) const fn forget_renewal(&mut self) {
+        self.renewed_ms = i64::MIN;
+    }
+
     /// Forgets levels and members.
     pub(super) fn forget(&mut self) {
         self.falls = Ranked::default();

@@ -58,6 +58,10 @@ proptest! {
         let setting = setting.get(TABLE);
         let mut settings = Settings::default();
         match (setting.set)(&mut settings, &value) {
+            Ok(()) if setting.secret == Secret::Whole => {
+                let shown = (setting.get)(&settings);
+                prop_assert!(value.is_empty() || !shown.contains(&value), "{} shows {shown}", setting.name);
+            }
             Ok(()) => {
                 let shown = (setting.get)(&settings);
                 prop_assert_eq!((setting.set)(&mut settings, &shown), Ok(()), "{}", setting.name);

@@ -1,11 +1,13 @@
 //! Settings: defaults, then the TOML file, then the environment, then flags. Every one is a row of [`table::TABLE`].
 
 mod broker;
+mod candles;
 mod feed;
 mod guard;
 mod table;
 
 pub use broker::{BrokerKind, BrokerSettings};
+pub use candles::CandleSettings;
 pub use table::{Secret, Setting, TABLE};
 
 use crate::broker::PaperSettings;
@@ -116,6 +118,8 @@ pub struct Settings {
     pub reconcile_unknown: UnknownPolicy,
     /// Prices.
     pub feed: FeedSettings,
+    /// Candles of the feed.
+    pub candles: CandleSettings,
     /// Stops while Redis is away.
     pub guard: GuardSettings,
     /// The broker.
@@ -159,6 +163,7 @@ impl Default for Settings {
                 max_jump_percent: 0,
                 speed: Speed::Times(1),
             },
+            candles: CandleSettings::default(),
             guard: guard::DEFAULT,
             broker: BrokerSettings::default(),
             paper: PaperSettings {

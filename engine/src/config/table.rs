@@ -1,7 +1,7 @@
 //! The table of settings: name, environment variable, meaning, how to read and how to show each.
 
 use super::{LogFormat, MissedPolicy, Settings, UnknownPolicy, parse_symbols};
-use super::{broker, feed, guard};
+use super::{broker, candles, feed, guard};
 use crate::replay::Speed;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -229,6 +229,7 @@ pub const TABLE: &[Setting] = &[
     feed::IDLE,
     feed::SILENCE_BY_SYMBOL,
     feed::MAX_JUMP,
+    candles::HOURS,
     guard::ENABLED,
     guard::NOTICE,
     guard::PATIENCE,

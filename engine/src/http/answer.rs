@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use strat_client::Error;
+use strat_core::Code;
 
 /// A refusal or a failure.
 #[derive(Debug)]
@@ -35,6 +36,9 @@ impl Problem {
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let (status, code) = match &error {
+            Error::Refused { code: Code::Loading, .. } => (StatusCode::SERVICE_UNAVAILABLE, "REDIS_UNAVAILABLE"),
+            Error::Refused { code: Code::WrongType, .. } => (StatusCode::CONFLICT, "WRONG_TYPE"),
+            Error::Refused { code: Code::Err, .. } => (StatusCode::BAD_GATEWAY, "REDIS_ERROR"),
             Error::Refused { .. } | Error::Config(_) => (StatusCode::BAD_REQUEST, "BAD_REQUEST"),
             Error::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "REDIS_UNAVAILABLE"),
             error if error.outcome_unknown() => (StatusCode::SERVICE_UNAVAILABLE, "OUTCOME_UNKNOWN"),
@@ -113,5 +117,13 @@ mod tests {
         let unavailable = Error::Unavailable { address: "h".to_owned(), reason: "x".to_owned() };
         assert_eq!(of(unavailable), (503, "REDIS_UNAVAILABLE"));
         assert_eq!(of(Error::Config("no user".to_owned())), (400, "BAD_REQUEST"));
+        for (code, expected) in [
+            (Code::BadPrice, (400, "BAD_REQUEST")),
+            (Code::Loading, (503, "REDIS_UNAVAILABLE")),
+            (Code::WrongType, (409, "WRONG_TYPE")),
+            (Code::Err, (502, "REDIS_ERROR")),
+        ] {
+            assert_eq!(of(Error::Refused { code, detail: String::new() }), expected);
+        }
     }
 }

@@ -13,6 +13,7 @@ pub use filter::FilterStats;
 pub use silence::{SilenceLimits, SilenceWatch};
 
 use crate::broker::PaperBroker;
+use crate::candles::Candles;
 use crate::clock::{Clock as _, LiveClock};
 use crate::feed::{Feed, FeedError, Tick};
 use crate::guard::Guard;
@@ -58,6 +59,7 @@ pub struct Market {
     redis: Connection,
     paper: Option<Arc<PaperBroker>>,
     guard: Arc<Guard>,
+    candles: Option<Arc<Candles>>,
     /// `{tag}` of the partition with its braces, or empty.
     prefix: String,
     filter: Mutex<Filter>,
@@ -83,6 +85,7 @@ impl Market {
             redis,
             paper,
             guard,
+            candles: None,
             prefix: prefix.to_owned(),
             filter: Mutex::new(Filter::new(max_jump_percent)),
             silences: Mutex::default(),
@@ -91,6 +94,13 @@ impl Market {
             taken: Notify::new(),
             stats: Mutex::default(),
         }
+    }
+
+    /// Builds candles of what is believed.
+    #[must_use]
+    pub fn with_candles(mut self, candles: Option<Arc<Candles>>) -> Self {
+        self.candles = candles;
+        self
     }
 
     /// How it is doing.
@@ -199,6 +209,9 @@ impl Market {
             self.guard.check(&tick.symbol, [(tick.price, tick.price_text.as_str())], tick.ts_ms);
         }
         self.arrived.notify_one();
+        if let Some(candles) = &self.candles {
+            candles.take(tick);
+        }
         // The paper broker is an exchange of its own: it trades whether or not Redis is there.
         if let Some(paper) = &self.paper
             && let Err(error) = paper.on_tick(&tick.symbol, tick.price, tick.ts_ms)

@@ -2,7 +2,7 @@
 
 use crate::server::{self, Argv, Priced, command_db, store_price, wall_clock_ms};
 use crate::settings::{MAX_FIRED_PER_CALL, PRICE_TTL_MS};
-use crate::trigger::{self, Tick};
+use crate::trigger::{self, Budget, Tick};
 use crate::{effects, state, trail};
 use redis_module::Context;
 use smallvec::SmallVec;
@@ -61,7 +61,8 @@ pub(crate) fn run(ctx: &Context, args: Argv<'_>) -> Result<i64, Refusal> {
             trail::raise(db, text_of(tick.name), tick.price);
             call.store_all(ctx, &ticks)
         }
-        _ => fire(ctx, db, &call, &ticks)?,
+        // What is refused was not stored: its time to live is to be renewed with the next tick.
+        _ => fire(ctx, db, &call, &ticks).inspect_err(|_| forget_renewals(db, &ticks))?,
     };
     Ok(i64::try_from(fired).unwrap_or(i64::MAX))
 }
@@ -73,17 +74,22 @@ fn fire(ctx: &Context, db: i32, call: &Call<'_>, ticks: &[Judged<'_>]) -> Result
     trail::begin_waiting(ctx);
     let limit = usize::try_from(MAX_FIRED_PER_CALL.get()).unwrap_or(usize::MAX);
     let ts_ms = call.ts_ms.unwrap_or_else(wall_clock_ms);
-    let mut fired = 0;
+    let (mut fired, mut budget) = (0, Budget { stops: limit, alerts: limit });
     for judged in ticks {
         call.store(ctx, judged);
         let (name, text) = (text_of(judged.name), text_of(judged.text));
         let symbol = &name[call.prefix.len()..];
         let tick = Tick { name, prefix: call.prefix, symbol, price: judged.price, text, ts_ms };
-        fired += trigger::fire(ctx, db, &tick, limit - fired);
+        fired += trigger::fire(ctx, db, &tick, &mut budget);
     }
     // After an internal error the rest may not have been fired: the caller shall send the ticks again.
     server::check_ready()?;
     Ok(fired)
+}
+
+fn forget_renewals(db: i32, ticks: &[Judged<'_>]) {
+    let known = ticks.iter().filter_map(|tick| tick.known);
+    state::with(|state| known.for_each(|known| state.book(db).forget_renewal(known)));
 }
 
 /// Of bytes that were found to be ASCII.

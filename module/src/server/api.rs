@@ -133,16 +133,17 @@ pub(crate) fn store_price(ctx: &Context, of: &Priced<'_>, price: &[u8], until_ms
     let Some(serial) = of.serial else {
         return store_price_named(ctx, &of.key(), price, until_ms, renews);
     };
+    let place = usize::try_from(serial % NAMES).unwrap_or_default();
+    // Taken out while the server is called, which may call back.
+    let known = PRICE_NAMES.with_borrow_mut(|names| names.get_mut(place).and_then(Option::take));
+    let known = known.filter(|(of_serial, _)| *of_serial == serial);
+    let (_, name) = known.unwrap_or_else(|| (serial, of.key()));
+    store_price_named(ctx, &name, price, until_ms, renews);
     PRICE_NAMES.with_borrow_mut(|names| {
-        let place = usize::try_from(serial % NAMES).unwrap_or_default();
         if place >= names.len() {
             names.resize_with(place + 1, || None);
         }
-        let (_, name) = match &mut names[place] {
-            Some(known) if known.0 == serial => known,
-            other => other.insert((serial, of.key())),
-        };
-        store_price_named(ctx, name, price, until_ms, renews);
+        names[place] = Some((serial, name));
     });
 }
 

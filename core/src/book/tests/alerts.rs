@@ -58,8 +58,7 @@ fn check(book: &mut Book, model: &BTreeMap<String, (usize, Alert)>) {
                 .collect();
             let name = format!("{prefix}{symbol}");
             assert_eq!(touch(book, &name, price, 0, 0).crosses, !expected.is_empty());
-            let mut found = Vec::new();
-            book.crossed(&name, price, usize::MAX, &mut found);
+            let found = book.alerts_crossed(&name, price, usize::MAX);
             assert_eq!(found.len(), expected.len(), "each once");
             assert_eq!(found.iter().map(|key| key.to_string()).collect::<BTreeSet<_>>(), expected);
         }
@@ -139,4 +138,39 @@ fn a_storm_fires_the_alerts_that_it_crossed_and_no_later_ones() {
     assert_eq!(slice.keys, [alert_key(0).hash().into_boxed_str()]);
     book.put_alert(&alert_key(0), &Alert { status: AlertStatus::Triggered, ..below(10) });
     assert!(book.storm_slice("A", 16).unwrap().keys.is_empty(), "it is over");
+}
+
+#[test]
+fn no_alert_keeps_a_stop_waiting() {
+    let mut book = Book::default();
+    let above = Alert {
+        symbol: "A".to_owned(),
+        condition: Condition::Above,
+        status: AlertStatus::Active,
+        price: Price::from_units(1),
+    };
+    for index in [0, 3, 6, 9] {
+        book.put_alert(&alert_key(index), &above);
+        book.put_alert(&AlertKey { prefix: "{z}", ..alert_key(index) }, &above);
+    }
+    let short =
+        [("symbol", "A"), ("quantity", "1"), ("side", "SHORT"), ("position", "SHORTED"), ("stop_loss", "0.00000002")];
+    let short =
+        Strategy::read(|name| short.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_bytes()));
+    let short = short.unwrap();
+    book.put(&key(0), &short);
+    book.put(&StrategyKey { prefix: "{z}", ..key(0) }, &short);
+    book.add_storm("A", Price::from_units(3), 7);
+    assert_eq!(
+        book.storm_slice("A", 16).unwrap().keys,
+        [key(0).hash().into_boxed_str()],
+        "the stop, and nothing before it"
+    );
+    book.remove(&key(0));
+    assert_eq!(book.storm_slice("A", 16).unwrap().keys.len(), 4, "then the alerts");
+    // Another symbol's stops come before them too.
+    book.add_storm("{z}A", Price::from_units(3), 8);
+    assert_eq!(book.next_stormy().as_deref(), Some("{z}A"));
+    book.remove(&StrategyKey { prefix: "{z}", ..key(0) });
+    assert_eq!(book.next_stormy().as_deref(), Some("A"));
 }

@@ -60,7 +60,7 @@ pub(super) async fn list(
     Ok(answer(&asked, Keep::Nobody, &json!({ "alerts": alerts, "cursor": page.cursor })))
 }
 
-/// Arms an alert, or arms it again: sending the same twice changes nothing.
+/// Arms an alert, or arms it again, also one that has fired.
 pub(super) async fn arm(
     State(api): State<Arc<Api>>,
     wanted: Result<Json<Wanted>, JsonRejection>,
