@@ -1,7 +1,8 @@
 //! Price alerts: armed, listed, read back.
 
 use crate::commands::{page, run};
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::hash::Hash;
 use crate::reply;
 use crate::request::{Page, option};
 use redis::aio::ConnectionLike;
@@ -94,42 +95,29 @@ impl AlertQuery {
 
 /// An alert as the server returned it: its fields as they are, with typed views on top.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PriceAlert {
-    key: String,
-    fields: Vec<(String, Vec<u8>)>,
-}
+pub struct PriceAlert(Hash);
 
 impl PriceAlert {
     fn from_listed(value: Value) -> Result<Self> {
-        let mut fields = Vec::new();
-        for (name, value) in reply::pairs(value, "alert")? {
-            fields.push((reply::lossy(name, "field name")?, reply::bytes(value, "field value")?));
-        }
-        match fields.first() {
-            Some((name, _)) if name == "key" => {
-                let key = reply::text(Value::BulkString(fields.remove(0).1), "key")?;
-                Ok(Self { key, fields })
-            }
-            _ => Err(Error::BadReply("a listed alert does not start with its key".to_owned())),
-        }
+        Hash::from_listed("alert", value).map(Self)
     }
 
     /// The key of the hash: `DEL` of it ends the alert.
     #[must_use]
     pub fn key(&self) -> &str {
-        &self.key
+        &self.0.key
     }
 
     /// A field's bytes; `None` if it is absent.
     #[must_use]
     pub fn bytes(&self, name: &str) -> Option<&[u8]> {
-        self.fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_slice())
+        self.0.bytes(name)
     }
 
     /// A field's text, empty where there is none or where it is not UTF-8.
     #[must_use]
     pub fn text(&self, name: &str) -> &str {
-        self.bytes(name).and_then(|value| str::from_utf8(value).ok()).unwrap_or_default()
+        self.0.get(name).unwrap_or_default()
     }
 
     /// The alert by the rules that the module itself applies.

@@ -45,6 +45,7 @@ mod fake;
 mod fields;
 mod follow;
 mod group;
+mod hash;
 #[cfg(test)]
 mod hostile;
 mod journal;

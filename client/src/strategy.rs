@@ -1,6 +1,7 @@
 //! A strategy as the server returned it.
 
 use crate::error::{Error, Result};
+use crate::hash::Hash;
 use crate::reply;
 use redis::Value;
 use strat_core::field::parse_count;
@@ -11,10 +12,7 @@ use strat_core::{Action, Position, Price, Quantity, Side, Status};
 /// `"2500.00"` stays `"2500.00"`. The typed views go through the rules of [`strat_core`], so that client, engine and
 /// module read the same hash the same way; the hash itself may hold what does not parse, if somebody wrote it by hand.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Strategy {
-    key: String,
-    fields: Vec<(String, Vec<u8>)>,
-}
+pub struct Strategy(Hash);
 
 impl Strategy {
     /// From a key and its fields.
@@ -24,52 +22,40 @@ impl Strategy {
         fields: impl IntoIterator<Item = (N, V)>,
     ) -> Self {
         let fields = fields.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
-        Self { key: key.into(), fields }
+        Self(Hash { key: key.into(), fields })
     }
 
-    /// From `STRAT.GET`'s reply. A name that is not UTF-8 is read with U+FFFD: the module guards a strategy whatever else
-    /// stands in its hash, so nothing that stands there may make it unreadable.
+    /// From `STRAT.GET`'s reply.
     pub(crate) fn from_reply(key: &str, value: Value) -> Result<Self> {
-        let mut fields = Vec::new();
-        for (name, value) in reply::pairs(value, "strategy")? {
-            fields.push((reply::lossy(name, "field name")?, reply::bytes(value, "field value")?));
-        }
-        Ok(Self { key: key.to_owned(), fields })
+        Hash::from_reply("strategy", key, value).map(Self)
     }
 
-    /// From a member of `STRAT.LIST WITHVALUES`, whose first field `key` is not one of the hash.
+    /// From a member of `STRAT.LIST WITHVALUES`.
     pub(crate) fn from_listed(value: Value) -> Result<Self> {
-        let mut strategy = Self::from_reply("", value)?;
-        match strategy.fields.first() {
-            Some((name, _)) if name == "key" => {
-                strategy.key = reply::text(Value::BulkString(strategy.fields.remove(0).1), "key")?;
-                Ok(strategy)
-            }
-            _ => Err(Error::BadReply("a listed strategy does not start with its key".to_owned())),
-        }
+        Hash::from_listed("strategy", value).map(Self)
     }
 
     /// The key of the hash.
     #[must_use]
     pub fn key(&self) -> &str {
-        &self.key
+        &self.0.key
     }
 
     /// All fields as the server gave them, in its order.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.fields.iter().map(|(name, value)| (name.as_str(), value.as_slice()))
+        self.0.fields.iter().map(|(name, value)| (name.as_str(), value.as_slice()))
     }
 
     /// A field's bytes; `None` if it is absent.
     #[must_use]
     pub fn bytes(&self, name: &str) -> Option<&[u8]> {
-        self.fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_slice())
+        self.0.bytes(name)
     }
 
     /// A field's text; `None` if it is absent or not UTF-8.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.bytes(name).and_then(|value| std::str::from_utf8(value).ok())
+        self.0.get(name)
     }
 
     /// A field's text, empty where there is none.
@@ -159,7 +145,7 @@ impl Strategy {
         std::str::from_utf8(bytes).ok().and_then(parse).map(Some).ok_or_else(|| {
             Error::BadReply(reply::one_line(&format!(
                 "field {name} of {} is '{}'",
-                self.key,
+                self.key(),
                 String::from_utf8_lossy(bytes)
             )))
         })

@@ -2,6 +2,7 @@
 
 mod day;
 
+use crate::link::bare;
 use redis::aio::MultiplexedConnection;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,11 +17,6 @@ type Bare = CandleStore<MultiplexedConnection>;
 const MINUTE: i64 = 60_000;
 /// 2013-10-08 09:30 in New York.
 const OPEN: i64 = 1_381_239_000_000;
-
-async fn bare(redis: &Redis, query: &str) -> MultiplexedConnection {
-    let client = redis::Client::open(format!("{}{query}", redis.url())).unwrap();
-    client.get_multiplexed_async_connection().await.unwrap()
-}
 
 /// One store over RESP2 and one over RESP3, on the same keys.
 async fn stores(redis: &Redis) -> [Bare; 2] {

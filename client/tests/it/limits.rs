@@ -1,5 +1,6 @@
 //! `strat_client::limits`: the script and the rule agree, nobody gets more than allowed, and what happens without Redis.
 
+use crate::link::{self, server};
 use futures_util::future::join_all;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
@@ -11,23 +12,17 @@ use std::time::Duration;
 use strat_client::limits::{
     Check, Class, Decision, Limit, LocalLimiter, RateLimiter, SCRIPT, Settings, WhenDown, decide,
 };
-use strat_client::{Config, Connection, Error, ManualClock};
-use strat_harness::servers::{Options, Redis};
+use strat_client::{Connection, Error, ManualClock};
+use strat_harness::servers::Redis;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-fn server() -> Redis {
-    Redis::with(Options::plain())
-}
-
 async fn bare(redis: &Redis, protocol: &str) -> MultiplexedConnection {
-    let url = format!("{}?protocol={protocol}", redis.url());
-    redis::Client::open(url).unwrap().get_multiplexed_async_connection().await.unwrap()
+    link::bare(redis, &format!("?protocol={protocol}")).await
 }
 
 async fn ours(redis: &Redis) -> Connection {
-    let config = Config::from_url(&redis.url()).unwrap().with_reconnect_wait(Duration::from_millis(20));
-    Connection::open(&config).await.unwrap()
+    link::patient(redis, Duration::from_millis(20)).await
 }
 
 /// A loaded machine may take its time.

@@ -6,6 +6,7 @@ mod cache;
 mod candles;
 mod examples;
 mod limits;
+mod link;
 mod market;
 mod positions;
 mod resilience;

@@ -1,5 +1,6 @@
 //! Market data on a real server.
 
+use crate::link::bare;
 use redis::aio::MultiplexedConnection;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,11 +10,6 @@ use strat_client::{Config, Connection, Error};
 use strat_harness::servers::{Options, Redis};
 
 type Bare = Market<MultiplexedConnection>;
-
-async fn bare(redis: &Redis, query: &str) -> MultiplexedConnection {
-    let client = redis::Client::open(format!("{}{query}", redis.url())).unwrap();
-    client.get_multiplexed_async_connection().await.unwrap()
-}
 
 /// One market over RESP2 and one over RESP3, on the same keys.
 async fn markets(redis: &Redis, settings: MarketSettings) -> [Bare; 2] {

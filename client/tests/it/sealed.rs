@@ -1,17 +1,14 @@
 //! Sealed values over a real Redis.
 
+use crate::link::{self, server};
 use redis::aio::ConnectionLike;
 use std::time::Duration;
 use strat_client::sealed::{ExposeSecret, Keyring, SealedCache, SealedError, SealedSettings, SealingKey};
 use strat_client::{Config, Connection, Error};
-use strat_harness::servers::{Options, Redis};
+use strat_harness::servers::Redis;
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 const KEY: &str = "sealed:alice:zerodha";
-
-fn server() -> Redis {
-    Redis::with(Options::plain())
-}
 
 fn key(id: &str, byte: u8) -> SealingKey {
     SealingKey::from_text(id, &format!("{byte:02x}").repeat(32)).unwrap()
@@ -22,8 +19,7 @@ fn ring() -> Keyring {
 }
 
 async fn connection(redis: &Redis) -> Connection {
-    let config = Config::from_url(&redis.url()).unwrap().with_reconnect_wait(Duration::from_millis(200));
-    Connection::open(&config).await.unwrap()
+    link::patient(redis, Duration::from_millis(200)).await
 }
 
 async fn sealed(redis: &Redis, keyring: Keyring, settings: SealedSettings) -> SealedCache<Connection> {

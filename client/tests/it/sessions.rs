@@ -4,28 +4,23 @@ mod logins;
 mod tokens;
 mod users;
 
+use crate::link::{self, server};
 use redis::aio::MultiplexedConnection;
 use std::sync::Arc;
 use std::time::Duration;
 use strat_client::sessions::{Preferences, ResetTokens, RevokedTokens, Sessions, Settings, Subscriptions};
-use strat_client::{Clock as _, Config, Connection, Error, ManualClock, Result};
-use strat_harness::servers::{Options, Redis};
+use strat_client::{Clock as _, Connection, Error, ManualClock, Result};
+use strat_harness::servers::Redis;
 
 const HOSTILE: [&str; 9] = ["bob:x", "a*", "a}", "{a", "", "a b", "a\r\nDEL x", "index:bob", "\u{e9}"];
 const HOUR: Duration = Duration::from_secs(3_600);
 
-fn server() -> Redis {
-    Redis::with(Options::plain())
-}
-
 async fn bare(redis: &Redis, protocol: &str) -> MultiplexedConnection {
-    let url = format!("{}?protocol={protocol}", redis.url());
-    redis::Client::open(url).unwrap().get_multiplexed_async_connection().await.unwrap()
+    link::bare(redis, &format!("?protocol={protocol}")).await
 }
 
 async fn ours(redis: &Redis) -> Connection {
-    let config = Config::from_url(&redis.url()).unwrap().with_reconnect_wait(Duration::from_millis(20));
-    Connection::open(&config).await.unwrap()
+    link::patient(redis, Duration::from_millis(20)).await
 }
 
 fn small() -> Settings {

@@ -1,15 +1,12 @@
 //! `GET /metrics`: what was counted, and what is taken at the moment of asking.
 
-use super::{CHECK_TIMEOUT, Watched};
+use super::{Watched, ask_backlog, ask_postgres, ask_queues, ask_redis};
 use crate::metrics::install;
-use crate::sync;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use metrics::{counter, gauge};
 use std::sync::Arc;
-use strat_client::QueueReader;
-use tokio::time::timeout;
 
 /// Prometheus' text format.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -50,32 +47,27 @@ fn take_counted(watched: &Watched) {
 }
 
 async fn take_redis(watched: &Watched) {
-    let mut connection = watched.link.connection();
-    let health = timeout(CHECK_TIMEOUT, connection.health()).await.ok().and_then(Result::ok);
-    gauge!("redis_up").set(number(health.is_some()));
-    if let Some(health) = health {
+    let health = ask_redis(watched).await;
+    gauge!("redis_up").set(number(health.is_ok()));
+    if let Ok(health) = health {
         gauge!("strat_strategies").set(health.strategies as f64);
         gauge!("strat_armed_triggers").set(health.armed as f64);
     }
 }
 
 async fn take_postgres(watched: &Watched) {
-    let ping = timeout(CHECK_TIMEOUT, watched.store.ping()).await.ok().and_then(Result::ok);
-    gauge!("postgres_up").set(number(ping.is_some()));
+    gauge!("postgres_up").set(number(ask_postgres(watched).await.is_ok()));
 }
 
 async fn take_queues(watched: &Watched) {
-    let depths =
-        async { QueueReader::new(&watched.link.connection(), "", &watched.engine, CHECK_TIMEOUT)?.depths().await };
-    if let Ok(Ok(depths)) = timeout(CHECK_TIMEOUT, depths).await {
+    if let Ok(depths) = ask_queues(watched).await {
         gauge!("strat_queue_entries", "queue" => "exits").set(depths.exits as f64);
         gauge!("strat_queue_entries", "queue" => "orders").set(depths.orders as f64);
     }
 }
 
 async fn take_backlog(watched: &Watched) {
-    let mut connection = watched.link.connection();
-    if let Ok(Ok(backlog)) = timeout(CHECK_TIMEOUT, sync::backlog(&mut connection)).await {
+    if let Ok(backlog) = ask_backlog(watched).await {
         gauge!("strat_journal_pending_entries").set(backlog.pending as f64);
         if let Some(unread) = backlog.unread {
             gauge!("strat_journal_unread_entries").set(unread as f64);

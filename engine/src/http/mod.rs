@@ -12,8 +12,8 @@ use crate::gate::EpochGate;
 use crate::guard::{GuardStatus, Watcher};
 use crate::link::Link;
 use crate::market::{Market, MarketStats};
-use crate::store::Store;
-use crate::sync::{self, SyncHandle};
+use crate::store::{Ping, Store};
+use crate::sync::{self, Backlog, SyncHandle};
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
@@ -21,10 +21,11 @@ use axum::routing::get;
 use axum::{Json, Router};
 use color_eyre::Result;
 use serde_json::{Value, json};
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use strat_client::QueueReader;
+use strat_client::{Health, QueueDepths, QueueReader};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -149,14 +150,37 @@ fn unhealthy(error: &str) -> Value {
     json!({ "status": "unhealthy", "error": error })
 }
 
+/// Asks a part how it is; why it cannot say, where it cannot.
+async fn ask<T, E: Display>(question: impl Future<Output = Result<T, E>>) -> Result<T, String> {
+    match tokio::time::timeout(CHECK_TIMEOUT, question).await {
+        Err(_) => Err("no answer in time".to_owned()),
+        Ok(answer) => answer.map_err(|error| error.to_string()),
+    }
+}
+
+async fn ask_redis(watched: &Watched) -> Result<Health, String> {
+    ask(watched.link.connection().health()).await
+}
+
+async fn ask_postgres(watched: &Watched) -> Result<Ping, String> {
+    ask(watched.store.ping()).await
+}
+
+async fn ask_backlog(watched: &Watched) -> Result<Backlog, String> {
+    ask(sync::backlog(&mut watched.link.connection())).await
+}
+
+async fn ask_queues(watched: &Watched) -> Result<QueueDepths, String> {
+    ask(async { QueueReader::new(&watched.link.connection(), "", &watched.engine, CHECK_TIMEOUT)?.depths().await })
+        .await
+}
+
 async fn check_redis(watched: &Watched) -> Value {
-    let mut connection = watched.link.connection();
-    match tokio::time::timeout(CHECK_TIMEOUT, connection.health()).await {
-        Err(_) => unhealthy("no answer in time"),
-        Ok(Err(error)) => unhealthy(&error.to_string()),
-        Ok(Ok(health)) => json!({
+    match ask_redis(watched).await {
+        Err(error) => unhealthy(&error),
+        Ok(health) => json!({
             "status": "ok",
-            "address": connection.address(),
+            "address": watched.link.address(),
             "latency_ms": milliseconds(health.latency),
             "connected_clients": health.connected_clients,
             "used_memory_human": health.used_memory_human,
@@ -171,20 +195,17 @@ async fn check_redis(watched: &Watched) -> Value {
 }
 
 async fn check_postgres(watched: &Watched) -> Value {
-    match tokio::time::timeout(CHECK_TIMEOUT, watched.store.ping()).await {
-        Err(_) => unhealthy("no answer in time"),
-        Ok(Err(error)) => unhealthy(&error.to_string()),
-        Ok(Ok(ping)) => json!({ "status": "ok", "latency_ms": milliseconds(ping.latency), "version": ping.version }),
+    match ask_postgres(watched).await {
+        Err(error) => unhealthy(&error),
+        Ok(ping) => json!({ "status": "ok", "latency_ms": milliseconds(ping.latency), "version": ping.version }),
     }
 }
 
 async fn check_sync(watched: &Watched) -> Value {
     let state = watched.sync.status();
-    let mut connection = watched.link.connection();
-    let backlog = match tokio::time::timeout(CHECK_TIMEOUT, sync::backlog(&mut connection)).await {
-        Err(_) => return unhealthy("no answer in time"),
-        Ok(Err(error)) => return unhealthy(&error.to_string()),
-        Ok(Ok(backlog)) => backlog,
+    let backlog = match ask_backlog(watched).await {
+        Err(error) => return unhealthy(&error),
+        Ok(backlog) => backlog,
     };
     let trouble = state.complaint(&backlog, tokio::time::Instant::now());
     json!({
@@ -199,12 +220,9 @@ async fn check_sync(watched: &Watched) -> Value {
 }
 
 async fn check_queues(watched: &Watched) -> Value {
-    let depths =
-        async { QueueReader::new(&watched.link.connection(), "", &watched.engine, CHECK_TIMEOUT)?.depths().await };
-    match tokio::time::timeout(CHECK_TIMEOUT, depths).await {
-        Err(_) => unhealthy("no answer in time"),
-        Ok(Err(error)) => unhealthy(&error.to_string()),
-        Ok(Ok(depths)) => json!({ "status": "ok", "exits": depths.exits, "orders": depths.orders }),
+    match ask_queues(watched).await {
+        Err(error) => unhealthy(&error),
+        Ok(depths) => json!({ "status": "ok", "exits": depths.exits, "orders": depths.orders }),
     }
 }
 
