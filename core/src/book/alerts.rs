@@ -3,7 +3,7 @@
 
 use super::interned::Interned;
 use super::ranked::Ranked;
-use super::symbol::SymbolBook;
+use super::symbol::{Levels, SymbolBook};
 use super::{Book, Slot, entry::fall_rank, tagged};
 use crate::alert::{Alert, Condition};
 use crate::decimal::Price;
@@ -85,8 +85,7 @@ impl Alerts {
 /// The armed alerts of a symbol.
 #[derive(Debug, Default)]
 pub(super) struct AlertLevels {
-    falls: Ranked<i64>,
-    rises: Ranked<i64>,
+    pub(super) levels: Levels,
     /// Alerts of the symbol, armed or not: the symbol stays while there is one.
     known: usize,
 }
@@ -94,22 +93,13 @@ pub(super) struct AlertLevels {
 impl AlertLevels {
     fn side(&mut self, condition: Condition, level: Price) -> (&mut Ranked<i64>, i64) {
         match condition {
-            Condition::Below => (&mut self.falls, fall_rank(level.units())),
-            Condition::Above => (&mut self.rises, level.units()),
+            Condition::Below => (&mut self.levels.falls, fall_rank(level.units())),
+            Condition::Above => (&mut self.levels.rises, level.units()),
         }
     }
 
-    pub(super) fn is_crossed(&self, price: Price) -> bool {
-        let by = |side: &Ranked<i64>, rank: i64| side.first().is_some_and(|(best, _)| best <= rank);
-        by(&self.falls, fall_rank(price.units())) || by(&self.rises, price.units())
-    }
-
-    fn crossed(&self, price: Price) -> impl Iterator<Item = Slot> + '_ {
-        self.falls.up_to(fall_rank(price.units())).chain(self.rises.up_to(price.units()))
-    }
-
     pub(super) const fn heap_bytes(&self) -> usize {
-        size_of::<Self>() + self.falls.heap_bytes() + self.rises.heap_bytes()
+        size_of::<Self>() + self.levels.heap_bytes()
     }
 }
 
@@ -185,8 +175,9 @@ impl Book {
 
     /// Of those only that were armed by a sequence number.
     pub(super) fn alerts_armed_by(&self, seq: u64, symbol: &str, price: Price, limit: usize) -> Vec<Box<str>> {
-        let Some(levels) = self.symbols.get(symbol).and_then(|book| book.alerts.as_deref()) else { return Vec::new() };
-        let known = levels.crossed(price).filter_map(|slot| self.alerts.get(slot)).filter(|known| known.seq <= seq);
+        let Some(alerts) = self.symbols.get(symbol).and_then(|book| book.alerts.as_deref()) else { return Vec::new() };
+        let known =
+            alerts.levels.crossed(price).filter_map(|slot| self.alerts.get(slot)).filter(|known| known.seq <= seq);
         known.take(limit).map(|known| known.key.as_ref().into()).collect()
     }
 
@@ -209,12 +200,12 @@ impl Book {
 
     /// What is wrong with the alerts, for the audit.
     pub(super) fn misplaced_alerts(&self) -> usize {
-        let levels = || self.symbols.iter().filter_map(|(_, book)| book.alerts.as_deref());
-        let standing: usize = levels().map(|levels| levels.falls.len() + levels.rises.len()).sum();
-        let known: usize = levels().map(|levels| levels.known).sum();
+        let alerts = || self.symbols.iter().filter_map(|(_, book)| book.alerts.as_deref());
+        let standing: usize = alerts().map(|alerts| alerts.levels.falls.len() + alerts.levels.rises.len()).sum();
+        let known: usize = alerts().map(|alerts| alerts.known).sum();
         let armed = self.alerts.slots.iter().flatten().filter(|known| known.armed.is_some()).count();
-        let unsound = levels().filter(|levels| !levels.falls.is_sound() || !levels.rises.is_sound()).count();
-        let idle = levels().filter(|levels| levels.known == 0).count();
+        let unsound = alerts().filter(|alerts| !alerts.levels.is_sound()).count();
+        let idle = alerts().filter(|alerts| alerts.known == 0).count();
         standing.abs_diff(armed)
             + self.alerts.armed.abs_diff(armed)
             + known.abs_diff(self.alerts.len())

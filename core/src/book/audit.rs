@@ -82,8 +82,8 @@ impl Book {
         expect("triggers", self.triggers, triggers().sum());
         expect("trailing stops out of place", self.misplaced_trails(), 0);
         expect("alerts out of place", self.misplaced_alerts(), 0);
-        expect("falls", books().map(|book| book.falls.len()).sum(), waiting(Wait::Fall));
-        expect("rises", books().map(|book| book.rises.len()).sum(), waiting(Wait::Rise));
+        expect("falls", books().map(|book| book.levels.falls.len()).sum(), waiting(Wait::Fall));
+        expect("rises", books().map(|book| book.levels.rises.len()).sum(), waiting(Wait::Rise));
         expect("times", tags().map(Partition::armed).sum(), waiting(Wait::EntryTime) + waiting(Wait::ExitTime));
         expect("users", users().map(|user| user.members.len()).sum(), live);
         expect("bytes of users", self.user_bytes, users().map(|user| user.members.heap_bytes()).sum());
@@ -91,7 +91,7 @@ impl Book {
         expect("partition members", tags().map(|tag| tag.members.len()).sum(), live);
         let complete = [self.symbols.is_complete(), self.users.is_complete(), self.partitions.is_complete()];
         expect("complete numberings", complete.into_iter().filter(|complete| *complete).count(), complete.len());
-        let sides = books().flat_map(|book| [book.falls.is_sound(), book.rises.is_sound()]);
+        let sides = books().map(|book| book.levels.is_sound());
         let times = tags().flat_map(|tag| [tag.entry_times.is_sound(), tag.exit_times.is_sound()]);
         let members = books().map(|book| &book.members).chain(tags().map(|tag| &tag.members));
         let members = members.chain(users().map(|user| &user.members)).map(Ranked::is_sound);

@@ -202,8 +202,8 @@ fn order_of<'a>(
     owner: u32,
 ) -> &'a mut Ranked<i64> {
     match wait {
-        Wait::Fall => &mut symbols.at_mut(owner).falls,
-        Wait::Rise => &mut symbols.at_mut(owner).rises,
+        Wait::Fall => &mut symbols.at_mut(owner).levels.falls,
+        Wait::Rise => &mut symbols.at_mut(owner).levels.rises,
         Wait::EntryTime => &mut partitions.at_mut(owner).entry_times,
         Wait::ExitTime => &mut partitions.at_mut(owner).exit_times,
     }

@@ -194,7 +194,7 @@ impl Book {
     pub fn crossed(&self, symbol: &str, price: Price, limit: usize, fired: &mut Vec<Box<str>>) {
         let Some(book) = self.symbols.get(symbol) else { return };
         let trailing = self.trails_of(symbol).into_iter().flat_map(|trails| trails.crossed(price));
-        let crossed = book.crossed(price).chain(trailing).filter_map(|slot| self.slab.get(slot));
+        let crossed = book.levels.crossed(price).chain(trailing).filter_map(|slot| self.slab.get(slot));
         fired.extend(crossed.take(limit).map(|entry| self.key_of(entry).hash().into()));
     }
 

@@ -272,7 +272,7 @@ impl Book {
         let storm = self.storms.get(symbol)?.first()?;
         for (side, price) in [(Side::Long, storm.low), (Side::Short, storm.high)] {
             let caught = storm.side(side).groups.slots().filter_map(|slot| self.slab.get(slot));
-            let fixed = self.symbols.get(symbol).into_iter().flat_map(|book| book.crossed(price));
+            let fixed = self.symbols.get(symbol).into_iter().flat_map(|book| book.levels.crossed(price));
             let fixed = fixed.filter_map(|slot| self.slab.get(slot)).filter(|entry| entry.seq() <= storm.seq);
             let keys: Vec<_> = caught.chain(fixed).take(limit).map(|entry| self.key_of(entry).hash().into()).collect();
             if !keys.is_empty() {

@@ -8,13 +8,42 @@ use crate::decimal::Price;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// Armed levels of both sides.
+#[derive(Debug, Default)]
+pub(super) struct Levels {
+    /// Those that fire at prices at or below.
+    pub(super) falls: Ranked<i64>,
+    /// Those that fire at prices at or above.
+    pub(super) rises: Ranked<i64>,
+}
+
+impl Levels {
+    /// Whether `price` crosses a level: it is enough to look at the best one of each side.
+    pub(super) fn is_crossed(&self, price: Price) -> bool {
+        let by = |side: &Ranked<i64>, rank: i64| side.first().is_some_and(|(best, _)| best <= rank);
+        by(&self.falls, fall_rank(price.units())) || by(&self.rises, price.units())
+    }
+
+    /// Slots whose level `price` crosses: falls first, each side in firing order.
+    pub(super) fn crossed(&self, price: Price) -> impl Iterator<Item = Slot> + '_ {
+        let falls = self.falls.up_to(fall_rank(price.units()));
+        falls.chain(self.rises.up_to(price.units()))
+    }
+
+    pub(super) fn is_sound(&self) -> bool {
+        self.falls.is_sound() && self.rises.is_sound()
+    }
+
+    pub(super) const fn heap_bytes(&self) -> usize {
+        self.falls.heap_bytes() + self.rises.heap_bytes()
+    }
+}
+
 /// What is kept per `{tag}symbol`, the argument of `SLCHECK`.
 #[derive(Debug, Default)]
 pub(super) struct SymbolBook {
-    /// Armed levels that fire at prices at or below.
-    pub(super) falls: Ranked<i64>,
-    /// Armed levels that fire at prices at or above.
-    pub(super) rises: Ranked<i64>,
+    /// Of its strategies.
+    pub(super) levels: Levels,
     /// Every strategy of the symbol, whatever its status.
     pub(super) members: Ranked<()>,
     pub(super) running: usize,
@@ -53,17 +82,13 @@ impl SymbolBook {
 
     /// Forgets levels and members.
     pub(super) fn forget(&mut self) {
-        self.falls = Ranked::default();
-        self.rises = Ranked::default();
+        self.levels = Levels::default();
         self.members = Ranked::default();
     }
 
-    /// Whether `price` crosses a level: it is enough to look at the best one of each side.
+    /// Whether `price` crosses a level, of a strategy or of an alert.
     pub(super) fn is_crossed(&self, price: Price) -> bool {
-        let by = |side: &Ranked<i64>, rank: i64| side.first().is_some_and(|(best, _)| best <= rank);
-        by(&self.falls, fall_rank(price.units()))
-            || by(&self.rises, price.units())
-            || self.alerts.as_deref().is_some_and(|alerts| alerts.is_crossed(price))
+        self.levels.is_crossed(price) || self.alerts.as_deref().is_some_and(|alerts| alerts.levels.is_crossed(price))
     }
 
     /// Whether it has neither a strategy nor an alert.
@@ -71,15 +96,9 @@ impl SymbolBook {
         self.members.is_empty() && self.alerts.is_none()
     }
 
-    /// Slots whose level `price` crosses: falls first, each side in firing order.
-    pub(super) fn crossed(&self, price: Price) -> impl Iterator<Item = Slot> + '_ {
-        let falls = self.falls.up_to(fall_rank(price.units()));
-        falls.chain(self.rises.up_to(price.units()))
-    }
-
     pub(super) fn heap_bytes(&self) -> usize {
         let alerts = self.alerts.as_deref().map_or(0, AlertLevels::heap_bytes);
-        self.falls.heap_bytes() + self.rises.heap_bytes() + self.members.heap_bytes() + alerts
+        self.levels.heap_bytes() + self.members.heap_bytes() + alerts
     }
 }
 
