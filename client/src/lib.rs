@@ -96,7 +96,7 @@ pub use follow::JournalFollower;
 pub use journal::{JournalDelivery, JournalEntry, JournalReader, SYNC_GROUP};
 pub use lock::OrderLock;
 pub use observer::{Observer, Outcome};
-pub use queue::{Delivery, ENGINE_GROUP, Queue, QueueDepths, QueueEntry, QueueReader, discard_own};
+pub use queue::{Claimed, Delivery, ENGINE_GROUP, Queue, QueueDepths, QueueEntry, QueueReader, Taken, discard_own};
 pub use request::{Due, ListQuery, LockToken, Page, ReportRequest};
 pub use server::{Health, VERSION, check_module, health};
 pub use strategy::Strategy;

@@ -43,4 +43,5 @@ mod refusals;
 mod seen;
 mod smoke;
 mod storms;
+mod take;
 mod transcript;

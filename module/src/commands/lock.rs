@@ -22,18 +22,29 @@ pub(crate) fn lock(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Re
     args.end("key action owner ttl-ms [EPOCH e]")?;
     effects::check_partition(ctx, key.prefix)?;
     check_epoch(epoch)?;
-    let strategy = strategy_required(ctx, &key)?;
+    Ok(claim(ctx, &key, action, owner, ttl_ms)?.map_or(RedisValue::Null, RedisValue::BulkString))
+}
+
+/// Claims the strategy, if its state allows the action. Answers the token; `None` where somebody holds it.
+pub(super) fn claim(
+    ctx: &Context,
+    key: &StrategyKey<'_>,
+    action: Action,
+    owner: &str,
+    ttl_ms: i64,
+) -> Result<Option<String>, Refusal> {
+    let strategy = strategy_required(ctx, key)?;
     let name = key.lock();
     match server::key_kind(ctx, &name) {
         KeyKind::Empty => {}
-        KeyKind::String => return Ok(RedisValue::Null),
+        KeyKind::String => return Ok(None),
         _ => return Err(Refusal::new(Code::WrongType, format!("{name} holds another type than a lock: delete it"))),
     }
     strategy.check_claim(action)?;
     let token = state::with(|state| state.next_token(wall_clock_ms())).to_string();
     let value = Lock { action, owner, token: &token }.to_string();
     effects::call(ctx, "SET", &[name.as_bytes(), value.as_bytes(), b"PX", ttl_ms.to_string().as_bytes()])?;
-    Ok(RedisValue::BulkString(token))
+    Ok(Some(token))
 }
 
 /// Prolongs a lock. Replies 1, or 0 where the token does not hold it.

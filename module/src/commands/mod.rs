@@ -14,6 +14,7 @@ pub(crate) mod set;
 pub(crate) mod slcheck;
 pub(crate) mod spec;
 pub(crate) mod symbols;
+pub(crate) mod take;
 pub(crate) mod update;
 
 use crate::server::{self, Found};

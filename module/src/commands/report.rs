@@ -6,13 +6,11 @@ use crate::effects::{self, Write};
 use crate::server::{self, Reply, wall_clock_ms};
 use crate::settings;
 use redis_module::{Context, RedisString, RedisValue};
-use strat_core::order::queue_field;
+use strat_core::order::{ENGINE_GROUP, queue_field};
 use strat_core::refusal::shown;
 use strat_core::strategy::Report;
 use strat_core::{Action, Code, ExecType, Price, Quantity, Refusal, StrategyKey, key};
 
-/// The consumer group that executes the queues.
-const GROUP: &[u8] = b"engine";
 /// Longest order id, in bytes.
 const ORDER_BYTES_MAX: usize = 128;
 /// Longest text, in bytes.
@@ -41,7 +39,11 @@ pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Ref
         version = effects::apply(ctx, Write::of(&key, &strategy, change, request.report.ts_ms))?;
     }
     if let Some((stream, entry)) = request.ack {
-        effects::best_effort(effects::call(ctx, "XACK", &[stream.as_bytes(), GROUP, entry.as_bytes()]));
+        effects::best_effort(effects::call(
+            ctx,
+            "XACK",
+            &[stream.as_bytes(), ENGINE_GROUP.as_bytes(), entry.as_bytes()],
+        ));
         effects::best_effort(effects::call(ctx, "XDEL", &[stream.as_bytes(), entry.as_bytes()]));
     }
     Ok(RedisValue::Integer(version.cast_signed()))

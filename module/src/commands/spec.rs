@@ -46,6 +46,13 @@ pub(crate) const SPECS: &[Spec] = &[
         "O(T + K log N), T ticks, K triggers fired",
     ),
     spec("strat.due", -2, Access::NoKey, "Enqueues every order whose time has come", "O(K log N), K orders"),
+    spec(
+        "strat.take",
+        -4,
+        Access::Write,
+        "Hands out new entries of an order queue with their strategies claimed",
+        "O(COUNT * F), F fields",
+    ),
     spec("strat.lock", -5, Access::Write, "Claims a strategy for one order", "O(1)"),
     spec("strat.extend", 4, Access::Write, "Prolongs a lock", "O(1)"),
     spec("strat.unlock", 3, Access::Write, "Gives a lock back", "O(1)"),
