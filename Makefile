@@ -18,7 +18,7 @@ SIMULATE := cargo run --release --locked -q -p strat-tests --features planted --
 CLIENT_FEATURES := cache candles limits market positions resilience sealed sessions tls upkeep
 
 .PHONY: help setup setup-test build install release run replay demo test bench bench-full bench-accept bench-client chaos simulate planted fuzz \
-	fmt lint clean clean-data
+	fmt lint coverage clean clean-data
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -82,13 +82,17 @@ fuzz: build ## Raw commands against a live server: [SECONDS=n] [SEED=s]
 fmt: ## Format the Rust code
 	cargo fmt --all
 
-lint: setup ## Check formatting, clippy, and the shell scripts where shellcheck is installed
+lint: setup ## Check formatting, clippy, the pages of the code, scripts, container files, licences of dependencies
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	@for feature in $(CLIENT_FEATURES); do \
 		cargo clippy --locked -q -p strat-client --lib --no-default-features --features $$feature -- -D warnings || exit 1; \
 	done
-	@if command -v shellcheck >/dev/null; then shellcheck -x scripts/*.sh .ci/run; fi
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked -q
+	@scripts/lint.sh
+
+coverage: setup-test ## How many lines the tests inside the crates reach: [ARGS='-p strat-core --lib']
+	@scripts/coverage.sh
 
 clean: ## Stop leftover servers of make run, remove target/; data in .run/ are kept
 	@scripts/clean.sh

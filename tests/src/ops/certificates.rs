@@ -1,6 +1,7 @@
 //! An authority of the test's own, and certificates for the loopback that it signs; by openssl, as an operator would.
 
 use super::done;
+use crate::servers::paths;
 use crate::servers::process::temp_dir;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,6 +21,20 @@ impl Authority {
             &["req", "-x509", "-days", "2", "-subj", "/CN=authority of a test", "-keyout", "ca.key", "-out", "ca.crt"],
             &KEY,
         );
+        authority
+    }
+
+    /// Made by the commands of docs/operations.md, for the loopback in place of the page's names.
+    pub(super) fn of_the_page() -> Self {
+        let page = std::fs::read_to_string(paths::root().join("docs/operations.md")).unwrap();
+        let after = page.split_once("With an authority of your own:\n\n```sh\n").expect("the commands stand there").1;
+        let commands =
+            after.split("```").next().unwrap().replace("redis.example", "localhost").replace("10.0.0.5", "127.0.0.1");
+        let authority = Self { dir: temp_dir() };
+        done(Command::new("bash").args(["-euo", "pipefail", "-c", &commands]).current_dir(authority.dir.path()));
+        for end in ["crt", "key"] {
+            std::fs::rename(authority.path(&format!("redis.{end}")), authority.path(&format!("server.{end}"))).unwrap();
+        }
         authority
     }
 

@@ -24,9 +24,14 @@ impl Encrypted {
     }
 
     fn named(names: &str, ask_clients: &str) -> Self {
-        let (authority, port) = (Authority::new(), free_port());
+        let authority = Authority::new();
         authority.sign_for("server", names);
         authority.sign("engine");
+        Self::with(authority, ask_clients)
+    }
+
+    fn with(authority: Authority, ask_clients: &str) -> Self {
+        let port = free_port();
         let mut options = Options::new();
         options.config.extend(settings(&authority, port));
         options.config.push(format!("tls-auth-clients {ask_clients}"));
@@ -48,6 +53,17 @@ impl Encrypted {
         settings.extend(more);
         said(&engine::run(&["doctor"], &env(&settings), LIMIT))
     }
+}
+
+#[test]
+fn the_pages_commands_make_certificates_that_work() {
+    let servers = Encrypted::with(Authority::of_the_page(), "no");
+    let said = servers.doctor(&servers.url(), &[("REDIS_CA_FILE", &servers.authority.text("ca.crt"))]);
+    assert!(said.contains("module strat"), "{said}");
+    let file = servers.authority.path("server.crt");
+    super::done(
+        std::process::Command::new("openssl").args(["x509", "-noout", "-checkend", "2592000", "-in"]).arg(file),
+    );
 }
 
 /// Lines of a redis.conf or a sentinel.conf.

@@ -53,6 +53,19 @@ impl World {
     }
 }
 
+/// Whoever follows one page gets what whoever follows the other gets.
+#[test]
+fn every_page_gives_an_owner_of_strategies_the_same_rights() {
+    let read = |file: &str| std::fs::read_to_string(paths::root().join(file)).unwrap();
+    let rights = |text: &str, user: &str| {
+        let start = text.find(&format!("~user:{user}:*")).unwrap_or_else(|| panic!("no {user} in {text}"));
+        text[start..].lines().next().unwrap().replace(user, "NAME")
+    };
+    let file = rights(&read("deploy/redis/users.acl"), "alice");
+    assert_eq!(file, rights(&read("README.md"), "alice"));
+    assert_eq!(file, rights(&read("docs/operations.md"), "bob"));
+}
+
 #[test]
 fn nobody_comes_in_without_a_name() {
     let world = World::start();
