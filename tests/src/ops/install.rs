@@ -2,8 +2,8 @@
 
 use super::{LIMIT, done, text};
 use crate::resp::{Conn, Value};
-use crate::servers::paths;
-use crate::servers::process::{Process, temp_dir};
+use crate::servers::process::{Process, free_port, temp_dir};
+use crate::servers::{Postgres, engine, paths};
 use std::path::Path;
 use std::process::Command;
 
@@ -73,11 +73,14 @@ fn what_is_installed_runs() {
         done(Command::new(&engine).arg("settings").arg("--config").arg(installed.path("etc/strat/engine.toml")));
     assert!(settings.contains("redis-strat/redis.sock") && !settings.contains("CHANGE-ME"), "{settings}");
     let users = installed.path("etc/strat/acl/users.acl");
-    let passwords = done(Command::new(installed.path("usr/bin/strat-passwords")).arg(&users).args(["admin", "feed"]));
-    let password = passwords.lines().find_map(|line| line.strip_prefix("admin ")).unwrap();
+    let tool = installed.path("usr/bin/strat-passwords");
+    let printed = done(Command::new(&tool).arg(&users).args(["admin", "engine"]));
+    let again = Command::new(&tool).arg(&users).arg("admin").output().unwrap();
+    assert!(!again.status.success(), "a password that is in use is not replaced: {}", text(&again.stderr));
+    let password = |user: &str| printed.lines().find_map(|line| line.strip_prefix(user)).unwrap().trim();
     let (_redis, mut conn) = installed.start_redis();
     assert_eq!(conn.code("PING"), "NOAUTH");
-    conn.run(&format!("AUTH admin {password}"));
+    conn.run(&format!("AUTH admin {}", password("admin")));
     assert!(conn.run("INFO strat").text().contains("strat_version"), "the module is there");
     for (name, wanted) in
         [("appendfsync", "always"), ("maxmemory-policy", "noeviction"), ("strat.price-ttl-ms", "10000")]
@@ -85,10 +88,38 @@ fn what_is_installed_runs() {
         assert_eq!(conn.run(&format!("CONFIG GET {name}")).texts()[1], wanted, "{name}");
     }
     assert_eq!(conn.run("STRAT.SET user:a:strategy:s symbol IBM quantity 1").int(), 1);
+    settings_fit(&installed, password("engine"));
     // The unit lets it write there.
     conn.run("ACL SETUSER feed +strat.symbols");
     assert_eq!(conn.run("ACL SAVE"), Value::Status("OK".into()));
     assert!(installed.read("etc/strat/acl/users.acl").contains("strat.symbols"));
+}
+
+/// The settings file needs the password and the database, and nothing else.
+fn settings_fit(installed: &Installed, password: &str) {
+    let postgres = Postgres::start();
+    let given = installed.read("etc/strat/engine.toml");
+    let filled = given.replace("CHANGE-ME", password);
+    let filled = filled.replace("postgres://strat@localhost/strat?host=/var/run/postgresql", &postgres.url());
+    std::fs::create_dir_all(installed.path("var/strat")).unwrap();
+    std::fs::write(installed.path("etc/strat/engine.toml"), filled).unwrap();
+    // As the unit starts it, less systemd.
+    let unit = installed.read("usr/lib/systemd/system/strat-engine.service");
+    for (start, ends) in [("ExecStartPre=", true), ("ExecStart=", false)] {
+        let line = unit.lines().find_map(|line| line.strip_prefix(start)).unwrap();
+        let line = line.replace("${CREDENTIALS_DIRECTORY}", &installed.path("etc/strat").display().to_string());
+        let words: Vec<_> = line.split(' ').collect();
+        if ends {
+            done(Command::new(words[0]).args(&words[1..]));
+            continue;
+        }
+        let log = installed.path("engine.log");
+        let port = free_port();
+        let mut engine = Process::start("strat-engine", Path::new(words[0]), &log, None, |command| {
+            command.args(&words[1..]).env("STRAT_HTTP_ADDR", format!("127.0.0.1:{port}"));
+        });
+        engine.wait_ready(LIMIT, || engine::http_get(port, "/health").filter(|(status, _)| *status == 200));
+    }
 }
 
 #[test]

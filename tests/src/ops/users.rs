@@ -20,6 +20,10 @@ struct World {
 
 impl World {
     fn start() -> Self {
+        Self::with(Options::new())
+    }
+
+    fn with(options: Options) -> Self {
         let dir = temp_dir();
         let file = dir.path().join("users.acl");
         std::fs::copy(paths::root().join("deploy/redis/users.acl"), &file).unwrap();
@@ -30,7 +34,7 @@ impl World {
             .map(|(u, p)| (u.to_owned(), p.to_owned()))
             .collect();
         assert_eq!(passwords.len(), USERS.len());
-        let redis = Redis::with(Options::new().tcp().config(&format!("aclfile {}", file.display())));
+        let redis = Redis::with(options.tcp().config(&format!("aclfile {}", file.display())));
         Self { redis, passwords, _dir: dir }
     }
 
@@ -77,7 +81,22 @@ fn nobody_comes_in_without_a_name() {
 
 #[test]
 fn each_user_does_its_work_and_nothing_else() {
-    let world = World::start();
+    works(&World::start());
+}
+
+#[test]
+fn each_user_does_its_work_and_nothing_else_on_other_servers() {
+    for place in ["redis8/bin/redis-server", "valkey/bin/valkey-server"] {
+        let server = paths::root().join(".run/servers").join(place);
+        if server.is_file() {
+            works(&World::with(Options::new().server(&server)));
+        } else {
+            crate::support::skip("the users", &server.display().to_string());
+        }
+    }
+}
+
+fn works(world: &World) {
     let mut admin = world.login("admin");
     admin.run("STRAT.SET user:alice:strategy:s1 symbol IBM quantity 10 position BOUGHT stop_loss 90");
     admin.run("STRAT.SET user:bob:strategy:s1 symbol IBM quantity 10 position BOUGHT stop_loss 80");
@@ -100,7 +119,7 @@ fn each_user_does_its_work_and_nothing_else() {
                 assert!(!reply.is_error(), "{user} {command}: {reply:?}");
             }
         }
-        refused(&world, user);
+        refused(world, user);
     }
     admin.run("DEL price:AIG");
     let after = crate::dump::dump(&mut admin);
