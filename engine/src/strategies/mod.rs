@@ -52,7 +52,7 @@ struct Desk {
 pub async fn run(command: &StrategyCommand, settings: &Settings, output: Output) -> Result<()> {
     let store = Store::connect(&settings.database_url, "strat-engine strategy", PATIENCE).await?;
     store.require_schema().await?;
-    let link = Link::connect(&settings.redis_url, PATIENCE).await?;
+    let link = Link::connect(settings, PATIENCE).await?;
     let calendars = Calendars::load(settings.calendars_dir.as_deref()).or_fail(
         "the session calendars cannot be read",
         "check schedule.calendars_dir (STRAT_SCHEDULE_CALENDARS_DIR)",
