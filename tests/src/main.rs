@@ -29,6 +29,7 @@ mod clients;
 mod commands;
 mod config;
 mod crash;
+mod docs;
 mod failover;
 mod fuzz;
 mod health;

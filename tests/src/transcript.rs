@@ -1,4 +1,4 @@
-//! The README's redis-cli transcripts, run line by line on one fresh server and compared as printed.
+//! The redis-cli transcripts of a page, run line by line on one fresh server and compared as printed.
 //!
 //! Blocks are fenced as `console`. Commands stand behind `127.0.0.1:6379> ` or, for the shell, behind
 //! `$ redis-cli `. What differs from run to run (13-digit times, tokens and stream ids, epochs) is
@@ -47,13 +47,15 @@ fn steps(markdown: &str) -> Vec<Step> {
 /// Whether a word differs from run to run: a time, a token, a stream id, an epoch.
 fn varies(word: &str) -> bool {
     let digits = |part: &str, count: usize| part.len() == count && part.bytes().all(|byte| byte.is_ascii_digit());
-    let hex = word.len() == 16
-        && word.bytes().all(|byte| byte.is_ascii_hexdigit())
-        && word.bytes().any(|b| b.is_ascii_alphabetic());
     match word.split_once('-') {
-        Some((ms, n)) => digits(ms, 13) && !n.is_empty() && n.bytes().all(|byte| byte.is_ascii_digit()),
-        None => digits(word, 13) || hex,
+        Some((ms, n)) => digits(ms, 13) && !n.is_empty() && (n.bytes().all(|byte| byte.is_ascii_digit()) || is_id(n)),
+        None => digits(word, 13) || is_id(word),
     }
+}
+
+/// Whether it is the random part of an epoch.
+fn is_id(word: &str) -> bool {
+    word.len() == 16 && word.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Words and what stands between them.
@@ -95,10 +97,11 @@ fn same_line(expected: &str, found: &str, known: &mut BTreeMap<String, String>) 
     })
 }
 
-/// Runs one command in the way an interactive redis-cli prints it.
+/// Runs one command in the way an interactive redis-cli prints it; `-3 ` in front speaks RESP3.
 fn run(redis: &Redis, command: &str) -> Vec<String> {
     let mut cli = Command::new(paths::redis_cli());
-    cli.arg("--no-raw").arg("-s").arg(redis.socket()).env_remove("REDISCLI_AUTH");
+    let (protocol, command) = command.strip_prefix("-3 ").map_or(("-2", command), |rest| ("-3", rest));
+    cli.args(["--no-raw", protocol]).arg("-s").arg(redis.socket()).env_remove("REDISCLI_AUTH");
     let mut child = cli.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let script = format!("{command}\nECHO {MARKER}\n");
     child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
@@ -107,6 +110,26 @@ fn run(redis: &Redis, command: &str) -> Vec<String> {
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     let answer = text.split_once(&format!("\"{MARKER}\"")).unwrap_or_else(|| panic!("{command}: {text}{errors}")).0;
     answer.lines().map(str::trim_end).filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+/// Runs the transcripts of a page, and fails where one answers otherwise.
+pub(crate) fn check(page: &str, markdown: &str) {
+    let redis = Redis::start();
+    let mut known = BTreeMap::new();
+    for step in &steps(markdown) {
+        let command: String =
+            pieces(&step.command).iter().map(|word| known.get(*word).map_or(*word, String::as_str)).collect();
+        let found = run(&redis, &command);
+        let expected: Vec<_> =
+            step.expected.iter().map(|line| line.trim_end().to_owned()).filter(|line| !line.is_empty()).collect();
+        assert!(
+            same(&expected, &found, &mut known),
+            "{page}: {}\nprints\n{}\nbut the answer is\n{}",
+            step.command,
+            expected.join("\n"),
+            found.join("\n"),
+        );
+    }
 }
 
 #[test]
@@ -118,22 +141,7 @@ fn the_readmes_transcript_answers_as_printed() {
     for verb in ["STRAT.SET", "STRAT.SLCHECK"] {
         assert!(steps.iter().any(|step| step.command.starts_with(verb)), "no {verb} in the README's transcript");
     }
-    let redis = Redis::start();
-    let mut known = BTreeMap::new();
-    for step in &steps {
-        let command: String =
-            pieces(&step.command).iter().map(|word| known.get(*word).map_or(*word, String::as_str)).collect();
-        let found = run(&redis, &command);
-        let expected: Vec<_> =
-            step.expected.iter().map(|line| line.trim_end().to_owned()).filter(|line| !line.is_empty()).collect();
-        assert!(
-            same(&expected, &found, &mut known),
-            "README: {}\nprints\n{}\nbut the answer is\n{}",
-            step.command,
-            expected.join("\n"),
-            found.join("\n"),
-        );
-    }
+    check("README.md", &markdown);
 }
 
 #[test]
@@ -148,6 +156,7 @@ fn the_comparison_tells_apart_what_differs() {
     assert!(!check("\"2500.00\"", "\"2500.0\""));
     assert!(check("\"1760000000000-0\"", "\"1795232955228-1\""));
     assert!(!check("\"1760000000000-0\"", "\"1795232955228\"x"));
+    assert!(check("\"1760000000000-00112233445566ff\"", "\"1795232955228-db23119358a68a3f\""));
     assert!(check("1) \"a\"\n...", "1) \"a\"\n2) \"b\"\n3) \"c\""));
     assert!(check("(error) BUSY ...", "(error) BUSY the strategy holds"));
     assert!(!check("(error) BUSY ...", "(error) BADFIELD"));

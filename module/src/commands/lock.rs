@@ -19,7 +19,7 @@ pub(crate) fn lock(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Re
     check_owner(owner)?;
     let ttl_ms = args.count("ttl-ms", 1, TTL_MS_MAX)?;
     let epoch = if args.option("EPOCH") { Some(args.text()?) } else { None };
-    args.end("key action owner ttl-ms [EPOCH e]")?;
+    args.end()?;
     effects::check_partition(ctx, key.prefix)?;
     check_epoch(epoch)?;
     let strategy = strategy_required(ctx, &key)?;
@@ -42,7 +42,7 @@ pub(crate) fn extend(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, 
     let key = args.strategy_key()?;
     let token = args.text()?;
     let ttl_ms = args.count("ttl-ms", 1, TTL_MS_MAX)?;
-    args.end("key token ttl-ms")?;
+    args.end()?;
     let holds = holds(ctx, &key, token);
     if holds {
         effects::call(ctx, "PEXPIRE", &[key.lock().as_bytes(), ttl_ms.to_string().as_bytes()])?;
@@ -55,7 +55,7 @@ pub(crate) fn unlock(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, 
     let mut args = Args::new("STRAT.UNLOCK", args);
     let key = args.strategy_key()?;
     let token = args.text()?;
-    args.end("key token")?;
+    args.end()?;
     let holds = holds(ctx, &key, token);
     if holds {
         effects::call(ctx, "DEL", &[key.lock().as_bytes()])?;
