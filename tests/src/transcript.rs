@@ -12,18 +12,27 @@ use std::process::{Command, Stdio};
 
 const PROMPT: &str = "127.0.0.1:6379> ";
 const SHELL: &str = "$ redis-cli ";
+/// What stands before commands for redis-cli.
+const PROMPTS: &[&str] = &[PROMPT, SHELL];
 /// Ends the answer of a command; no README prints it.
 const MARKER: &str = "strat-transcript-end";
 
 /// A command and the answer printed below it.
 #[derive(Debug, PartialEq, Eq)]
-struct Step {
-    command: String,
+pub(crate) struct Step {
+    pub(crate) command: String,
     expected: Vec<String>,
 }
 
-/// The steps of all `console` blocks.
-fn steps(markdown: &str) -> Vec<Step> {
+impl Step {
+    /// The lines of the answer, without empty ones.
+    pub(crate) fn expected(&self) -> Vec<String> {
+        self.expected.iter().map(|line| line.trim_end().to_owned()).filter(|line| !line.is_empty()).collect()
+    }
+}
+
+/// The steps of all `console` blocks, each command behind one of these prompts.
+pub(crate) fn steps(markdown: &str, prompts: &[&str]) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     let mut inside = false;
     for line in markdown.lines() {
@@ -34,7 +43,7 @@ fn steps(markdown: &str) -> Vec<Step> {
         if !inside {
             continue;
         }
-        if let Some(command) = line.strip_prefix(PROMPT).or_else(|| line.strip_prefix(SHELL)) {
+        if let Some(command) = prompts.iter().find_map(|prompt| line.strip_prefix(prompt)) {
             steps.push(Step { command: command.to_owned(), expected: Vec::new() });
         } else {
             let step = steps.last_mut().unwrap_or_else(|| panic!("'{line}' stands before any command"));
@@ -72,7 +81,7 @@ fn pieces(line: &str) -> Vec<&str> {
 }
 
 /// Compares an answer with the printed one and learns which varying word stands for which.
-fn same(expected: &[String], found: &[String], known: &mut BTreeMap<String, String>) -> bool {
+pub(crate) fn same(expected: &[String], found: &[String], known: &mut BTreeMap<String, String>) -> bool {
     match expected.split_first() {
         None => found.is_empty(),
         Some((any, rest)) if any == "..." => (0..=found.len()).any(|skip| same(rest, &found[skip..], known)),
@@ -116,12 +125,11 @@ fn run(redis: &Redis, command: &str) -> Vec<String> {
 pub(crate) fn check(page: &str, markdown: &str) {
     let redis = Redis::start();
     let mut known = BTreeMap::new();
-    for step in &steps(markdown) {
+    for step in &steps(markdown, PROMPTS) {
         let command: String =
             pieces(&step.command).iter().map(|word| known.get(*word).map_or(*word, String::as_str)).collect();
         let found = run(&redis, &command);
-        let expected: Vec<_> =
-            step.expected.iter().map(|line| line.trim_end().to_owned()).filter(|line| !line.is_empty()).collect();
+        let expected = step.expected();
         assert!(
             same(&expected, &found, &mut known),
             "{page}: {}\nprints\n{}\nbut the answer is\n{}",
@@ -136,7 +144,7 @@ pub(crate) fn check(page: &str, markdown: &str) {
 fn the_readmes_transcript_answers_as_printed() {
     let readme = paths::root().join("README.md");
     let markdown = std::fs::read_to_string(&readme).unwrap_or_else(|error| panic!("{}: {error}", readme.display()));
-    let steps = steps(&markdown);
+    let steps = steps(&markdown, PROMPTS);
     assert!(steps.len() >= 8, "only {} commands in {}", steps.len(), readme.display());
     for verb in ["STRAT.SET", "STRAT.SLCHECK"] {
         assert!(steps.iter().any(|step| step.command.starts_with(verb)), "no {verb} in the README's transcript");
@@ -162,6 +170,7 @@ fn the_comparison_tells_apart_what_differs() {
     assert!(!check("(error) BUSY ...", "(error) BADFIELD"));
     let parsed = steps(
         "text\n```console\n127.0.0.1:6379> PING\nPONG\n$ redis-cli GET a\n(nil)\n```\nPONG\n```sh\n127.0.0.1:6379> X\n```",
+        PROMPTS,
     );
     let commands: Vec<_> = parsed.iter().map(|step| (step.command.as_str(), step.expected.join("|"))).collect();
     assert_eq!(commands, [("PING", "PONG".to_owned()), ("GET a", "(nil)".to_owned())]);

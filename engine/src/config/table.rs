@@ -320,7 +320,7 @@ fn without_password(url: &str) -> String {
     let rest = format!("{login}{place}");
     let (place, query) = rest.split_once('?').unwrap_or((&rest, ""));
     let shown = |option: &str| match option.split_once('=') {
-        Some((name, _)) if name.contains("password") => format!("{name}=***"),
+        Some((name, _)) if name.contains("pass") => format!("{name}=***"),
         _ => option.to_owned(),
     };
     let query: Vec<_> = query.split('&').map(shown).collect();
@@ -384,6 +384,7 @@ mod tests {
             ("postgres://u@h/db?host=/tmp/a@b", "postgres://u@h/db?host=/tmp/a@b"),
             ("postgres://h/db?user=u&password=p%40ss&x=1", "postgres://h/db?user=u&password=***&x=1"),
             ("redis+unix:///tmp/x.sock", "redis+unix:///tmp/x.sock"),
+            ("redis+unix:///tmp/x.sock?user=u&pass=secret", "redis+unix:///tmp/x.sock?user=u&pass=***"),
             ("redis://u:se/cr?et@h:1/", "redis://u:***@h:1/"),
             ("u:secret@h:1", "u:***@h:1"),
             (

@@ -1,7 +1,7 @@
 //! Pages that are made from the code. `make docs` (`STRAT_WRITE_DOCS=1`) writes them; without it a page that is not up to
 //! date fails, so that nobody documents by hand what the code says otherwise.
 
-use super::{commands, configuration};
+use super::{cli, commands, configuration};
 use crate::servers::paths;
 use std::path::Path;
 
@@ -12,6 +12,7 @@ pub(super) const NOTE: &str = "<!-- Made from the code by `make docs`; change it
 fn all() -> Vec<(String, String)> {
     let mut pages = commands::pages();
     pages.push(("docs/configuration.md".to_owned(), configuration::settings()));
+    pages.push(("docs/cli.md".to_owned(), cli::page()));
     pages.push(("docs/fields.md".to_owned(), configuration::fields()));
     pages
 }
