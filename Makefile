@@ -18,7 +18,7 @@ SIMULATE := cargo run --release --locked -q -p strat-tests --features planted --
 CLIENT_FEATURES := cache candles limits market positions resilience sealed sessions tls upkeep
 
 .PHONY: help setup setup-test build install release run replay demo test bench bench-full bench-accept bench-client chaos simulate planted fuzz \
-	fmt lint coverage clean clean-data
+	docs fmt lint coverage clean clean-data
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -78,6 +78,9 @@ planted: setup ## Plant each known mistake; the simulator must catch every one
 
 fuzz: build ## Raw commands against a live server: [SECONDS=n] [SEED=s]
 	STRAT_FUZZ_SECONDS=$(or $(SECONDS),60) $(if $(SEED),STRAT_FUZZ_SEED=$(SEED)) cargo test --locked -p strat-tests --test it -- fuzz --nocapture
+
+docs: build ## Write the pages of docs/ that are made from the code: commands, configuration, fields
+	STRAT_WRITE_DOCS=1 cargo test --locked -q -p strat-tests --test it -- docs::pages
 
 fmt: ## Format the Rust code
 	cargo fmt --all

@@ -63,6 +63,24 @@ impl Code {
         }
     }
 
+    /// What it means, for documentation.
+    #[must_use]
+    pub const fn about(self) -> &'static str {
+        match self {
+            Self::Err => "syntax: wrong number of arguments, an unknown option, a number out of bounds",
+            Self::BadField => "a key, a field's name or its value is not acceptable",
+            Self::BadPrice => "a price is not an exact decimal",
+            Self::BadVersion => "the strategy is at another version than was asked for: read it again",
+            Self::BadToken => "the token does not hold the lock (any more): do not act on it",
+            Self::Busy => "the state does not allow it now",
+            Self::NoStrat => "there is no strategy at the key",
+            Self::Unsynced => "memory may have lost writes since this epoch: reconcile first",
+            Self::Loading => "the server loads its data, or the module rebuilds its books: try again",
+            Self::WrongType => "a key holds another type than it should: rename or delete it",
+            Self::NoGroup => "the queue has no consumer group: `XGROUP CREATE <queue> engine 0 MKSTREAM`",
+        }
+    }
+
     /// The code that a reply starts with, if it is one of ours.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {

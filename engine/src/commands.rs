@@ -1,6 +1,6 @@
 //! The commands, one function each.
 
-use crate::cli::{Output, ReplayArgs, StrategyCommand};
+use crate::cli::{Cli, Output, ReplayArgs, StrategyCommand};
 use crate::config::{Settings, Sources, TABLE};
 use crate::doctor::{self, Mark};
 use crate::failure::failure;
@@ -8,6 +8,8 @@ use crate::replay::{self, ReplayOptions};
 use crate::run::{self as trading, StopSignal};
 use crate::store::{START_PATIENCE, Store};
 use crate::strategies;
+use clap::CommandFactory as _;
+use clap_complete::Shell;
 use color_eyre::Result;
 use serde_json::json;
 use std::io::Write as _;
@@ -102,6 +104,15 @@ pub fn settings(settings: &Settings, sources: &Sources, output: Output) -> ExitC
             ),
         }
     }
+    ExitCode::SUCCESS
+}
+
+/// `completions`
+#[must_use]
+pub fn completions(shell: Shell) -> ExitCode {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "strat-engine", &mut script);
+    print_line(String::from_utf8_lossy(&script).trim_end());
     ExitCode::SUCCESS
 }
 

@@ -384,7 +384,7 @@ mod tests {
             ("postgres://u@h/db?host=/tmp/a@b", "postgres://u@h/db?host=/tmp/a@b"),
             ("postgres://h/db?user=u&password=p%40ss&x=1", "postgres://h/db?user=u&password=***&x=1"),
             ("redis+unix:///tmp/x.sock", "redis+unix:///tmp/x.sock"),
-            ("redis+unix:///tmp/x.sock?user=u&pass=p", "redis+unix:///tmp/x.sock?user=u&pass=***"),
+            ("redis+unix:///tmp/x.sock?user=u&pass=secret", "redis+unix:///tmp/x.sock?user=u&pass=***"),
             ("redis://u:se/cr?et@h:1/", "redis://u:***@h:1/"),
             ("u:secret@h:1", "u:***@h:1"),
             (

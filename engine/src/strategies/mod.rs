@@ -10,7 +10,7 @@ mod show;
 use crate::calendar::Calendars;
 use crate::cli::{Output, StrategyCommand};
 use crate::config::Settings;
-use crate::failure::{OrFail as _, failure};
+use crate::failure::{Exit, OrFail as _, ends_with, failure, refusal};
 use crate::link::Link;
 use crate::reconcile;
 use crate::store::{Fields, Filter, Row, Store};
@@ -76,13 +76,14 @@ pub async fn run(command: &StrategyCommand, settings: &Settings, output: Output)
 
 fn id<'a>(user: &'a str, strategy: &'a str) -> Result<StrategyKey<'a>> {
     let hint = "ids are 1 to 128 of A-Z a-z 0-9 _ . @ -";
-    strat_core::key::check_id("user id", user).or_fail("this is no user id", hint)?;
-    strat_core::key::check_id("strategy id", strategy).or_fail("this is no strategy id", hint)?;
+    for (what, id) in [("user id", user), ("strategy id", strategy)] {
+        strat_core::key::check_id(what, id).map_err(|why| refusal(why.detail, hint))?;
+    }
     Ok(StrategyKey { prefix: "", user, strategy })
 }
 
 fn unknown(id: &StrategyKey<'_>) -> Report {
-    failure(
+    refusal(
         format!("user {} has no strategy {}", id.user, id.strategy),
         format!("strat-engine strategy list --user {}", id.user),
     )
@@ -90,11 +91,13 @@ fn unknown(id: &StrategyKey<'_>) -> Report {
 
 fn refused(error: strat_client::Error) -> Report {
     let hint = match error.code().map(strat_core::Code::as_str) {
+        // Not the module's word: the server is away, or has trouble of its own.
+        None => return Report::new(error),
         Some("BADVERSION") => "somebody changed it meanwhile: look at it with `strategy show` and try again",
         Some("BUSY") => "stop it first with `strategy stop`, and wait until the position is closed",
         _ => "",
     };
-    failure(error.to_string(), hint)
+    refusal(error.to_string(), hint)
 }
 
 impl Desk {
@@ -106,7 +109,7 @@ impl Desk {
             Created::Yes(version) => self.say(user, strategy, "added", version),
             Created::Exists => {
                 let hint = format!("strat-engine strategy update {user} {strategy} FIELD=VALUE");
-                return Err(failure(format!("user {user} has a strategy {strategy} already; it stays as it is"), hint));
+                return Err(refusal(format!("user {user} has a strategy {strategy} already; it stays as it is"), hint));
             }
         }
         Ok(())
@@ -151,10 +154,12 @@ impl Desk {
     }
 
     async fn import(&self, path: &Path, skip_bad: bool) -> Result<()> {
-        let file = strategies_csv::read(path, skip_bad, &self.calendars).or_fail(
-            "the strategies cannot be imported, none was",
-            "correct the line, or pass over bad ones with --skip-bad",
-        )?;
+        let file = strategies_csv::read(path, skip_bad, &self.calendars)
+            .or_fail(
+                "the strategies cannot be imported, none was",
+                "correct the line, or pass over bad ones with --skip-bad",
+            )
+            .map_err(|report| ends_with(report, Exit::Refused))?;
         let bar = ProgressBar::new(file.lines.len() as u64)
             .with_style(ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}")?)
             .with_message("importing");
@@ -217,7 +222,7 @@ impl Desk {
         let mut redis = self.link.connection();
         let hash = redis.strat_get(&id.hash()).await?;
         if hash.as_ref().is_some_and(|hash| hash.state().is_ok_and(|state| !state.is_idle())) {
-            return Err(failure(
+            return Err(refusal(
                 format!("strategy {} of {} has an open position or an order in flight", id.strategy, id.user),
                 format!("strat-engine strategy stop {} {}, then remove it", id.user, id.strategy),
             ));

@@ -19,7 +19,7 @@ pub(crate) fn lock(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Re
     check_owner(owner)?;
     let ttl_ms = args.count("ttl-ms", 1, TTL_MS_MAX)?;
     let epoch = if args.option("EPOCH") { Some(args.text()?) } else { None };
-    args.end("key action owner ttl-ms [EPOCH e]")?;
+    args.end()?;
     effects::check_partition(ctx, key.prefix)?;
     check_epoch(epoch)?;
     Ok(claim(ctx, &key, action, owner, ttl_ms)?.map_or(RedisValue::Null, RedisValue::BulkString))
@@ -53,7 +53,7 @@ pub(crate) fn extend(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, 
     let key = args.strategy_key()?;
     let token = args.text()?;
     let ttl_ms = args.count("ttl-ms", 1, TTL_MS_MAX)?;
-    args.end("key token ttl-ms")?;
+    args.end()?;
     let holds = holds(ctx, &key, token);
     if holds {
         effects::call(ctx, "PEXPIRE", &[key.lock().as_bytes(), ttl_ms.to_string().as_bytes()])?;
@@ -66,7 +66,7 @@ pub(crate) fn unlock(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, 
     let mut args = Args::new("STRAT.UNLOCK", args);
     let key = args.strategy_key()?;
     let token = args.text()?;
-    args.end("key token")?;
+    args.end()?;
     let holds = holds(ctx, &key, token);
     if holds {
         effects::call(ctx, "DEL", &[key.lock().as_bytes()])?;

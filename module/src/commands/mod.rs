@@ -12,7 +12,6 @@ pub(crate) mod lock;
 pub(crate) mod report;
 pub(crate) mod set;
 pub(crate) mod slcheck;
-pub(crate) mod spec;
 pub(crate) mod symbols;
 pub(crate) mod take;
 pub(crate) mod update;

@@ -73,8 +73,6 @@ struct Request<'a> {
 }
 
 fn parse<'a>(args: &mut Args<'a>, key: &StrategyKey<'_>) -> Result<Request<'a>, Refusal> {
-    const FORM: &str =
-        "key token exec-type [CUMQTY q AVGPX p] [ORDER id] [ACTION a] [ACK stream entry] [TEXT t] [TS ms]";
     let exec_type: ExecType =
         args.text()?.parse().map_err(|why| Refusal::new(Code::BadField, format!("exec-type {why}")))?;
     let report =
@@ -98,7 +96,7 @@ fn parse<'a>(args: &mut Args<'a>, key: &StrategyKey<'_>) -> Result<Request<'a>, 
         } else if args.option("TS") {
             request.report.ts_ms = args.count("TS", 0, i64::MAX)?;
         } else {
-            return Err(args.syntax(FORM));
+            return Err(args.syntax());
         }
     }
     request.report.filled = match (quantity, price) {

@@ -39,7 +39,7 @@ pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Ref
         } else if args.option("EPOCH") {
             epoch = Some(args.text()?);
         } else {
-            args.end("queue owner ttl-ms [COUNT n] [EPOCH e]")?;
+            args.end()?;
         }
     }
     effects::check_partition(ctx, prefix)?;
