@@ -35,3 +35,4 @@ pub mod strategies;
 pub mod strategies_csv;
 pub mod sync;
 pub mod table;
+pub mod token;

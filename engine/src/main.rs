@@ -28,6 +28,7 @@ fn start(cli: &Cli) -> Result<ExitCode> {
             Command::Run => commands::run(settings).await,
             Command::Replay(args) => commands::replay(args, &settings).await,
             Command::Strategy(command) => commands::strategy(command, &settings, cli.global.output).await,
+            Command::Token(command) => commands::token(command, &settings, cli.global.output).await,
             Command::Migrate => commands::migrate(&settings).await,
             Command::Doctor => commands::doctor(&settings, cli.global.output).await,
             Command::Settings => Ok(commands::settings(&settings, &sources, cli.global.output)),

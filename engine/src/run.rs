@@ -109,11 +109,12 @@ struct Trading {
 pub async fn run(settings: Settings) -> Result<()> {
     let mut stop = StopSignal::new()?;
     metrics::install();
+    http::check(&settings.http)?;
     let base = tokio::select! {
         base = Base::connect(settings) => base?,
         () = stop.received() => return Ok(()),
     };
-    let listener = http::listen(base.settings.http_addr).await?;
+    let listener = http::listen(&base.settings.http).await?;
     let address = listener.local_addr()?;
     let mut trading = Crew::new();
     let mut sync = Crew::new();
@@ -137,7 +138,7 @@ pub async fn run(settings: Settings) -> Result<()> {
         Ok(())
     });
     let hours = base.settings.candles.hours().cloned();
-    let api = http::Api::new(base.link.own()?, &base.settings.http_token, address.ip(), hours)?;
+    let api = http::Api::new(base.link.own()?, &base.settings.http, address.ip(), hours)?;
     trading.spawn("HTTP server", http::serve(listener, watched, api, trading.cancel.clone()));
     tracing::info!(engine = base.settings.engine_name, health = format!("http://{address}/health"), "running");
     let trouble = tokio::select! {

@@ -1,5 +1,7 @@
 //! What the engine answers under `/api/v1/cache` and `/health/redis/…`, with Redis up and away.
 
+mod tenants;
+
 use crate::servers::engine::{self, Env};
 use crate::servers::process::temp_dir;
 use crate::servers::{Engine, Options, Postgres, Redis};

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -17,11 +17,25 @@ pub(super) struct Problem {
     code: &'static str,
     /// For people: the cause and the next step.
     detail: String,
+    /// Besides those that every problem has.
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Problem {
     pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into() }
+        Self { status, code, detail: detail.into(), headers: Vec::new() }
+    }
+
+    /// With one more header.
+    #[must_use]
+    pub(super) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    #[cfg(test)]
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
     }
 
     pub(super) fn bad_request(detail: impl Into<String>) -> Self {
@@ -54,6 +68,7 @@ impl IntoResponse for Problem {
         let body = json!({ "title": title, "status": self.status.as_u16(), "code": self.code, "detail": self.detail });
         let mut answer = (self.status, Json(body)).into_response();
         let headers = answer.headers_mut();
+        headers.extend(self.headers);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         answer

@@ -2,12 +2,14 @@
 
 mod answer;
 mod api;
+mod auth;
 mod metrics;
 
 pub use api::Api;
 
 use crate::clock::Clock;
-use crate::failure::OrFail as _;
+use crate::config::HttpSettings;
+use crate::failure::{OrFail as _, failure};
 use crate::gate::EpochGate;
 use crate::guard::{GuardStatus, Watcher};
 use crate::link::Link;
@@ -66,11 +68,28 @@ pub struct Watched {
     pub started: Instant,
 }
 
-/// Serves until cancelled. Answers the address once it listens.
+/// Refuses to be reached from other machines unless whoever asks has to show who he is.
+///
+/// # Errors
+/// Where no secret is set and the address is not this machine's alone.
+pub fn check(settings: &HttpSettings) -> Result<()> {
+    let address = settings.addr;
+    if !address.ip().is_loopback() && !settings.has_secret() {
+        return Err(failure(
+            format!("http.addr {address} can be reached from other machines, and everybody there could trade"),
+            "set http.token (STRAT_HTTP_TOKEN) or http.jwt_secret (STRAT_HTTP_JWT_SECRET), or listen on 127.0.0.1",
+        ));
+    }
+    Ok(())
+}
+
+/// Listens, where [`check`] has nothing against it.
 ///
 /// # Errors
 /// Where the address cannot be listened on.
-pub async fn listen(address: SocketAddr) -> Result<TcpListener> {
+pub async fn listen(settings: &HttpSettings) -> Result<TcpListener> {
+    check(settings)?;
+    let address = settings.addr;
     TcpListener::bind(address).await.or_fail(
         format!("cannot listen on {address}"),
         "another program uses the port, or the address is not this machine's; set http.addr (STRAT_HTTP_ADDR), port 0 takes a free one",
@@ -83,7 +102,8 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener> {
 /// # Errors
 /// Where the listener fails.
 pub async fn serve(listener: TcpListener, watched: Watched, api: Api, cancel: CancellationToken) -> Result<()> {
-    let server = axum::serve(listener, router(watched, api)).with_graceful_shutdown(cancel.clone().cancelled_owned());
+    let service = router(watched, api).into_make_service_with_connect_info::<SocketAddr>();
+    let server = axum::serve(listener, service).with_graceful_shutdown(cancel.clone().cancelled_owned());
     let last_moment = async {
         cancel.cancelled().await;
         tokio::time::sleep(LAST_REQUESTS).await;
