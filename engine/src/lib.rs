@@ -16,6 +16,7 @@ pub mod failure;
 pub mod feed;
 pub mod gate;
 pub mod guard;
+pub mod halt;
 pub mod http;
 pub mod lease;
 pub mod link;

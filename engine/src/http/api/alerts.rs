@@ -20,21 +20,21 @@ use strat_core::key::check_id;
 /// Alerts on one page.
 const PAGE: u32 = 500;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Which {
     user_id: Option<String>,
     cursor: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct One {
     user_id: Option<String>,
     id: String,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
     user_id: Option<String>,
@@ -46,6 +46,7 @@ pub(super) struct Wanted {
 }
 
 /// A page of a user's alerts, waiting and fired.
+#[utoipa::path(get, path = "/alerts", tag = "alerts", params(Which), responses((status = 200, body = Object)))]
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
     caller: Caller,
@@ -63,6 +64,7 @@ pub(super) async fn list(
 }
 
 /// Arms an alert, or arms it again, also one that has fired.
+#[utoipa::path(post, path = "/alerts", tag = "alerts", request_body = Wanted, responses((status = 201, body = Object)))]
 pub(super) async fn arm(
     State(api): State<Arc<Api>>,
     caller: Caller,
@@ -80,6 +82,7 @@ pub(super) async fn arm(
 }
 
 /// Ends an alert; 404 where there is none.
+#[utoipa::path(delete, path = "/alerts", tag = "alerts", params(One), responses((status = 204), (status = 404, description = "NOT_FOUND")))]
 pub(super) async fn end(
     State(api): State<Arc<Api>>,
     caller: Caller,

@@ -1,17 +1,31 @@
-//! `/api/v1/cache/…`: what the engine's Redis holds besides strategies, read and looked after over HTTP.
+//! `/api/v1/…`: strategies, orders, positions, events, alerts, prices, and what the engine's Redis holds besides.
+//!
 //! Who may ask, and whose data he gets, is `auth`'s.
 
+mod admin;
 mod alerts;
 mod candles;
+mod events;
+mod orders;
+mod positions;
 mod prices;
 mod server;
+mod strategies;
 mod tokens;
 
+use self::events::Streams;
 use super::auth::{Access, Limits, authorize};
+use super::tail::Tail;
+use super::{Watched, audit, openapi};
+use crate::calendar::Calendars;
 use crate::config::HttpSettings;
+use crate::executor::Executor;
+use crate::halt::Halt;
+use crate::store::Store;
+use crate::strategies::Desk;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::get;
 use color_eyre::Result;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -22,13 +36,41 @@ use strat_client::sessions::Sessions;
 use strat_client::upkeep::{Upkeep, UpkeepSettings};
 use strat_client::{Connection, sessions};
 use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 /// A connection behind a breaker, of its own: what is asked over HTTP holds up no order.
 pub(super) type Redis = Guarded<Connection>;
 
+/// What the routes are made of.
+pub struct ApiParts {
+    /// A connection of its own.
+    pub connection: Connection,
+    /// Connections to Postgres of its own.
+    pub store: Store,
+    /// Sessions of the exchanges.
+    pub calendars: Calendars,
+    /// When the market trades whose candles are built.
+    pub hours: Option<Hours>,
+    /// What is looked at, also by `/health`.
+    pub watched: Watched,
+    /// Whether entries are halted.
+    pub halt: Halt,
+    /// Who sends orders.
+    pub executor: Arc<Executor>,
+    /// When the engine stops.
+    pub cancel: CancellationToken,
+}
+
 /// What the routes work on.
 pub struct Api {
     pub(super) redis: Redis,
+    pub(super) store: Store,
+    /// Strategies are created and changed here.
+    pub(super) desk: Desk<Redis>,
+    /// The same for what ends positions: no breaker refuses it.
+    pub(super) exits: Desk<Redis>,
     pub(super) market: Market<Redis>,
     pub(super) candles: CandleStore<Redis>,
     /// When the market trades; always, where the engine builds no candles.
@@ -38,56 +80,103 @@ pub struct Api {
     pub(super) upkeep: Mutex<Upkeep<Redis>>,
     pub(super) access: Access,
     pub(super) limits: Limits,
+    pub(super) tail: Tail,
+    streams: Streams,
+    pub(super) watched: Arc<Watched>,
+    halt: Halt,
+    executor: Arc<Executor>,
+    cancel: CancellationToken,
 }
 
 impl Api {
-    /// Over a connection of its own.
+    /// Over connections of its own.
     ///
     /// # Errors
     /// Where the client's settings cannot be; they are its defaults.
-    pub fn new(
-        connection: Connection,
-        settings: &HttpSettings,
-        listening: IpAddr,
-        hours: Option<Hours>,
-    ) -> Result<Self> {
+    pub fn new(parts: ApiParts, settings: &HttpSettings, listening: IpAddr) -> Result<Self> {
+        let ApiParts { connection, store, calendars, hours, watched, halt, executor, cancel } = parts;
         let redis = Guarded::around(connection, Breaker::new(BreakerSettings::default())?)?;
-        let market = Market::new(redis.clone(), MarketSettings::default())?;
-        let candles = CandleStore::new(redis.clone(), CandleSettings::default())?;
-        let hours = Arc::new(hours.unwrap_or_else(Hours::always));
-        let sessions = Sessions::new(redis.clone(), &sessions::Settings::default())?;
-        let upkeep = Mutex::new(Upkeep::new(redis.clone(), UpkeepSettings::default())?);
-        let access = Access::new(settings, listening, redis.clone())?;
-        let limits = Limits::new(settings, redis.clone())?;
-        Ok(Self { redis, market, candles, hours, sessions, upkeep, access, limits })
+        let desk = Desk { redis: redis.clone(), store: store.clone(), calendars };
+        Ok(Self {
+            exits: Desk { redis: redis.for_exits(), ..desk.clone() },
+            desk,
+            market: Market::new(redis.clone(), MarketSettings::default())?,
+            candles: CandleStore::new(redis.clone(), CandleSettings::default())?,
+            hours: Arc::new(hours.unwrap_or_else(Hours::always)),
+            sessions: Sessions::new(redis.clone(), &sessions::Settings::default())?,
+            upkeep: Mutex::new(Upkeep::new(redis.clone(), UpkeepSettings::default())?),
+            access: Access::new(settings, listening, redis.clone())?,
+            limits: Limits::new(settings, redis.clone())?,
+            tail: Tail::new(store.clone(), watched.sync.clone()),
+            streams: Streams::new(settings.streams_max, settings.streams_per_user),
+            watched: Arc::new(watched),
+            redis,
+            store,
+            halt,
+            executor,
+            cancel,
+        })
+    }
+
+    fn now_ms(&self) -> i64 {
+        self.watched.clock.now_ms()
     }
 }
 
 pub(super) fn routes(api: Arc<Api>) -> Router {
+    let (guarded, document) = openapi::begun().nest("/api/v1", documented()).split_for_parts();
+    let guarded = guarded
+        .layer(from_fn_with_state(Arc::clone(&api), audit::note))
+        .layer(from_fn_with_state(Arc::clone(&api), authorize));
     Router::new()
         .route("/health/redis/pool", get(server::pool))
         .route("/health/redis/circuit-breaker", get(server::breaker))
-        .nest("/api/v1", guarded(&api))
+        .route("/api/openapi.json", get(move || openapi::show(document.clone())))
+        .merge(guarded)
         .with_state(api)
 }
 
-fn guarded(api: &Arc<Api>) -> Router<Arc<Api>> {
-    Router::new()
-        .route("/token", get(tokens::show).delete(tokens::revoke))
+/// Every route that asks who one is, with its description.
+pub(super) fn documented() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new()
+        .routes(routes!(strategies::create, strategies::list))
+        .routes(routes!(strategies::show, strategies::change, strategies::remove))
+        .routes(routes!(strategies::start))
+        .routes(routes!(strategies::stop))
+        .routes(routes!(orders::orders))
+        .routes(routes!(orders::fills))
+        .routes(routes!(orders::pnl))
+        .routes(routes!(positions::list))
+        .routes(routes!(positions::choose))
+        .routes(routes!(events::stream))
+        .routes(routes!(alerts::list, alerts::arm, alerts::end))
+        .routes(routes!(tokens::show, tokens::revoke))
+        .routes(routes!(admin::engine))
+        .routes(routes!(admin::halt))
+        .routes(routes!(admin::resume))
+        .routes(routes!(admin::square_off))
+        .routes(routes!(admin::reconcile))
+        .routes(routes!(admin::audit))
+        .merge(market())
         .nest("/cache", cache())
-        .layer(from_fn_with_state(Arc::clone(api), authorize))
 }
 
-fn cache() -> Router<Arc<Api>> {
-    Router::new()
-        .route("/health", get(server::health))
-        .route("/stats", get(server::stats))
-        .route("/cleanup", post(server::cleanup))
-        .route("/clear", post(server::clear))
-        .route("/symbols", get(prices::symbols))
-        .route("/price/{symbol}", get(prices::price))
-        .route("/market-data/{symbol}", get(prices::market_data))
-        .route("/candles/{symbol}", get(candles::range))
-        .route("/sessions/{user_id}", get(server::sessions))
+/// Everybody's data.
+fn market() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new()
+        .routes(routes!(prices::symbols))
+        .routes(routes!(prices::price))
+        .routes(routes!(prices::market_data))
+        .routes(routes!(candles::range))
+}
+
+fn cache() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new()
+        .routes(routes!(server::health))
+        .routes(routes!(server::stats))
+        .routes(routes!(server::cleanup))
+        .routes(routes!(server::clear))
+        .routes(routes!(server::sessions))
         .route("/price-alerts", get(alerts::list).post(alerts::arm).delete(alerts::end))
+        .merge(market())
 }

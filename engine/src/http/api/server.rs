@@ -35,6 +35,7 @@ pub(super) async fn breaker(State(api): State<Arc<Api>>) -> (StatusCode, Json<Va
 }
 
 /// Whether Redis answers, by the way that everything here goes.
+#[utoipa::path(get, path = "/health", tag = "admin", responses((status = 200, body = Object), (status = 403, description = "ADMINS_ONLY")))]
 pub(super) async fn health(State(api): State<Arc<Api>>, caller: Caller) -> Result<(StatusCode, Json<Value>), Problem> {
     caller.only_admins()?;
     let health = api.redis.health().await;
@@ -50,6 +51,7 @@ pub(super) async fn health(State(api): State<Arc<Api>>, caller: Caller) -> Resul
 }
 
 /// What the server has counted.
+#[utoipa::path(get, path = "/stats", tag = "admin", responses((status = 200, body = Object), (status = 403, description = "ADMINS_ONLY")))]
 pub(super) async fn stats(State(api): State<Arc<Api>>, caller: Caller, asked: HeaderMap) -> Result<Response, Problem> {
     caller.only_admins()?;
     let mut pipeline = redis::pipe();
@@ -71,6 +73,7 @@ pub(super) async fn stats(State(api): State<Arc<Api>>, caller: Caller, asked: He
 }
 
 /// A user's sessions. What they are called here lets nobody in.
+#[utoipa::path(get, path = "/sessions/{user_id}", tag = "sessions", params(("user_id" = String, Path)), responses((status = 200, body = Object), (status = 404, description = "NOT_FOUND")))]
 pub(super) async fn sessions(
     State(api): State<Arc<Api>>,
     caller: Caller,
@@ -94,6 +97,7 @@ pub(super) async fn sessions(
 }
 
 /// Looks at a bounded part of the keys, and says what would be done about them.
+#[utoipa::path(post, path = "/cleanup", tag = "admin", responses((status = 200, body = Object), (status = 403, description = "ADMINS_ONLY")))]
 pub(super) async fn cleanup(State(api): State<Arc<Api>>, caller: Caller) -> Result<Json<Value>, Problem> {
     caller.only_admins()?;
     let Ok(mut upkeep) = api.upkeep.try_lock() else {
@@ -112,13 +116,14 @@ pub(super) async fn cleanup(State(api): State<Arc<Api>>, caller: Caller) -> Resu
     })))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 pub(super) struct Confirmed {
     #[serde(default)]
     confirm: bool,
 }
 
 /// Deletes what is cached (`cache:*`), and nothing else.
+#[utoipa::path(post, path = "/clear", tag = "admin", params(Confirmed), responses((status = 200, body = Object), (status = 403, description = "ADMINS_ONLY")))]
 pub(super) async fn clear(
     State(api): State<Arc<Api>>,
     caller: Caller,
