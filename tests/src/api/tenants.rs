@@ -4,9 +4,8 @@ use super::*;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-const SECRET: &str = "a-secret-of-at-least-32-bytes-for-tests";
-const OPERATOR: &str = "an-operators-token";
-const WITH_SECRETS: &[(&str, &str)] = &[("STRAT_HTTP_JWT_SECRET", SECRET), ("STRAT_HTTP_TOKEN", OPERATOR)];
+pub(super) const SECRET: &str = "a-secret-of-at-least-32-bytes-for-tests";
+pub(super) const WITH_SECRETS: &[(&str, &str)] = &[("STRAT_HTTP_JWT_SECRET", SECRET), ("STRAT_HTTP_TOKEN", OPERATOR)];
 
 /// A token as `strat-engine token issue` prints it.
 pub(super) fn issue(secret: &str, user: &str, more: &[&str]) -> String {
@@ -15,12 +14,6 @@ pub(super) fn issue(secret: &str, user: &str, more: &[&str]) -> String {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(!String::from_utf8_lossy(&output.stderr).contains(secret));
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
-}
-
-impl World {
-    fn asks(&self, token: &str, method: &str, path: &str, body: &str) -> Answer {
-        self.ask(method, path, &[&format!("authorization: Bearer {token}")], body)
-    }
 }
 
 fn alert(id: &str) -> String {

@@ -88,6 +88,7 @@ pub(super) struct SquaredOff {
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Paged {
     cursor: Option<String>,

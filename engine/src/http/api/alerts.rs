@@ -21,6 +21,7 @@ use strat_core::key::check_id;
 const PAGE: u32 = 500;
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Which {
     user_id: Option<String>,
@@ -28,6 +29,7 @@ pub(super) struct Which {
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct One {
     user_id: Option<String>,

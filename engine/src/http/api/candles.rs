@@ -18,6 +18,7 @@ const LATEST: i64 = 120;
 const DAY_MS: i64 = 86_400_000;
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Span {
     #[serde(default = "minute")]

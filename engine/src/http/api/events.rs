@@ -31,6 +31,7 @@ const RETRY: Duration = Duration::from_secs(2);
 const SLICE: i64 = 256;
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct From {
     /// Whose; an admin who says nothing hears of everybody.

@@ -15,6 +15,7 @@ use strat_core::key::is_id;
 use utoipa::{IntoParams, ToSchema};
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Listed {
     /// Whose; an admin who says nothing lists everybody's.
@@ -27,6 +28,7 @@ pub(super) struct Listed {
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Paged {
     /// Whose; an admin who says nothing lists everybody's.

@@ -23,6 +23,7 @@ const AT_A_TIME: usize = 64;
 const POSITIONS_MAX: usize = 1_000;
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Which {
     /// Whose; a user may leave it out.

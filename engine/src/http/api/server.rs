@@ -117,6 +117,7 @@ pub(super) async fn cleanup(State(api): State<Arc<Api>>, caller: Caller) -> Resu
 }
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Confirmed {
     #[serde(default)]
     confirm: bool,

@@ -39,6 +39,7 @@ pub(super) struct Strategies {
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Which {
     /// Whose; a user may leave it out.
@@ -46,6 +47,7 @@ pub(super) struct Which {
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Listed {
     /// Whose; an admin who says nothing lists everybody's.
