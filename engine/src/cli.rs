@@ -2,6 +2,7 @@
 
 use crate::config::Overrides;
 use crate::replay::Speed;
+use crate::token::Role;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use std::path::PathBuf;
@@ -77,6 +78,9 @@ pub enum Command {
     /// Create, list, change and end strategies
     #[command(subcommand)]
     Strategy(StrategyCommand),
+    /// Issue and revoke the tokens that users show to the HTTP API (needs http.jwt_secret)
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Bring the database schema up to date
     Migrate,
     /// Say what is missing, and how to get it
@@ -203,6 +207,24 @@ pub enum StrategyCommand {
         /// Strategy id
         strategy: String,
     },
+}
+
+/// Commands on users' tokens.
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Print a token: strat-engine token issue alice --ttl-seconds 3600
+    Issue {
+        /// User id
+        user: String,
+        /// What its holder may do
+        #[arg(long, value_enum, default_value_t)]
+        role: Role,
+        /// How long it is good
+        #[arg(long, value_name = "SECONDS", default_value_t = 3_600)]
+        ttl_seconds: u64,
+    },
+    /// Revoke the token on stdin, in Redis; one that leaked, or whose user left
+    Revoke,
 }
 
 /// `NAME=VALUE`.

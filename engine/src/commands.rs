@@ -1,20 +1,30 @@
 //! The commands, one function each.
 
-use crate::cli::{Cli, Output, ReplayArgs, StrategyCommand};
-use crate::config::{Settings, Sources, TABLE};
+use crate::cli::{Cli, Output, ReplayArgs, StrategyCommand, TokenCommand};
+use crate::clock::{Clock as _, LiveClock};
+use crate::config::{Settings, Sources, TABLE, is_set};
 use crate::doctor::{self, Mark};
-use crate::failure::failure;
+use crate::failure::{OrFail as _, failure};
+use crate::link::Link;
 use crate::replay::{self, ReplayOptions};
 use crate::run::{self as trading, StopSignal};
 use crate::store::{START_PATIENCE, Store};
 use crate::strategies;
+use crate::token::{Keys, Role};
 use clap::CommandFactory as _;
 use clap_complete::Shell;
 use color_eyre::Result;
 use serde_json::json;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::process::ExitCode;
+use std::time::Duration;
+use strat_client::sessions::RevokedTokens;
 use tokio_util::sync::CancellationToken;
+
+/// Longest text that is read from stdin as a token.
+const TOKEN_BYTES_MAX: u64 = 8_192;
+/// How long `token revoke` waits for a server that is just starting.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// `run`
 ///
@@ -54,6 +64,52 @@ pub async fn replay(args: &ReplayArgs, settings: &Settings) -> Result<ExitCode> 
 /// With a sentence and a hint for people.
 pub async fn strategy(command: &StrategyCommand, settings: &Settings, output: Output) -> Result<ExitCode> {
     strategies::run(command, settings, output).await.map(|()| ExitCode::SUCCESS)
+}
+
+/// `token …`
+///
+/// # Errors
+/// With a sentence and a hint for people.
+pub async fn token(command: &TokenCommand, settings: &Settings, output: Output) -> Result<ExitCode> {
+    if !is_set(&settings.http.jwt_secret) {
+        let hint = "set http.jwt_secret (STRAT_HTTP_JWT_SECRET) to the one that the engine runs with";
+        return Err(failure("tokens are signed with a secret, and none is set", hint));
+    }
+    let keys = Keys::new(&settings.http.jwt_secret);
+    match command {
+        TokenCommand::Issue { user, role, ttl_seconds } => issue(&keys, user, *role, *ttl_seconds, output)?,
+        TokenCommand::Revoke => revoke(&keys, settings).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn issue(keys: &Keys, user: &str, role: Role, ttl_seconds: u64, output: Output) -> Result<()> {
+    let now_s = u64::try_from(LiveClock.now_ms() / 1_000).unwrap_or_default();
+    let issued = keys.issue(user, role, Duration::from_secs(ttl_seconds), now_s);
+    let (token, claims) = issued.or_fail("no token is issued", "nothing was changed")?;
+    match output {
+        Output::Table => print_line(&token),
+        Output::Json => print_line(
+            &json!({"token": token, "user_id": claims.sub, "role": claims.role, "expires_at": claims.exp}).to_string(),
+        ),
+    }
+    Ok(())
+}
+
+/// Not from the command line, where everybody on the machine would see it.
+async fn revoke(keys: &Keys, settings: &Settings) -> Result<()> {
+    let mut line = String::new();
+    std::io::stdin().take(TOKEN_BYTES_MAX).read_to_string(&mut line).or_fail("stdin cannot be read", "")?;
+    let token = line.trim();
+    let claims =
+        keys.verify(token).or_fail("there is nothing to revoke", "give the token itself, without `Bearer `")?;
+    let redis = Link::connect(settings, PATIENCE).await?.connection();
+    let revoked = RevokedTokens::new(redis, &strat_client::sessions::Settings::default())?;
+    let expires_at_ms = i64::try_from(claims.exp).unwrap_or(i64::MAX).saturating_mul(1_000);
+    let kept = revoked.revoke(token, expires_at_ms).await;
+    kept.or_fail("the token may still be good", "repeat it once Redis answers")?;
+    print_line(&format!("revoked a token of {}", claims.sub));
+    Ok(())
 }
 
 /// `migrate`

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 pub struct EpochGate {
     epoch: Arc<watch::Sender<Option<Arc<str>>>>,
     entries_wait: Arc<AtomicBool>,
+    entries_halted: Arc<AtomicBool>,
     opened: Arc<Mutex<Option<Instant>>>,
     redis_away: Arc<AtomicBool>,
 }
@@ -19,6 +20,7 @@ impl Default for EpochGate {
         Self {
             epoch: Arc::new(watch::Sender::new(None)),
             entries_wait: Arc::default(),
+            entries_halted: Arc::default(),
             opened: Arc::default(),
             redis_away: Arc::default(),
         }
@@ -74,10 +76,15 @@ impl EpochGate {
         *self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether entries have to wait: what keeps them durable is away. Exits never wait for that.
+    /// Whether entries have to wait: what keeps them durable is away, or somebody halted them. Exits never wait for that.
     #[must_use]
     pub fn entries_wait(&self) -> bool {
-        self.entries_wait.load(Ordering::Relaxed)
+        self.entries_wait.load(Ordering::Relaxed) || self.entries_halted.load(Ordering::Relaxed)
+    }
+
+    /// Halts entries by somebody's will, or lets them go on; whether they have to wait otherwise stays as it is.
+    pub fn halt_entries(&self, halted: bool) {
+        self.entries_halted.store(halted, Ordering::Relaxed);
     }
 
     /// Holds entries, or lets them go on.
@@ -127,6 +134,17 @@ impl EpochGate {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn entries_wait_for_postgres_and_for_whoever_halted_them() {
+        let gate = EpochGate::new();
+        gate.halt_entries(true);
+        gate.hold_entries(true);
+        gate.hold_entries(false);
+        assert!(gate.entries_wait(), "Postgres that comes back ends no halt");
+        gate.halt_entries(false);
+        assert!(!gate.entries_wait());
+    }
 
     #[tokio::test]
     async fn the_gate_opens_once_reconciled_and_only_the_stale_epoch_closes_it() {

@@ -12,7 +12,8 @@ use crate::executor::{self, Executor, ExecutorSettings, Job};
 use crate::failure::{OrFail as _, sentence};
 use crate::gate::EpochGate;
 use crate::guard::Guard;
-use crate::http::{self, Watched};
+use crate::halt::Halt;
+use crate::http::{self, ApiParts, Watched};
 use crate::lease::Lease;
 use crate::link::Link;
 use crate::live::Live;
@@ -93,7 +94,14 @@ struct Base {
     link: Link,
     store: Store,
     gate: EpochGate,
+    halt: Halt,
     clock: Arc<dyn Clock>,
+}
+
+/// What others look at of what trades.
+struct Started {
+    market: Arc<Market>,
+    executor: Arc<Executor>,
 }
 
 /// The broker, and the paper broker once more if it is that one: it trades at the feed's prices.
@@ -109,17 +117,18 @@ struct Trading {
 pub async fn run(settings: Settings) -> Result<()> {
     let mut stop = StopSignal::new()?;
     metrics::install();
+    http::check(&settings.http)?;
     let base = tokio::select! {
         base = Base::connect(settings) => base?,
         () = stop.received() => return Ok(()),
     };
-    let listener = http::listen(base.settings.http_addr).await?;
+    let listener = http::listen(&base.settings.http).await?;
     let address = listener.local_addr()?;
     let mut trading = Crew::new();
     let mut sync = Crew::new();
     let handle = base.start_sync(&mut sync);
-    let (market, lease) = base.start_trading(&handle, &mut trading)?;
-    base.spawn_lease(lease, &mut sync);
+    let Started { market, executor } = base.start_trading(&handle, &mut trading)?;
+    base.spawn_lease(executor.settings().lease.clone(), &mut sync);
     let watched = Watched {
         link: base.link.clone(),
         store: base.store.clone(),
@@ -136,9 +145,10 @@ pub async fn run(settings: Settings) -> Result<()> {
         metrics::keep_small(cancel).await;
         Ok(())
     });
-    let hours = base.settings.candles.hours().cloned();
-    let api = http::Api::new(base.link.own()?, &base.settings.http_token, address.ip(), hours)?;
-    trading.spawn("HTTP server", http::serve(listener, watched, api, trading.cancel.clone()));
+    base.spawn_halt(&mut trading);
+    let api =
+        http::Api::new(base.api_parts(watched, executor, trading.cancel.clone())?, &base.settings.http, address.ip())?;
+    trading.spawn("HTTP server", http::serve(listener, api, trading.cancel.clone()));
     tracing::info!(engine = base.settings.engine_name, health = format!("http://{address}/health"), "running");
     let trouble = tokio::select! {
         error = trading.first_end() => Some(error),
@@ -179,8 +189,13 @@ impl Base {
     async fn connect(settings: Settings) -> Result<Self> {
         let store = Store::connect(&settings.database_url, "strat-engine", START_PATIENCE).await?;
         store.require_schema().await?;
+        let gate = EpochGate::new();
+        let halt = Halt::load(store.clone(), gate.clone()).await.or_fail(
+            "whether entries are halted cannot be read",
+            "see the cause; without knowing, nothing is traded",
+        )?;
         let link = Link::connect(&settings, START_PATIENCE).await?;
-        Ok(Self { settings, link, store, gate: EpochGate::new(), clock: Arc::new(LiveClock) })
+        Ok(Self { settings, link, store, gate, halt, clock: Arc::new(LiveClock) })
     }
 
     fn start_sync(&self, crew: &mut Crew) -> SyncHandle {
@@ -194,7 +209,21 @@ impl Base {
         handle
     }
 
-    fn start_trading(&self, sync: &SyncHandle, crew: &mut Crew) -> Result<(Arc<Market>, Lease)> {
+    /// What HTTP works on. It has connections of its own: what is asked there holds up no order.
+    fn api_parts(&self, watched: Watched, executor: Arc<Executor>, cancel: CancellationToken) -> Result<ApiParts> {
+        Ok(ApiParts {
+            connection: self.link.own()?,
+            store: Store::lazy(&self.settings.database_url, "strat-engine http")?,
+            calendars: self.calendars()?,
+            hours: self.settings.candles.hours().cloned(),
+            watched,
+            halt: self.halt.clone(),
+            executor,
+            cancel,
+        })
+    }
+
+    fn start_trading(&self, sync: &SyncHandle, crew: &mut Crew) -> Result<Started> {
         let settings = &self.settings;
         let Trading { broker, paper } = self.start_broker(crew)?;
         let (entries, lease) = (Arc::clone(&broker), lease_for(&*broker));
@@ -206,7 +235,7 @@ impl Base {
                 broker_timeout: BROKER_TIMEOUT.max(settings.broker.timeout + BROKER_MARGIN),
                 concurrency: settings.concurrency,
                 records: Some(Arc::new(self.store.clone())),
-                lease: lease.clone(),
+                lease,
                 missed: Some(self.missed()),
             },
             self.link.connection(),
@@ -225,8 +254,8 @@ impl Base {
         let watched = Arc::clone(&market);
         self.spawn_reconciler(sync, adopted, Arc::clone(&executor), guard, crew);
         self.spawn_scheduler(crew)?;
-        let (redis, cancel) = (self.link.connection(), crew.cancel.clone());
-        crew.spawn("executor", async move { Ok(executor::live::run(executor, redis, orphans, cancel).await?) });
+        let (redis, cancel, works) = (self.link.connection(), crew.cancel.clone(), Arc::clone(&executor));
+        crew.spawn("executor", async move { Ok(executor::live::run(works, redis, orphans, cancel).await?) });
         let (feed, cancel) = (self.feed()?, crew.cancel.clone());
         crew.spawn("market listener", async move {
             Arc::clone(&market).run(feed, cancel.clone()).await?;
@@ -239,7 +268,7 @@ impl Base {
             live.run(cancel).await;
             Ok(())
         });
-        Ok((watched, lease))
+        Ok(Started { market: watched, executor })
     }
 
     /// The candles of the feed, where they are wanted.

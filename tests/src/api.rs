@@ -1,5 +1,10 @@
 //! What the engine answers under `/api/v1/cache` and `/health/redis/…`, with Redis up and away.
 
+mod admin;
+mod events;
+mod strategies;
+mod tenants;
+
 use crate::servers::engine::{self, Env};
 use crate::servers::process::temp_dir;
 use crate::servers::{Engine, Options, Postgres, Redis};
@@ -10,6 +15,8 @@ use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 use tempfile::TempDir;
 
+/// What operators show, where a test sets it.
+const OPERATOR: &str = "an-operators-token";
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// An answer: status, headers as they came, body.
@@ -46,7 +53,7 @@ impl Answer {
 struct World {
     engine: Engine,
     redis: Redis,
-    _postgres: Postgres,
+    postgres: Postgres,
     _dir: TempDir,
 }
 
@@ -59,7 +66,7 @@ impl World {
         env.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         assert!(engine::run(&["migrate"], &env, Duration::from_secs(60)).status.success());
         let engine = Engine::start(&["run"], env);
-        Self { engine, redis, _postgres: postgres, _dir: dir }
+        Self { engine, redis, postgres, _dir: dir }
     }
 
     /// One request, whatever comes of it.
@@ -78,6 +85,11 @@ impl World {
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
         let status = head.split(' ').nth(1).and_then(|word| word.parse().ok()).unwrap_or_else(|| panic!("{text}"));
         Answer { status, head: head.to_owned(), body: body.to_owned() }
+    }
+
+    /// One request of whoever has this token.
+    fn asks(&self, token: &str, method: &str, path: &str, body: &str) -> Answer {
+        self.ask(method, path, &[&format!("authorization: Bearer {token}")], body)
     }
 
     fn get(&self, path: &str) -> Answer {

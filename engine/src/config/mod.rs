@@ -4,11 +4,13 @@ mod broker;
 mod candles;
 mod feed;
 mod guard;
+mod http;
 mod redis;
 mod table;
 
 pub use broker::{BrokerKind, BrokerSettings};
 pub use candles::CandleSettings;
+pub use http::{HttpSettings, is_set};
 pub use table::{Secret, Setting, TABLE};
 
 use crate::broker::PaperSettings;
@@ -17,7 +19,6 @@ use crate::guard::GuardSettings;
 use crate::replay::Speed;
 use color_eyre::Result;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use strat_client::TlsFiles;
@@ -100,10 +101,8 @@ pub struct Settings {
     pub redis_tls: TlsFiles,
     /// Postgres.
     pub database_url: String,
-    /// Where `/health` listens.
-    pub http_addr: SocketAddr,
-    /// Bearer token of `/api`; empty for none.
-    pub http_token: String,
+    /// HTTP.
+    pub http: HttpSettings,
     /// Consumer name in the streams; must differ between engines that run at the same time.
     pub engine_name: String,
     /// Orders handled at the same time.
@@ -144,8 +143,7 @@ impl Default for Settings {
             redis_url: "redis://127.0.0.1:6379/".to_owned(),
             redis_tls: TlsFiles::default(),
             database_url: "postgres://strat@localhost/strat".to_owned(),
-            http_addr: SocketAddr::from(([127, 0, 0, 1], 8710)),
-            http_token: String::new(),
+            http: HttpSettings::default(),
             engine_name: default_engine_name(),
             concurrency: 64,
             lock_ttl: Duration::from_millis(3_000),

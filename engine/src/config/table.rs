@@ -1,7 +1,7 @@
 //! The table of settings: name, environment variable, meaning, how to read and how to show each.
 
 use super::{LogFormat, MissedPolicy, Settings, UnknownPolicy, parse_symbols};
-use super::{broker, candles, feed, guard, redis};
+use super::{broker, candles, feed, guard, http, redis};
 use crate::replay::Speed;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -80,23 +80,13 @@ pub const TABLE: &[Setting] = &[
             |s| without_password(&s.database_url),
         )
     },
-    row(
-        "http.addr",
-        "STRAT_HTTP_ADDR",
-        "address and port of /health, /metrics and /api; port 0 takes a free one",
-        |s, v| v.parse().map(|v| s.http_addr = v).map_err(|_| "is not an address such as 127.0.0.1:8710".to_owned()),
-        |s| s.http_addr.to_string(),
-    ),
-    Setting {
-        secret: Secret::Whole,
-        ..row(
-            "http.token",
-            "STRAT_HTTP_TOKEN",
-            "bearer token of /api, 16 to 256 printable characters; without one /api answers on loopback addresses only",
-            |s, v| token(v).map(|v| s.http_token = v),
-            |s| if s.http_token.is_empty() { String::new() } else { "***".to_owned() },
-        )
-    },
+    http::ADDR,
+    http::TOKEN,
+    http::JWT_SECRET,
+    http::READS,
+    http::WRITES,
+    http::STREAMS,
+    http::STREAMS_PER_USER,
     row(
         "engine.name",
         "STRAT_ENGINE_NAME",
@@ -344,17 +334,6 @@ pub(super) fn one_of<T: Copy>(value: &str, known: &[(&str, T)]) -> Result<T, Str
 fn name(value: &str) -> Result<String, String> {
     let plain = (1..=128).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_graphic());
     if plain { Ok(value.to_owned()) } else { Err("is not 1 to 128 printable ASCII bytes without blanks".to_owned()) }
-}
-
-/// Empty for none; short ones can be guessed.
-fn token(value: &str) -> Result<String, String> {
-    let fits = value.is_empty() || (16..=256).contains(&value.len());
-    let plain = value.bytes().all(|b| b.is_ascii_graphic());
-    if fits && plain {
-        Ok(value.to_owned())
-    } else {
-        Err("is not 16 to 256 printable ASCII bytes without blanks".to_owned())
-    }
 }
 
 pub(super) fn path(value: &str) -> Option<PathBuf> {

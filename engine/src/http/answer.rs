@@ -1,8 +1,12 @@
 //! What answers have in common: problems as `application/problem+json` (RFC 9457) with stable codes, and what caches may keep.
 
+use super::requests::ProblemCode;
+use crate::failure::sentence;
+use crate::store;
+use crate::strategies::DeskError;
 use axum::Json;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -17,11 +21,35 @@ pub(super) struct Problem {
     code: &'static str,
     /// For people: the cause and the next step.
     detail: String,
+    /// Besides those that every problem has.
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Problem {
     pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into() }
+        Self { status, code, detail: detail.into(), headers: Vec::new() }
+    }
+
+    /// With one more header.
+    #[must_use]
+    pub(super) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// A mistake of ours, of which the log has more.
+    pub(super) fn internal() -> Self {
+        let detail = "this is a mistake of ours; the log has more under the request's id";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL", detail)
+    }
+
+    pub(super) fn is_mistake(&self) -> bool {
+        self.status == StatusCode::INTERNAL_SERVER_ERROR
+    }
+
+    #[cfg(test)]
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
     }
 
     pub(super) fn bad_request(detail: impl Into<String>) -> Self {
@@ -38,6 +66,8 @@ impl From<Error> for Problem {
         let (status, code) = match &error {
             Error::Refused { code: Code::Loading, .. } => (StatusCode::SERVICE_UNAVAILABLE, "REDIS_UNAVAILABLE"),
             Error::Refused { code: Code::WrongType, .. } => (StatusCode::CONFLICT, "WRONG_TYPE"),
+            Error::Refused { code: Code::Busy, .. } => (StatusCode::CONFLICT, "BUSY"),
+            Error::Refused { code: Code::BadVersion, .. } => (StatusCode::PRECONDITION_FAILED, "VERSION_CHANGED"),
             Error::Refused { code: Code::Err, .. } => (StatusCode::BAD_GATEWAY, "REDIS_ERROR"),
             Error::Refused { .. } | Error::Config(_) => (StatusCode::BAD_REQUEST, "BAD_REQUEST"),
             Error::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "REDIS_UNAVAILABLE"),
@@ -48,12 +78,51 @@ impl From<Error> for Problem {
     }
 }
 
+impl From<sqlx::Error> for Problem {
+    fn from(error: sqlx::Error) -> Self {
+        if store::is_away(&error) {
+            let detail = format!("Postgres does not answer: {error}; try again");
+            return Self::new(StatusCode::SERVICE_UNAVAILABLE, "POSTGRES_UNAVAILABLE", detail);
+        }
+        match &error {
+            // What the checks before let pass and the table does not: data exceptions and violated constraints.
+            sqlx::Error::Database(refusal) if refusal.code().is_some_and(|code| ["22", "23"].contains(&&code[..2])) => {
+                Self::bad_request(format!("Postgres does not take it: {}", refusal.message()))
+            }
+            _ => {
+                tracing::error!(%error, "Postgres refuses what HTTP asks of it");
+                Self::internal()
+            }
+        }
+    }
+}
+
+impl From<DeskError> for Problem {
+    fn from(error: DeskError) -> Self {
+        match error {
+            DeskError::Bad(report) => Self::bad_request(sentence(&report)),
+            DeskError::Unknown { .. } => Self::not_found(error.to_string()),
+            DeskError::InMarket { .. } => {
+                Self::new(StatusCode::CONFLICT, "BUSY", format!("{error}: stop it first, and wait until it is out"))
+            }
+            DeskError::Saved { .. } => {
+                let detail = format!("{error}; the engine loads it at its next reconciliation");
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "OUTCOME_UNKNOWN", detail)
+            }
+            DeskError::Redis(error) => error.into(),
+            DeskError::Postgres(error) => error.into(),
+        }
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let title = self.status.canonical_reason().unwrap_or_default();
         let body = json!({ "title": title, "status": self.status.as_u16(), "code": self.code, "detail": self.detail });
         let mut answer = (self.status, Json(body)).into_response();
+        answer.extensions_mut().insert(ProblemCode(self.code));
         let headers = answer.headers_mut();
+        headers.extend(self.headers);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         answer
@@ -122,6 +191,8 @@ mod tests {
             (Code::Loading, (503, "REDIS_UNAVAILABLE")),
             (Code::WrongType, (409, "WRONG_TYPE")),
             (Code::Err, (502, "REDIS_ERROR")),
+            (Code::Busy, (409, "BUSY")),
+            (Code::BadVersion, (412, "VERSION_CHANGED")),
         ] {
             assert_eq!(of(Error::Refused { code, detail: String::new() }), expected);
         }

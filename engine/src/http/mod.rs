@@ -1,13 +1,20 @@
-//! `GET /health`, `GET /metrics`, and `/api/v1/cache/…`.
+//! `GET /health`, `GET /metrics`, and `/api/…`.
 
 mod answer;
 mod api;
+mod audit;
+mod auth;
+mod extract;
 mod metrics;
+mod openapi;
+mod requests;
+mod tail;
 
-pub use api::Api;
+pub use api::{Api, ApiParts};
 
 use crate::clock::Clock;
-use crate::failure::OrFail as _;
+use crate::config::HttpSettings;
+use crate::failure::{OrFail as _, failure};
 use crate::gate::EpochGate;
 use crate::guard::{GuardStatus, Watcher};
 use crate::link::Link;
@@ -16,6 +23,7 @@ use crate::store::{Ping, Store};
 use crate::sync::{self, Backlog, SyncHandle};
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::middleware::from_fn;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
@@ -40,11 +48,10 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 const LAST_REQUESTS: Duration = Duration::from_secs(1);
 /// How old the guard's knowledge may be while Redis is there.
 const BEHIND_MAX: Duration = Duration::from_secs(10);
-/// Largest body: an alert's.
+/// Largest body: a strategy's.
 const BODY_BYTES_MAX: usize = 16 * 1024;
 
 /// What the checks look at.
-#[derive(Clone)]
 pub struct Watched {
     /// Redis.
     pub link: Link,
@@ -66,11 +73,28 @@ pub struct Watched {
     pub started: Instant,
 }
 
-/// Serves until cancelled. Answers the address once it listens.
+/// Refuses to be reached from other machines unless whoever asks has to show who he is.
+///
+/// # Errors
+/// Where no secret is set and the address is not this machine's alone.
+pub fn check(settings: &HttpSettings) -> Result<()> {
+    let address = settings.addr;
+    if !address.ip().is_loopback() && !settings.has_secret() {
+        return Err(failure(
+            format!("http.addr {address} can be reached from other machines, and everybody there could trade"),
+            "set http.token (STRAT_HTTP_TOKEN) or http.jwt_secret (STRAT_HTTP_JWT_SECRET), or listen on 127.0.0.1",
+        ));
+    }
+    Ok(())
+}
+
+/// Listens, where [`check`] has nothing against it.
 ///
 /// # Errors
 /// Where the address cannot be listened on.
-pub async fn listen(address: SocketAddr) -> Result<TcpListener> {
+pub async fn listen(settings: &HttpSettings) -> Result<TcpListener> {
+    check(settings)?;
+    let address = settings.addr;
     TcpListener::bind(address).await.or_fail(
         format!("cannot listen on {address}"),
         "another program uses the port, or the address is not this machine's; set http.addr (STRAT_HTTP_ADDR), port 0 takes a free one",
@@ -82,40 +106,57 @@ pub async fn listen(address: SocketAddr) -> Result<TcpListener> {
 ///
 /// # Errors
 /// Where the listener fails.
-pub async fn serve(listener: TcpListener, watched: Watched, api: Api, cancel: CancellationToken) -> Result<()> {
-    let server = axum::serve(listener, router(watched, api)).with_graceful_shutdown(cancel.clone().cancelled_owned());
+pub async fn serve(listener: TcpListener, api: Api, cancel: CancellationToken) -> Result<()> {
+    let tail = api.tail.clone();
+    let service = router(api).into_make_service_with_connect_info::<SocketAddr>();
+    let server = axum::serve(listener, service).with_graceful_shutdown(cancel.clone().cancelled_owned());
     let last_moment = async {
         cancel.cancelled().await;
         tokio::time::sleep(LAST_REQUESTS).await;
     };
+    let telling = async {
+        tail.run(cancel.clone()).await;
+        // It ends by itself only when the engine stops.
+        cancel.cancelled().await;
+        std::future::pending::<()>().await;
+    };
     tokio::select! {
         served = async { server.await } => served.map_err(Into::into),
         () = last_moment => Ok(()),
+        () = telling => Ok(()),
     }
 }
 
-fn router(watched: Watched, api: Api) -> Router {
+fn router(api: Api) -> Router {
+    let watched = Arc::clone(&api.watched);
     Router::new()
         .route("/health", get(health))
         .route("/health/redis", get(redis_health))
         .route("/metrics", get(metrics::show))
-        .with_state(Arc::new(watched))
+        .with_state(watched)
         .merge(api::routes(Arc::new(api)))
         .layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_TIMEOUT))
         .layer(CatchPanicLayer::new())
+        .layer(from_fn(requests::name_and_tidy))
 }
 
 async fn health(State(watched): State<Arc<Watched>>) -> impl IntoResponse {
+    let (healthy, body) = health_of(&watched).await;
+    answer(healthy, body)
+}
+
+/// Whether everything is well, and what is not.
+async fn health_of(watched: &Watched) -> (bool, Value) {
     let (redis, postgres, journal, queues) =
-        tokio::join!(check_redis(&watched), check_postgres(&watched), check_sync(&watched), check_queues(&watched));
+        tokio::join!(check_redis(watched), check_postgres(watched), check_sync(watched), check_queues(watched));
     let silent = watched.market.silent();
     let market = check_market(watched.market.stats(), &silent, watched.silence, watched.clock.now_ms());
     let guard = check_guard(watched.market.guard().status());
     let reconciled = watched.gate.peek().is_some();
     let healthy =
         reconciled && [&redis, &postgres, &journal, &queues, &market, &guard].iter().all(|part| part["status"] == "ok");
-    answer(
+    (
         healthy,
         json!({
             "status": status(healthy),

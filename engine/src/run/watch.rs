@@ -19,6 +19,15 @@ impl Base {
         });
     }
 
+    /// Whoever hears that entries were halted at another engine.
+    pub(super) fn spawn_halt(&self, crew: &mut Crew) {
+        let (halt, cancel) = (self.halt.clone(), crew.cancel.clone());
+        crew.spawn("halt of entries", async move {
+            halt.follow(cancel).await;
+            Ok(())
+        });
+    }
+
     /// Whoever watches stops while Redis is away.
     pub(super) fn spawn_guard(&self, executor: &Arc<Executor>, broker: Arc<dyn Broker>, crew: &mut Crew) -> Arc<Guard> {
         let lease = executor.settings().lease.clone();

@@ -1,19 +1,27 @@
 //! Postgres: the durable truth.
 
+mod audit;
 mod batch;
 mod entry;
+mod events;
 mod fold;
+mod halts;
 #[cfg(test)]
 pub(crate) mod hostile;
 mod leases;
+mod orders;
 mod records;
 mod rows;
 
+pub use audit::{Asked, AuditRow};
 pub use batch::{Applied, apply, reject};
 pub use entry::JournalEntry;
+pub use events::EventRow;
 pub(crate) use fold::OrderRow;
 pub use fold::{Fold, Slot};
+pub use halts::HaltState;
 pub use leases::Claim;
+pub use orders::{Earned, ListedFill, ListedOrder, OrderFilter};
 pub use rows::{Fields, Filter, KnownOrder, Row};
 pub(crate) use rows::{count, state};
 

@@ -1,13 +1,12 @@
 //! What the commands on strategies print.
 
-use super::{Desk, unknown};
+use super::{Clerk, report};
 use crate::cli::Output;
 use crate::store::{Filter, Row};
 use crate::sync;
 use color_eyre::Result;
 use serde_json::{Map, Value, json};
 use std::io::Write as _;
-use strat_client::StratCommands as _;
 use strat_core::StrategyKey;
 
 /// Rows per query.
@@ -26,7 +25,7 @@ const LISTED: [&str; 10] = [
     "pending",
 ];
 
-impl Desk {
+impl Clerk {
     pub(super) fn say(&self, user: &str, strategy: &str, what: &str, version: u64) {
         match self.output {
             Output::Table => print_line(&format!("strategy {strategy} of {user}: {what} (version {version})")),
@@ -50,7 +49,7 @@ impl Desk {
         let mut lines: Vec<[String; 12]> = Vec::new();
         loop {
             let after = last.as_ref().map(|row| (row.user.as_str(), row.strategy.as_str()));
-            let rows = self.store.page(&filter, after, PAGE).await?;
+            let rows = self.desk.store.page(&filter, after, PAGE).await?;
             for row in &rows {
                 match self.output {
                     Output::Json => print_line(&as_json(row).to_string()),
@@ -71,22 +70,7 @@ impl Desk {
 
     /// The hash, which is the truth of the moment; the row of a strategy that Redis does not hold any more.
     pub(super) async fn show(&self, id: &StrategyKey<'_>) -> Result<()> {
-        let hash = self.link.connection().strat_get(&id.hash()).await?;
-        let fields: Vec<(String, String)> = match &hash {
-            Some(hash) => hash
-                .fields()
-                .map(|(name, value)| (name.to_owned(), String::from_utf8_lossy(value).into_owned()))
-                .collect(),
-            None => {
-                let row = self
-                    .store
-                    .get(id.user, id.strategy)
-                    .await?
-                    .filter(|row| !row.removed)
-                    .ok_or_else(|| unknown(id))?;
-                row.fields.into_iter().collect()
-            }
-        };
+        let fields = self.desk.read(id).await.map_err(report)?;
         match self.output {
             Output::Json => {
                 let object: Map<String, Value> =
@@ -103,7 +87,7 @@ impl Desk {
 
     /// The list comes from Postgres, which follows the journal while an engine runs.
     async fn warn_if_behind(&self) {
-        if let Ok(backlog) = sync::backlog(&mut self.link.connection()).await
+        if let Ok(backlog) = sync::backlog(&mut self.desk.redis.clone()).await
             && (backlog.unread != Some(0) || backlog.pending > 0)
         {
             tracing::warn!(

@@ -108,6 +108,11 @@ impl SyncHandle {
         self.feed.subscribe()
     }
 
+    /// Has everything compared soon, as after an entry that leaves a doubt.
+    pub fn ask_to_compare(&self) {
+        self.doubts.notify_one();
+    }
+
     /// Waits for an entry after which a row needs a look at the hash itself.
     pub async fn doubt(&self) {
         self.doubts.notified().await;

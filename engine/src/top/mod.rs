@@ -29,7 +29,7 @@ const FALLBACK_SIZE: (u16, u16) = (100, 30);
 /// # Errors
 /// Where the Redis URL is not usable, or the terminal cannot be used. A server that is away is shown, not an error.
 pub async fn run(args: &TopArgs, settings: &Settings, output: Output) -> Result<ExitCode> {
-    let mut looker = Looker::new(&Link::lazy(&settings.redis_url)?, settings.http_addr)?;
+    let mut looker = Looker::new(&Link::lazy(settings)?, settings.http.addr)?;
     let interval = Duration::from_millis(args.interval_ms);
     if output == Output::Json || args.once || !io::stdout().is_terminal() {
         return snapshot(&mut looker, interval, output).await;

@@ -2,6 +2,7 @@
 
 use super::Api;
 use crate::http::answer::{Keep, Problem, answer};
+use crate::http::auth::Caller;
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Query, State};
@@ -19,24 +20,26 @@ use strat_core::key::check_id;
 /// Alerts on one page.
 const PAGE: u32 = 500;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Which {
-    user_id: String,
+    user_id: Option<String>,
     cursor: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct One {
-    user_id: String,
+    user_id: Option<String>,
     id: String,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
-    user_id: String,
+    user_id: Option<String>,
     id: String,
     symbol: String,
     condition: String,
@@ -45,13 +48,15 @@ pub(super) struct Wanted {
 }
 
 /// A page of a user's alerts, waiting and fired.
+#[utoipa::path(get, path = "/alerts", tag = "alerts", params(Which), responses((status = 200, body = Object)))]
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
+    caller: Caller,
     which: Result<Query<Which>, QueryRejection>,
     asked: HeaderMap,
 ) -> Result<Response, Problem> {
     let Query(which) = which.map_err(|why| Problem::bad_request(why.body_text()))?;
-    let mut query = AlertQuery::of(which.user_id).count(PAGE);
+    let mut query = AlertQuery::of(caller.tenant(which.user_id.as_deref())?).count(PAGE);
     if let Some(cursor) = which.cursor {
         query = query.cursor(cursor);
     }
@@ -61,12 +66,14 @@ pub(super) async fn list(
 }
 
 /// Arms an alert, or arms it again, also one that has fired.
+#[utoipa::path(post, path = "/alerts", tag = "alerts", request_body = Wanted, responses((status = 201, body = Object)))]
 pub(super) async fn arm(
     State(api): State<Arc<Api>>,
+    caller: Caller,
     wanted: Result<Json<Wanted>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     let Json(wanted) = wanted.map_err(|why| Problem::bad_request(why.body_text()))?;
-    let key = key(&wanted.user_id, &wanted.id)?;
+    let key = key(&caller.tenant(wanted.user_id.as_deref())?, &wanted.id)?;
     let condition = parse_condition(&wanted.condition).map_err(|why| Problem::bad_request(why.to_string()))?;
     let mut spec = AlertSpec::new(wanted.symbol, condition, wanted.price);
     if let Some(seconds) = wanted.expires_in_seconds {
@@ -77,14 +84,17 @@ pub(super) async fn arm(
 }
 
 /// Ends an alert; 404 where there is none.
+#[utoipa::path(delete, path = "/alerts", tag = "alerts", params(One), responses((status = 204), (status = 404, description = "NOT_FOUND")))]
 pub(super) async fn end(
     State(api): State<Arc<Api>>,
+    caller: Caller,
     one: Result<Query<One>, QueryRejection>,
 ) -> Result<StatusCode, Problem> {
     let Query(one) = one.map_err(|why| Problem::bad_request(why.body_text()))?;
-    match api.redis.clone().end_alert(&key(&one.user_id, &one.id)?).await? {
+    let user = caller.tenant(one.user_id.as_deref())?;
+    match api.redis.clone().end_alert(&key(&user, &one.id)?).await? {
         true => Ok(StatusCode::NO_CONTENT),
-        false => Err(Problem::not_found(format!("{} has no alert {}", one.user_id, one.id))),
+        false => Err(Problem::not_found(format!("{user} has no alert {}", one.id))),
     }
 }
 

@@ -17,7 +17,8 @@ const LATEST: i64 = 120;
 /// As long as any session may be.
 const DAY_MS: i64 = 86_400_000;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Span {
     #[serde(default = "minute")]
@@ -36,6 +37,7 @@ fn minute() -> String {
 }
 
 /// The candles of a span, oldest first.
+#[utoipa::path(get, path = "/candles/{symbol}", tag = "market", params(("symbol" = String, Path), Span), responses((status = 200, body = Object)))]
 pub(super) async fn range(
     State(api): State<Arc<Api>>,
     Path(symbol): Path<String>,

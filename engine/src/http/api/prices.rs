@@ -13,12 +13,14 @@ use strat_client::market::{AgedPrice, Level, OrderBook, Stats, SymbolInfo};
 const TRADES: usize = 20;
 
 /// Symbols that have a price at the moment.
+#[utoipa::path(get, path = "/symbols", tag = "market", responses((status = 200, body = Object)))]
 pub(super) async fn symbols(State(api): State<Arc<Api>>, asked: HeaderMap) -> Result<Response, Problem> {
     let found = api.market.symbols().await?;
     Ok(answer(&asked, Keep::Everybody, &json!({ "symbols": found.symbols, "complete": found.complete })))
 }
 
 /// The last price of a symbol; 404 where there is no fresh one.
+#[utoipa::path(get, path = "/price/{symbol}", tag = "market", params(("symbol" = String, Path)), responses((status = 200, body = Object), (status = 404, description = "NOT_FOUND")))]
 pub(super) async fn price(
     State(api): State<Arc<Api>>,
     Path(symbol): Path<String>,
@@ -31,6 +33,7 @@ pub(super) async fn price(
 }
 
 /// Everything that is known of a symbol; what is not known is null.
+#[utoipa::path(get, path = "/market-data/{symbol}", tag = "market", params(("symbol" = String, Path)), responses((status = 200, body = Object)))]
 pub(super) async fn market_data(
     State(api): State<Arc<Api>>,
     Path(symbol): Path<String>,

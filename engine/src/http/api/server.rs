@@ -3,6 +3,7 @@
 use super::Api;
 use crate::clock::{Clock as _, LiveClock};
 use crate::http::answer::{Keep, Problem, answer};
+use crate::http::auth::Caller;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
@@ -34,7 +35,9 @@ pub(super) async fn breaker(State(api): State<Arc<Api>>) -> (StatusCode, Json<Va
 }
 
 /// Whether Redis answers, by the way that everything here goes.
-pub(super) async fn health(State(api): State<Arc<Api>>) -> (StatusCode, Json<Value>) {
+#[utoipa::path(get, path = "/health", tag = "admin", responses((status = 200, body = Object), (status = 403, description = "ADMINS_ONLY")))]
+pub(super) async fn health(State(api): State<Arc<Api>>, caller: Caller) -> Result<(StatusCode, Json<Value>), Problem> {
+    caller.only_admins()?;
     let health = api.redis.health().await;
     let code = if health.ping.is_ok() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = json!({
@@ -44,11 +47,13 @@ pub(super) async fn health(State(api): State<Arc<Api>>) -> (StatusCode, Json<Val
         "pool": pool_json(&health.pool),
         "circuit_breaker": breaker_json(&health.breaker),
     });
-    (code, Json(body))
+    Ok((code, Json(body)))
 }
 
 /// What the server has counted.
-pub(super) async fn stats(State(api): State<Arc<Api>>, asked: HeaderMap) -> Result<Response, Problem> {
+#[utoipa::path(get, path = "/stats", tag = "admin", responses((status = 200, body = Object), (status = 403, description = "ADMINS_ONLY")))]
+pub(super) async fn stats(State(api): State<Arc<Api>>, caller: Caller, asked: HeaderMap) -> Result<Response, Problem> {
+    caller.only_admins()?;
     let mut pipeline = redis::pipe();
     pipeline.cmd("INFO").arg("stats").cmd("INFO").arg("memory").cmd("DBSIZE");
     let asked_of: redis::RedisResult<(redis::InfoDict, redis::InfoDict, u64)> =
@@ -68,11 +73,14 @@ pub(super) async fn stats(State(api): State<Arc<Api>>, asked: HeaderMap) -> Resu
 }
 
 /// A user's sessions. What they are called here lets nobody in.
+#[utoipa::path(get, path = "/sessions/{user_id}", tag = "sessions", params(("user_id" = String, Path)), responses((status = 200, body = Object), (status = 404, description = "NOT_FOUND")))]
 pub(super) async fn sessions(
     State(api): State<Arc<Api>>,
+    caller: Caller,
     Path(user_id): Path<String>,
     asked: HeaderMap,
 ) -> Result<Response, Problem> {
+    let user_id = caller.tenant(Some(&user_id))?;
     let sessions = api.sessions.list(&user_id).await?;
     let sessions: Vec<_> = sessions
         .iter()
@@ -89,7 +97,9 @@ pub(super) async fn sessions(
 }
 
 /// Looks at a bounded part of the keys, and says what would be done about them.
-pub(super) async fn cleanup(State(api): State<Arc<Api>>) -> Result<Json<Value>, Problem> {
+#[utoipa::path(post, path = "/cleanup", tag = "admin", responses((status = 200, body = Object), (status = 403, description = "ADMINS_ONLY")))]
+pub(super) async fn cleanup(State(api): State<Arc<Api>>, caller: Caller) -> Result<Json<Value>, Problem> {
+    caller.only_admins()?;
     let Ok(mut upkeep) = api.upkeep.try_lock() else {
         return Err(Problem::new(StatusCode::CONFLICT, "BUSY", "a clean-up runs already; ask again when it has ended"));
     };
@@ -106,17 +116,21 @@ pub(super) async fn cleanup(State(api): State<Arc<Api>>) -> Result<Json<Value>, 
     })))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Confirmed {
     #[serde(default)]
     confirm: bool,
 }
 
 /// Deletes what is cached (`cache:*`), and nothing else.
+#[utoipa::path(post, path = "/clear", tag = "admin", params(Confirmed), responses((status = 200, body = Object), (status = 403, description = "ADMINS_ONLY")))]
 pub(super) async fn clear(
     State(api): State<Arc<Api>>,
+    caller: Caller,
     confirmed: Result<Query<Confirmed>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
+    caller.only_admins()?;
     let Query(confirmed) = confirmed.map_err(|why| Problem::bad_request(why.body_text()))?;
     if !confirmed.confirm {
         return Err(Problem::bad_request("this deletes everything that is cached: say ?confirm=true"));
