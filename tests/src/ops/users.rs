@@ -2,7 +2,7 @@
 
 use super::{LIMIT, SYMBOL, done, env, migrate, said, wait_field};
 use crate::resp::{Conn, Value};
-use crate::servers::process::temp_dir;
+use crate::servers::process::{Process, temp_dir};
 use crate::servers::{Engine, Options, Postgres, Redis, engine, paths};
 use crate::support::{now_ms, until};
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ const USERS: [&str; 7] = ["admin", "engine", "feed", "monitor", "replica", "sent
 struct World {
     redis: Redis,
     passwords: BTreeMap<String, String>,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl World {
@@ -35,7 +35,7 @@ impl World {
             .collect();
         assert_eq!(passwords.len(), USERS.len());
         let redis = Redis::with(options.tcp().config(&format!("aclfile {}", file.display())));
-        Self { redis, passwords, _dir: dir }
+        Self { redis, passwords, dir }
     }
 
     fn login(&self, user: &str) -> Conn {
@@ -222,17 +222,58 @@ fn the_engines_user_has_what_the_engine_needs() {
     assert_eq!(world.refusals(), Vec::<String>::new(), "nothing that it needs was refused");
 }
 
-/// A replica and its primary with the user that is made for them.
+/// A replica, and the sentinel that promotes it, with the users that are made for them.
 #[test]
-fn the_replicas_user_is_enough_to_follow() {
+fn the_users_of_replicas_and_sentinels_are_enough_for_a_failover() {
     let world = World::start();
-    let password = &world.passwords["replica"];
-    let replica = Redis::with(Options::new().config("masteruser replica").config(&format!("masterauth {password}")));
-    replica.conn().run(&format!("REPLICAOF 127.0.0.1 {}", world.redis.port()));
-    until("the replica follows", LIMIT, || (replica.info("replication", "master_link_status") == "up").then_some(()));
-    world.login("admin").run("STRAT.SET user:a:strategy:s symbol IBM quantity 1");
-    until("it has the strategy", LIMIT, || {
-        (replica.conn().run("EXISTS user:a:strategy:s") == Value::Int(1)).then_some(())
+    let users = format!("aclfile {}", world.dir.path().join("users.acl").display());
+    let login = format!("masterauth {}", world.passwords["replica"]);
+    let options = Options::new().tcp().config(&users).config("masteruser replica").config(&login);
+    let replica = World { redis: Redis::with(options), passwords: world.passwords.clone(), dir: temp_dir() };
+    let mut admin = replica.login("admin");
+    let mut there = world.login("admin");
+    for setting in ["masteruser replica", &login] {
+        there.run(&format!("CONFIG SET {setting}"));
+    }
+    admin.run(&format!("REPLICAOF 127.0.0.1 {}", world.redis.port()));
+    there.run("STRAT.SET user:a:strategy:s symbol IBM quantity 1");
+    until("the replica has the strategy", LIMIT, || (admin.run("EXISTS user:a:strategy:s").int() == 1).then_some(()));
+
+    let dir = temp_dir();
+    let (config, socket) = (dir.path().join("sentinel.conf"), dir.path().join("sentinel.sock"));
+    let lines = [
+        "port 0".to_owned(),
+        format!("unixsocket {}\ndir {}", socket.display(), dir.path().display()),
+        format!("sentinel monitor strat 127.0.0.1 {} 1", world.redis.port()),
+        "sentinel auth-user strat sentinel".to_owned(),
+        format!("sentinel auth-pass strat {}", world.passwords["sentinel"]),
+    ];
+    std::fs::write(&config, lines.join("\n")).unwrap();
+    let program = paths::redis_server();
+    let mut sentinel = Process::start("sentinel", &program, &dir.path().join("log"), None, |command| {
+        command.arg(&config).arg("--sentinel");
     });
-    assert_eq!(world.refusals(), Vec::<String>::new());
+    let mut asked = sentinel.wait_ready(LIMIT, || Conn::open(&socket).ok());
+    until("the sentinel hands over", LIMIT, || {
+        // It has to find the replica first.
+        let reply = asked.try_call(&["SENTINEL", "FAILOVER", "strat"]).ok()?;
+        (reply == Value::Status("OK".into())).then_some(())
+    });
+    for (conn, role) in [(&mut admin, "master"), (&mut there, "slave")] {
+        until(&format!("one is the {role}"), LIMIT, || {
+            // Its clients are sent away when a server becomes a replica.
+            if conn.try_call(&["PING"]).is_err() {
+                *conn = if role == "master" { replica.login("admin") } else { world.login("admin") };
+            }
+            (crate::servers::redis::info_field(conn, "replication", "role") == role).then_some(())
+        });
+    }
+    until("the old one follows", LIMIT, || {
+        (crate::servers::redis::info_field(&mut world.login("admin"), "replication", "master_link_status") == "up")
+            .then_some(())
+    });
+    assert_eq!(replica.login("admin").run("STRAT.DEBUG VERIFY").texts(), Vec::<String>::new());
+    for server in [&world, &replica] {
+        assert_eq!(server.refusals(), Vec::<String>::new());
+    }
 }
