@@ -25,11 +25,13 @@ pub enum Code {
     Loading,
     /// The key holds another type.
     WrongType,
+    /// There are as many as there may be.
+    Limit,
 }
 
 impl Code {
     /// All codes, for tables and parsers.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Err,
         Self::BadField,
         Self::BadPrice,
@@ -40,6 +42,7 @@ impl Code {
         Self::Unsynced,
         Self::Loading,
         Self::WrongType,
+        Self::Limit,
     ];
 
     /// The code as it stands in replies.
@@ -56,6 +59,7 @@ impl Code {
             Self::Unsynced => "UNSYNCED",
             Self::Loading => "LOADING",
             Self::WrongType => "WRONGTYPE",
+            Self::Limit => "LIMIT",
         }
     }
 

@@ -38,6 +38,8 @@ pub(crate) static RETRY_BACKOFF_MS: Setting = Setting::new("retry-backoff-ms", 5
 pub(crate) static RETRY_BACKOFF_MAX_MS: Setting = Setting::new("retry-backoff-max-ms", 30_000, 1, 3_600_000);
 /// Life of an alert's hash after it has fired, ms.
 pub(crate) static ALERT_KEPT_MS: Setting = Setting::new("alert-kept-ms", 86_400_000, 1, 31_536_000_000);
+/// Alerts that one user may have, waiting and fired.
+pub(crate) static MAX_ALERTS_PER_USER: Setting = Setting::new("max-alerts-per-user", 1_000, 1, 1_000_000);
 
 /// The exit retry policy in force.
 pub(crate) fn backoff() -> Backoff {
