@@ -24,6 +24,7 @@ mod alerts;
 mod api;
 mod bad_files;
 mod bridge;
+mod care;
 mod chaos;
 mod clients;
 mod commands;

@@ -5,10 +5,12 @@ mod candles;
 mod feed;
 mod guard;
 mod table;
+mod upkeep;
 
 pub use broker::{BrokerKind, BrokerSettings};
 pub use candles::CandleSettings;
 pub use table::{Secret, Setting, TABLE};
+pub use upkeep::UpkeepConfig;
 
 use crate::broker::PaperSettings;
 use crate::failure::{OrFail as _, failure};
@@ -122,6 +124,8 @@ pub struct Settings {
     pub candles: CandleSettings,
     /// Stops while Redis is away.
     pub guard: GuardSettings,
+    /// Redis kept in order.
+    pub upkeep: UpkeepConfig,
     /// The broker.
     pub broker: BrokerSettings,
     /// The paper broker.
@@ -165,6 +169,7 @@ impl Default for Settings {
             },
             candles: CandleSettings::default(),
             guard: guard::DEFAULT,
+            upkeep: UpkeepConfig::default(),
             broker: BrokerSettings::default(),
             paper: PaperSettings {
                 latency: Duration::from_millis(20),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use strat_client::{LockToken, ReportRequest, StratCommands as _, StrategyUpdate, discard_own};
 use strat_core::lock::Lock;
+use strat_core::order::OrderIdentity;
 use strat_core::planted::{self, Mistake};
 use strat_core::{Code, Leg, Strategy, StrategyKey};
 use tokio::time::{Instant, timeout};
@@ -136,6 +137,9 @@ impl Run {
         let job = self.machine.job();
         match effect {
             Effect::Claim { epoch } => {
+                if let Some(why) = executor.entry_put_off(job) {
+                    return Input::Claimed(Claim::Trouble(why));
+                }
                 // Before the question: the lock lives at least from then on.
                 let asked = Instant::now();
                 let (claim, hash) = executor.claim(job, &epoch).await;
@@ -267,6 +271,16 @@ impl Executor {
             },
         };
         (claim, None)
+    }
+
+    /// Why an entry from the queue is not even claimed yet: its account makes as many calls as the broker takes. One that may be
+    /// at the broker already is not put off.
+    fn entry_put_off(&self, job: &Job) -> Option<String> {
+        let is_entry = job.ack.as_ref().is_some_and(|(stream, _)| stream.ends_with("orders"));
+        let key = StrategyKey::parse(&job.key).filter(|_| is_entry && job.sent_ms.is_none())?;
+        let id = OrderIdentity { key, cycle: job.cycle, leg: Leg::Entry, attempt: 0 }.client_order_id();
+        let entry = OrderRef { client_order_id: &id, user: key.user, symbol: "" };
+        self.broker.puts_off(entry).then(|| "the account's calls to the broker are used up for now".to_owned())
     }
 
     async fn inspect(&self, key: &str) -> Option<Holder> {

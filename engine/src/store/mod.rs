@@ -1,6 +1,7 @@
 //! Postgres: the durable truth.
 
 mod batch;
+mod cached;
 mod entry;
 mod fold;
 #[cfg(test)]
@@ -10,6 +11,7 @@ mod records;
 mod rows;
 
 pub use batch::{Applied, apply, reject};
+pub use cached::Rows;
 pub use entry::JournalEntry;
 pub(crate) use fold::OrderRow;
 pub use fold::{Fold, Slot};
