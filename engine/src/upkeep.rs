@@ -111,7 +111,7 @@ fn settings(config: &UpkeepConfig) -> Result<UpkeepSettings> {
         memory: MemoryThresholds {
             used_warn: config.memory_warn_percent,
             used_critical: config.memory_critical_percent,
-            limit_bytes: (config.memory_limit_mb > 0).then(|| config.memory_limit_mb << 20),
+            limit_bytes: (config.memory_limit_mb > 0).then_some(config.memory_limit_mb << 20),
             ..MemoryThresholds::default()
         },
         ..UpkeepSettings::default()

@@ -129,7 +129,7 @@ impl Calm {
             command.arg(flag_key(key)).arg(user_key(key.user)?);
         }
         let found: Vec<Option<Vec<u8>>> = command.query_async(connection).await?;
-        Ok(found.chunks(2).map(|pair| CalmState::of(pair)).collect())
+        Ok(found.chunks(2).map(CalmState::of).collect())
     }
 
     /// Flags positions whose user chose calm mode, for a while: those who read the flag alone see it then. Those that were

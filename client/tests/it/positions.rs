@@ -95,6 +95,7 @@ async fn calm_mode_stores_a_word_and_no_amount() {
 
 /// A flag that a choice left behind makes nothing calm.
 async fn choices_are_flagged_for_those_who_read_flags(connection: &mut Connection, conn: &mut Conn) {
+    let calm = Calm::default();
     let keys = [key("alice", "fixed"), key("alice", "short"), key("bob", "other")];
     calm.choose(connection, "alice", true).await.unwrap();
     calm.flag(connection, &keys[1], true).await.unwrap();

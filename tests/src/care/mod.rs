@@ -2,5 +2,7 @@
 //! keeps Redis in order.
 
 mod limits;
+mod monitoring;
+mod rows;
 mod upkeep;
 mod world;

@@ -115,8 +115,7 @@ impl Limited {
     /// Room for an exit, or for what serves one; after a while without.
     async fn exit_may_go(&self, account: &str) -> Result<(), BrokerError> {
         let began = Instant::now();
-        loop {
-            let Err(wait_ms) = self.with(account, Account::exit) else { break };
+        while let Err(wait_ms) = self.with(account, Account::exit) {
             let wait = Duration::from_millis(wait_ms.unsigned_abs());
             if began.elapsed() + wait > EXIT_WAIT_MAX {
                 // Room that comes later is no reason to wait.
