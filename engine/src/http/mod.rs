@@ -19,7 +19,7 @@ use crate::gate::EpochGate;
 use crate::guard::{GuardStatus, Watcher};
 use crate::link::Link;
 use crate::market::{Market, MarketStats};
-use crate::store::{Ping, Store};
+use crate::store::{Ping, Rows, Store};
 use crate::sync::{self, Backlog, SyncHandle};
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -57,6 +57,8 @@ pub struct Watched {
     pub link: Link,
     /// Postgres.
     pub store: Store,
+    /// Strategies' rows for answers.
+    pub rows: Rows,
     /// The journal's reader.
     pub sync: SyncHandle,
     /// The executor's gate.
@@ -128,13 +130,14 @@ pub async fn serve(listener: TcpListener, api: Api, cancel: CancellationToken) -
 }
 
 fn router(api: Api) -> Router {
-    let watched = Arc::clone(&api.watched);
+    let (watched, api) = (Arc::clone(&api.watched), Arc::new(api));
+    let metrics = Router::new().route("/metrics", get(metrics::show)).with_state((watched.clone(), api.clone()));
     Router::new()
         .route("/health", get(health))
         .route("/health/redis", get(redis_health))
-        .route("/metrics", get(metrics::show))
         .with_state(watched)
-        .merge(api::routes(Arc::new(api)))
+        .merge(metrics)
+        .merge(api::routes(api))
         .layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_TIMEOUT))
         .layer(CatchPanicLayer::new())
