@@ -23,7 +23,11 @@ const HARMLESS: &[&[&str]] = &[
     &["STRAT.EXTEND", NOBODY, "0-0", "1"],
     &["STRAT.UNLOCK", NOBODY, "0-0"],
     &["STRAT.REPORT", NOBODY, "0-0", "NEW"],
+    &["STRAT.TAKE", "queue:exits", "strat-doctor", "1", "EPOCH", "none"],
+    &["STRAT.ALERT", "user:strat-doctor:alert:none", "STRAT-DOCTOR", "BESIDE", "1"],
+    &["STRAT.ALERTS", "strat-doctor", "COUNT", "1"],
     &["STRAT.EPOCH"],
+    &["XREAD", "COUNT", "1", "STREAMS", "queue:exits", "$"],
     &["XREADGROUP", "GROUP", "strat-doctor", "none", "COUNT", "1", "STREAMS", "queue:exits", "0"],
     &["XAUTOCLAIM", "queue:exits", "strat-doctor", "none", "0", "0"],
     &["XACK", "queue:exits", "strat-doctor", "0-1"],
@@ -69,4 +73,18 @@ fn is_denied(reply: &redis::RedisResult<redis::Value>) -> bool {
         Err(error) => error.clone(),
     };
     matches!(Error::from(error), Error::Server { code, .. } if code == "NOPERM")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use strat_core::manual::COMMANDS;
+
+    #[test]
+    fn every_command_of_the_module_is_asked_for() {
+        // `STRAT.DEBUG` is for administrators, who are not the engine.
+        for command in COMMANDS.iter().filter(|command| command.name != "STRAT.DEBUG") {
+            assert!(HARMLESS.iter().any(|harmless| harmless[0] == command.name), "{}", command.name);
+        }
+    }
 }

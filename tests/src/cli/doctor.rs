@@ -3,7 +3,7 @@
 use super::{Bench, objects, run, said, with};
 use crate::servers::engine::Env;
 use crate::servers::process::temp_dir;
-use crate::servers::{Options, Redis};
+use crate::servers::{Options, Redis, paths};
 use serde_json::Value as Json;
 
 /// What the doctor finds of this kind.
@@ -67,6 +67,10 @@ fn what_the_user_of_redis_may_not_do_is_named() {
     let login = |user: &str| format!("{}?user={user}&pass=secret", bench.redis.url());
     let env = with(&bench.env(), "REDIS_URL", &login("engine"));
     assert!(findings(&env, "FAIL").is_empty(), "the rules of the README are enough");
+    let file = std::fs::read_to_string(paths::root().join("deploy/redis/users.acl")).unwrap();
+    let rules = file.lines().find_map(|line| line.strip_prefix("user engine off ")).unwrap();
+    conn.run(&format!("ACL SETUSER engine reset on >secret {rules}"));
+    assert!(findings(&env, "FAIL").is_empty(), "so are those of deploy/redis/users.acl");
     conn.run("ACL SETUSER engine -strat.lock -xreadgroup");
     expect(&env, "FAIL", "may not: STRAT.LOCK, XREADGROUP");
     conn.run("ACL SETUSER engine +strat.lock +xreadgroup resetkeys ~user:alice:*");
