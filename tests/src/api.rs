@@ -2,6 +2,7 @@
 
 mod admin;
 mod events;
+mod money;
 mod schema;
 mod strategies;
 mod tenants;

@@ -1,6 +1,7 @@
 //! `GET /metrics`: what was counted, and what is taken at the moment of asking.
 
-use super::{Watched, ask_backlog, ask_postgres, ask_queues, ask_redis};
+use super::Watched;
+use super::health::{ask_backlog, ask_postgres, ask_queues, ask_redis};
 use crate::metrics::install;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;

@@ -142,7 +142,7 @@ pub(super) async fn engine(
         entries_wait: watched.gate.entries_wait(),
         redis_away: watched.gate.redis_away(),
         orders_working: api.executor.working(),
-        health: crate::http::health_of(watched).await.1,
+        health: crate::http::health::health_of(watched).await.1,
     };
     Ok(answer(&headers, Keep::Nobody, &json!(state)))
 }
