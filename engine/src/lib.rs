@@ -37,3 +37,4 @@ pub mod strategies_csv;
 pub mod sync;
 pub mod table;
 pub mod token;
+pub mod top;

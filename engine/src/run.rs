@@ -194,7 +194,7 @@ impl Base {
             "whether entries are halted cannot be read",
             "see the cause; without knowing, nothing is traded",
         )?;
-        let link = Link::connect(&settings.redis_url, START_PATIENCE).await?;
+        let link = Link::connect(&settings, START_PATIENCE).await?;
         Ok(Self { settings, link, store, gate, halt, clock: Arc::new(LiveClock) })
     }
 

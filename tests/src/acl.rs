@@ -61,6 +61,7 @@ fn check(options: Options) {
         "HGET user:bob:strategy:s1 stop_loss",
         // What is not hers to call at all.
         "STRAT.LOCK user:alice:strategy:s1 STOPLOSS alice 1000",
+        "STRAT.TAKE queue:exits alice 1000",
         "STRAT.SLCHECK IBM 1",
         "STRAT.DUE 99999999999999",
         "STRAT.SYMBOLS",
@@ -215,6 +216,7 @@ fn feed_and_engine_have_what_they_need_and_no_more() {
         engine.run("XREADGROUP GROUP engine c COUNT 1 STREAMS queue:exits >").items()[0].items()[1].items()[0].clone();
     let (id, key) = (entry.items()[0].text(), entry.items()[1].fields()["key"].clone());
     let token = engine.run(&format!("STRAT.LOCK {key} STOPLOSS engine 60000")).text();
+    assert_eq!(engine.run("STRAT.TAKE queue:exits engine 60000").items().len(), 1, "the other one");
     engine.run(&format!("STRAT.REPORT {key} {token} FILL CUMQTY 10 AVGPX 89 ACK queue:exits {id}"));
     engine.run("STRAT.DUE 1");
     engine.run("STRAT.EPOCH");

@@ -5,6 +5,7 @@ mod candles;
 mod feed;
 mod guard;
 mod http;
+mod redis;
 mod table;
 
 pub use broker::{BrokerKind, BrokerSettings};
@@ -20,6 +21,7 @@ use color_eyre::Result;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use strat_client::TlsFiles;
 use strat_core::{Price, decimal::DecimalError};
 
 /// What happens to a time that passed while nobody was looking.
@@ -95,6 +97,8 @@ pub struct FeedSettings {
 pub struct Settings {
     /// Redis with the module.
     pub redis_url: String,
+    /// What an encrypted connection to it trusts and shows.
+    pub redis_tls: TlsFiles,
     /// Postgres.
     pub database_url: String,
     /// HTTP.
@@ -137,6 +141,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             redis_url: "redis://127.0.0.1:6379/".to_owned(),
+            redis_tls: TlsFiles::default(),
             database_url: "postgres://strat@localhost/strat".to_owned(),
             http: HttpSettings::default(),
             engine_name: default_engine_name(),

@@ -37,6 +37,9 @@ const LEADER_LOCK: i64 = 0x73_74_72_61_74;
 const CONSUMER: &str = "postgres";
 /// Entries that a slow listener may fall behind before it has to look for itself.
 const FEED_CAPACITY: usize = 16_384;
+/// How long a short batch waits for more: what comes in the same moment goes into one transaction, and the order that it
+/// is about is on its way before Postgres takes the processor.
+const LINGER: Duration = Duration::from_millis(2);
 /// Time between two trims of the journal.
 const TRIM_EVERY: Duration = Duration::from_secs(10);
 /// Longest wait for Postgres. A statement ends at the server's own limit before; this one is for a server that hangs.
@@ -242,6 +245,9 @@ impl Sync {
                     self.take(&mut journal, &mut postgres, left).await?;
                 }
             } else {
+                if read.len() < BATCH {
+                    tokio::time::sleep(LINGER).await;
+                }
                 self.take(&mut journal, &mut postgres, read).await?;
             }
             if trimmed.elapsed() >= TRIM_EVERY {

@@ -8,7 +8,6 @@ use strat_core::alert::{AlertStatus, alert_field, parse_condition, parse_level};
 use strat_core::key::check_symbol;
 use strat_core::{AlertKey, Code, Refusal};
 
-const FORM: &str = "alert-key symbol ABOVE|BELOW price [EX seconds]";
 /// Longest life of an alert: ten years, as long as anybody may want to wait for a price.
 const SECONDS_MAX: i64 = 315_360_000;
 
@@ -23,7 +22,7 @@ pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Ref
     let price = args.text()?;
     parse_level(price)?;
     let seconds = args.option("EX").then(|| args.count("EX", 1, SECONDS_MAX)).transpose()?;
-    args.end(FORM)?;
+    args.end()?;
     effects::check_partition(ctx, key.prefix)?;
     if !matches!(server::key_kind(ctx, &key.hash()), KeyKind::Empty | KeyKind::Hash) {
         let why = format!("{} holds another type than an alert's hash: rename or delete it", key.hash());

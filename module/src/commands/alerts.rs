@@ -8,7 +8,6 @@ use redis_module::{Context, RedisString, RedisValue};
 use strat_core::key::{alerts_of, check_id};
 use strat_core::{AlertKey, Code, Refusal};
 
-const FORM: &str = "user [TAG t] [CURSOR c] [COUNT n] [WITHVALUES]";
 /// Where a walk begins, and what the last page answers.
 const ENDS: &str = "0";
 
@@ -51,7 +50,7 @@ fn parse<'a>(args: &mut Args<'a>) -> Result<Request<'a>, Refusal> {
         } else if args.option("WITHVALUES") {
             request.with_values = true;
         } else {
-            return Err(args.syntax(FORM));
+            return Err(args.syntax());
         }
     }
     Ok(request)

@@ -1,5 +1,10 @@
 //! The order queues: exits before entries, every entry until somebody acknowledges it.
 
+mod take;
+
+pub use self::take::{Claimed, Taken};
+pub(crate) use self::take::{last_delivered, wait_command};
+
 use crate::connection::Connection;
 use crate::entry::{BadEntry, RawEntry, entries};
 use crate::error::Result;
@@ -8,11 +13,9 @@ use crate::reply::count_of_text;
 use redis::Value;
 use std::time::Duration;
 use strat_core::field::parse_count;
+pub use strat_core::order::ENGINE_GROUP;
 use strat_core::order::queue_field;
 use strat_core::{Action, key};
-
-/// The consumer group of everybody who executes orders.
-pub const ENGINE_GROUP: &str = "engine";
 
 /// An order to execute.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,13 +103,17 @@ impl QueueReader {
     /// # Errors
     /// Whatever the server or the connection says. What a lost reply held comes back by [`QueueReader::claim`].
     pub async fn read(&mut self, queue: Queue, count: usize, block: Duration) -> Result<Vec<Delivery>> {
-        let stream = match queue {
+        let stream = self.stream(queue).to_owned();
+        let block = Some(block).filter(|block| !block.is_zero());
+        let found = self.group.read_new(&stream, count, block).await?;
+        Ok(found.into_iter().map(typed).collect())
+    }
+
+    fn stream(&self, queue: Queue) -> &str {
+        match queue {
             Queue::Exits => &self.exits,
             Queue::Orders => &self.orders,
-        };
-        let block = Some(block).filter(|block| !block.is_zero());
-        let found = self.group.read_new(stream, count, block).await?;
-        Ok(found.into_iter().map(typed).collect())
+        }
     }
 
     /// Takes over orders that some worker was given `min_idle` ago or earlier and has neither finished nor given up:
