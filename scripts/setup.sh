@@ -2,8 +2,8 @@
 # Installs what strat needs and is not there yet. Run it as often as you like.
 #   scripts/setup.sh        to build and run
 #   scripts/setup.sh bench  also valgrind, which counts the instructions of `make bench`
-#   scripts/setup.sh test   also what only the tests and `make lint` use: redis-py, node-redis, a Redis 8 and a Valkey
-#                           server, promtool, linters
+#   scripts/setup.sh test   also what only the tests and `make lint` use: redis-py, node-redis, schemathesis, a Redis 8 and
+#                           a Valkey server, promtool, linters
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 mode=${1:-run}
@@ -202,13 +202,17 @@ fetch_promtool() {
 }
 
 setup_tests() {
-    local python=$run_dir/venv/bin/python arch redis_py=8.1.0
+    local python=$run_dir/venv/bin/python arch redis_py=8.1.0 schemathesis=4.32.5
     arch=$(uname -m)
     mkdir -p "$run_dir"
     "$python" -c '' 2>/dev/null || python3 -m venv --clear "$run_dir/venv"
     if [[ $("$python" -c 'import redis; print(redis.__version__)' 2>/dev/null) != "$redis_py" ]]; then
         say "installing redis-py $redis_py into .run/venv"
         "$python" -m pip --disable-pip-version-check install -q "redis==$redis_py" || failed+=("redis-py $redis_py")
+    fi
+    if [[ $("$python" -c 'from importlib.metadata import version; print(version("schemathesis"))' 2>/dev/null) != "$schemathesis" ]]; then
+        say "installing schemathesis $schemathesis into .run/venv"
+        "$python" -m pip --disable-pip-version-check install -q "schemathesis==$schemathesis" || failed+=("schemathesis $schemathesis")
     fi
     fetch_linters
     setup_node

@@ -1,6 +1,7 @@
 //! `GET /metrics`: what was counted, and what is taken at the moment of asking.
 
-use super::{Api, Watched, ask_backlog, ask_postgres, ask_queues, ask_redis};
+use super::health::{ask_backlog, ask_postgres, ask_queues, ask_redis};
+use super::{Api, Watched};
 use crate::metrics::{install, module_counted};
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
