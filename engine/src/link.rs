@@ -102,6 +102,12 @@ impl Link {
         Connection::lazy(&config).or_fail("the Redis URL (redis.url, REDIS_URL) is not usable", HINT)
     }
 
+    /// How it is reached, for what needs a connection of another kind.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// Host and port, or the socket's path; behind sentinels of the primary in use, or where there is none, of the
     /// sentinels.
     #[must_use]

@@ -35,6 +35,7 @@ pub(crate) static JOURNAL_MAXLEN: Setting = Setting::of(&manual::JOURNAL_MAXLEN)
 pub(crate) static RETRY_BACKOFF_MS: Setting = Setting::of(&manual::RETRY_BACKOFF_MS);
 pub(crate) static RETRY_BACKOFF_MAX_MS: Setting = Setting::of(&manual::RETRY_BACKOFF_MAX_MS);
 pub(crate) static ALERT_KEPT_MS: Setting = Setting::of(&manual::ALERT_KEPT_MS);
+pub(crate) static MAX_ALERTS_PER_USER: Setting = Setting::of(&manual::MAX_ALERTS_PER_USER);
 
 /// The exit retry policy in force.
 pub(crate) fn backoff() -> Backoff {

@@ -131,6 +131,37 @@ fn alerts(alice: &mut Conn, admin: &mut Conn) {
     assert_eq!(admin.run("STRAT.ALERTS bob COUNT 1").items()[0].text(), "user:bob:alert:0");
 }
 
+#[test]
+fn a_walk_over_alerts_passes_over_those_that_may_not_be_read() {
+    let (redis, mut admin) = prepared(Options::new());
+    for number in 0..40 {
+        // Only each fifth is shared.
+        let id = if number % 5 == 4 { format!("{number:02}shared") } else { format!("{number:02}own") };
+        admin.run(&format!("STRAT.ALERT user:bob:alert:{id} IBM ABOVE 500"));
+    }
+    admin.run("ACL SETUSER alice on >secret resetkeys %R~user:bob:alert:*shared -@all +strat.alerts +ping");
+    let mut alice = login(&redis, "alice");
+    for count in [1, 2, 3, 7, 100] {
+        let (mut found, mut cursor, mut pages) = (Vec::new(), "0".to_owned(), 0);
+        loop {
+            let page = alice.run(&format!("STRAT.ALERTS bob CURSOR {cursor} COUNT {count}"));
+            found.extend(page.items()[1].texts());
+            cursor = page.items()[0].text();
+            pages += 1;
+            assert!(
+                cursor == "0" || cursor.ends_with("shared"),
+                "a cursor names nothing that may not be read: {cursor}"
+            );
+            if cursor == "0" {
+                break;
+            }
+        }
+        let expected: Vec<_> = (0..8).map(|fifth| format!("user:bob:alert:{:02}shared", fifth * 5 + 4)).collect();
+        assert_eq!(found, expected, "COUNT {count}");
+        assert!(pages <= 8 / count + 1, "{pages} pages of {count}");
+    }
+}
+
 /// She hears her events and nobody else's.
 fn events(redis: &Redis, admin: &mut Conn) {
     let mut listener = login(redis, "alice");

@@ -5,7 +5,7 @@
 
 mod calm;
 
-pub use calm::{Calm, CalmSettings};
+pub use calm::{Calm, CalmSettings, CalmState};
 
 use crate::commands::StratCommands;
 use crate::error::Result;
@@ -15,7 +15,7 @@ use redis::aio::ConnectionLike;
 use std::collections::{BTreeMap, BTreeSet};
 use strat_core::book::best_said;
 use strat_core::key::{self, prefix_of_tag};
-use strat_core::strategy::Standing;
+use strat_core::strategy::{Mood, Standing};
 use strat_core::{Price, Side};
 
 /// Strategies on one page of the listing.
@@ -34,6 +34,15 @@ pub struct Position {
     pub last: Option<String>,
     /// Distance to stop and target, profit and loss, at that price.
     pub standing: Option<Standing>,
+}
+
+impl Position {
+    /// How it does at its last price, as a word; `None` where there is no fresh price.
+    #[must_use]
+    pub fn mood(&self) -> Option<Mood> {
+        let price = Price::parse(self.last.as_deref()?.as_bytes()).ok()?;
+        self.strategy.state().ok()?.mood(price)
+    }
 }
 
 /// Every open position of a user's RUNNING strategies, at most 10,000, in the partition of `tag`. Three round trips,

@@ -70,8 +70,8 @@ impl<C: ConnectionLike + Clone + Send + Sync> Sessions<C> {
     /// # Errors
     /// Whatever the connection says; nobody is let in by it.
     pub async fn get(&self, token: &str) -> Result<Option<Session>> {
-        let Some(token) = SessionToken::parse(token) else { return Ok(None) };
-        let (user, id) = (token.user_id(), token.id());
+        let Some(user) = token::user_of(token) else { return Ok(None) };
+        let id = token::digest(token);
         let mut ask = pipe();
         ask.hgetall(self.key(user, &id)).zscore(self.index(user), &id);
         let (fields, listed): (BTreeMap<String, String>, Value) = self.link.pipeline(&ask).await?;
@@ -84,7 +84,7 @@ impl<C: ConnectionLike + Clone + Send + Sync> Sessions<C> {
     /// # Errors
     /// As [`Sessions::get`].
     pub async fn get_for(&self, user_id: &str, token: &str) -> Result<Option<Session>> {
-        if SessionToken::parse(token).is_none_or(|token| token.user_id() != user_id) {
+        if token::user_of(token) != Some(user_id) {
             return Ok(None);
         }
         self.get(token).await
@@ -96,8 +96,8 @@ impl<C: ConnectionLike + Clone + Send + Sync> Sessions<C> {
     /// # Errors
     /// As [`Sessions::get`].
     pub async fn touch(&self, token: &str) -> Result<Option<Session>> {
-        let Some(token) = SessionToken::parse(token) else { return Ok(None) };
-        let (user, id) = (token.user_id(), token.id());
+        let Some(user) = token::user_of(token) else { return Ok(None) };
+        let id = token::digest(token);
         let mut script = TOUCH.key(self.key(user, &id));
         script.key(self.index(user)).arg(&id).arg(self.clock.now_ms()).arg(ms(self.settings.idle_ttl));
         Session::read(user, &id, self.link.script(&script).await?)
@@ -109,8 +109,8 @@ impl<C: ConnectionLike + Clone + Send + Sync> Sessions<C> {
     /// # Errors
     /// As [`Sessions::get`]. Safe to repeat.
     pub async fn expire(&self, token: &str, after: Duration) -> Result<bool> {
-        let Some(token) = SessionToken::parse(token) else { return Ok(false) };
-        let mut script = EXPIRE.key(self.key(token.user_id(), &token.id()));
+        let Some(user) = token::user_of(token) else { return Ok(false) };
+        let mut script = EXPIRE.key(self.key(user, &token::digest(token)));
         script.arg(self.clock.now_ms().saturating_add(ms(after))).arg(ms(after));
         self.link.script(&script).await
     }
@@ -133,8 +133,8 @@ impl<C: ConnectionLike + Clone + Send + Sync> Sessions<C> {
     /// # Errors
     /// As [`Sessions::get`]. Where the outcome is unknown, repeat it: the session may still be valid.
     pub async fn delete(&self, token: &str) -> Result<bool> {
-        match SessionToken::parse(token) {
-            Some(token) => self.delete_listed(token.user_id(), &token.id()).await,
+        match token::user_of(token) {
+            Some(user) => self.end(user, &token::digest(token)).await,
             None => Ok(false),
         }
     }
@@ -148,6 +148,10 @@ impl<C: ConnectionLike + Clone + Send + Sync> Sessions<C> {
         if !token::is_digest(id) {
             return Err(bad_field("a session's id must be 64 hexadecimal digits, as Session::id has it"));
         }
+        self.end(user_id, id).await
+    }
+
+    async fn end(&self, user_id: &str, id: &str) -> Result<bool> {
         let mut end = pipe();
         end.zrem(self.index(user_id), id).ignore().unlink(self.key(user_id, id));
         let (ended,) = self.link.pipeline(&end).await?;

@@ -37,6 +37,7 @@ arms too, `DEL` ends it. An alert takes nothing from a stop: stops are fired fir
     errors: &[
         (Code::BadField, "the key, the symbol or the condition is not acceptable"),
         (Code::BadPrice, "the level is not an exact decimal above 0"),
+        (Code::Limit, "the user has as many alerts as `strat.max-alerts-per-user` allows"),
         (Code::WrongType, "the key holds another type than a hash"),
     ],
     example: include_str!("examples/alert.console"),

@@ -69,6 +69,22 @@ pub const ALERT_KEPT_MS: ModuleSetting = ModuleSetting {
     about: "how long the hash of a price alert that has fired is kept, ms",
 };
 
+/// Alerts of a user.
+pub const MAX_ALERTS_PER_USER: ModuleSetting = ModuleSetting {
+    name: "max-alerts-per-user",
+    default: 1_000,
+    min: 1,
+    max: 1_000_000,
+    about: "price alerts that one user may have, waiting and fired; `STRAT.ALERT` refuses more with `LIMIT`",
+};
+
 /// Every setting.
-pub const SETTINGS: &[&ModuleSetting] =
-    &[&PRICE_TTL_MS, &MAX_FIRED_PER_CALL, &JOURNAL_MAXLEN, &RETRY_BACKOFF_MS, &RETRY_BACKOFF_MAX_MS, &ALERT_KEPT_MS];
+pub const SETTINGS: &[&ModuleSetting] = &[
+    &PRICE_TTL_MS,
+    &MAX_FIRED_PER_CALL,
+    &JOURNAL_MAXLEN,
+    &RETRY_BACKOFF_MS,
+    &RETRY_BACKOFF_MAX_MS,
+    &ALERT_KEPT_MS,
+    &MAX_ALERTS_PER_USER,
+];

@@ -7,11 +7,13 @@ mod guard;
 mod http;
 mod redis;
 mod table;
+mod upkeep;
 
 pub use broker::{BrokerKind, BrokerSettings};
 pub use candles::CandleSettings;
 pub use http::{HttpSettings, is_set};
 pub use table::{Secret, Setting, TABLE};
+pub use upkeep::UpkeepConfig;
 
 use crate::broker::PaperSettings;
 use crate::failure::{OrFail as _, failure};
@@ -125,6 +127,8 @@ pub struct Settings {
     pub candles: CandleSettings,
     /// Stops while Redis is away.
     pub guard: GuardSettings,
+    /// Redis kept in order.
+    pub upkeep: UpkeepConfig,
     /// The broker.
     pub broker: BrokerSettings,
     /// The paper broker.
@@ -168,6 +172,7 @@ impl Default for Settings {
             },
             candles: CandleSettings::default(),
             guard: guard::DEFAULT,
+            upkeep: UpkeepConfig::default(),
             broker: BrokerSettings::default(),
             paper: PaperSettings {
                 latency: Duration::from_millis(20),

@@ -1,7 +1,7 @@
 //! The table of settings: name, environment variable, meaning, how to read and how to show each.
 
 use super::{LogFormat, MissedPolicy, Settings, UnknownPolicy, parse_symbols};
-use super::{broker, candles, feed, guard, http, redis};
+use super::{broker, candles, feed, guard, http, redis, upkeep};
 use crate::replay::Speed;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -223,11 +223,21 @@ pub const TABLE: &[Setting] = &[
     guard::ENABLED,
     guard::NOTICE,
     guard::PATIENCE,
+    upkeep::INTERVAL,
+    upkeep::CLEAN,
+    upkeep::MEMORY_WARN,
+    upkeep::MEMORY_CRITICAL,
+    upkeep::MEMORY_LIMIT,
+    upkeep::CALM_INTERVAL,
     broker::KIND,
     broker::URL,
     broker::CLASS,
     broker::TIMEOUT,
     broker::SETTLE,
+    broker::PER_SECOND,
+    broker::PER_MINUTE,
+    broker::PER_DAY,
+    broker::EXIT_SHARE,
     row(
         "paper.latency_ms",
         "STRAT_PAPER_LATENCY_MS",

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use strat_client::{Claimed, LockToken, ReportRequest, StratCommands as _, StrategyUpdate, discard_own};
 use strat_core::lock::Lock;
+use strat_core::order::OrderIdentity;
 use strat_core::planted::{self, Mistake};
 use strat_core::{Code, Leg, Strategy, StrategyKey};
 use tokio::time::{Instant, timeout};
@@ -156,6 +157,10 @@ impl Run {
         let job = self.machine.job();
         match effect {
             Effect::Claim { epoch } => {
+                if let Some(why) = executor.entry_put_off(job) {
+                    self.give_back_ahead().await;
+                    return Input::Claimed(Claim::Trouble(why));
+                }
                 let ahead = self.claimed_ahead(&epoch).await;
                 // Before the question: the lock lives at least from then on.
                 let asked = ahead.as_ref().map_or_else(Instant::now, |ahead| ahead.asked.into());
@@ -270,10 +275,17 @@ impl Run {
     }
 
     /// Gives the lock back, if there is one.
-    pub(super) async fn release(&self) {
-        let ahead = self.ahead.as_ref().map(|ahead| &ahead.claim.token);
-        for token in self.machine.lock().into_iter().chain(ahead) {
+    pub(super) async fn release(&mut self) {
+        self.give_back_ahead().await;
+        if let Some(token) = self.machine.lock() {
             self.executor.unlock(&self.job().key, token).await;
+        }
+    }
+
+    /// Gives the lock back that came with the entry, if it was not needed yet.
+    async fn give_back_ahead(&mut self) {
+        if let Some(ahead) = self.ahead.take() {
+            self.executor.unlock(&self.job().key, &ahead.claim.token).await;
         }
     }
 }
@@ -312,6 +324,16 @@ impl Executor {
         if let Err(error) = self.redis.clone().strat_unlock(key, token).await {
             tracing::warn!(key, %error, "cannot give a lock back; it will run out");
         }
+    }
+
+    /// Why an entry from the queue is not even claimed yet: its account makes as many calls as the broker takes. One that may be
+    /// at the broker already is not put off.
+    fn entry_put_off(&self, job: &Job) -> Option<String> {
+        let is_entry = job.ack.as_ref().is_some_and(|(stream, _)| stream.ends_with("orders"));
+        let key = StrategyKey::parse(&job.key).filter(|_| is_entry && job.sent_ms.is_none())?;
+        let id = OrderIdentity { key, cycle: job.cycle, leg: Leg::Entry, attempt: 0 }.client_order_id();
+        let entry = OrderRef { client_order_id: &id, user: key.user, symbol: "" };
+        self.broker.puts_off(entry).then(|| "the account's calls to the broker are used up for now".to_owned())
     }
 
     async fn inspect(&self, key: &str) -> Option<Holder> {

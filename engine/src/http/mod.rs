@@ -19,7 +19,7 @@ use crate::failure::{OrFail as _, failure};
 use crate::gate::EpochGate;
 use crate::link::Link;
 use crate::market::Market;
-use crate::store::Store;
+use crate::store::{Rows, Store};
 use crate::sync::SyncHandle;
 use axum::Router;
 use axum::http::StatusCode;
@@ -48,6 +48,8 @@ pub struct Watched {
     pub link: Link,
     /// Postgres.
     pub store: Store,
+    /// Strategies' rows for answers.
+    pub rows: Rows,
     /// The journal's reader.
     pub sync: SyncHandle,
     /// The executor's gate.
@@ -119,13 +121,14 @@ pub async fn serve(listener: TcpListener, api: Api, cancel: CancellationToken) -
 }
 
 fn router(api: Api) -> Router {
-    let watched = Arc::clone(&api.watched);
+    let (watched, api) = (Arc::clone(&api.watched), Arc::new(api));
+    let metrics = Router::new().route("/metrics", get(metrics::show)).with_state((watched.clone(), api.clone()));
     Router::new()
         .route("/health", get(health::health))
         .route("/health/redis", get(health::redis_health))
-        .route("/metrics", get(metrics::show))
         .with_state(watched)
-        .merge(api::routes(Arc::new(api)))
+        .merge(metrics)
+        .merge(api::routes(api))
         .layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_TIMEOUT))
         .layer(CatchPanicLayer::new())

@@ -2,6 +2,7 @@
 
 mod audit;
 mod batch;
+mod cached;
 mod entry;
 mod events;
 mod fold;
@@ -15,6 +16,7 @@ mod rows;
 
 pub use audit::{Asked, AuditRow};
 pub use batch::{Applied, apply, reject};
+pub use cached::Rows;
 pub use entry::JournalEntry;
 pub use events::EventRow;
 pub(crate) use fold::OrderRow;
