@@ -31,7 +31,7 @@ pub struct Cli {
 #[derive(Debug, Args)]
 pub struct Global {
     /// Settings file (TOML); `strat-engine settings` lists what may stand in it
-    #[arg(long, global = true, value_name = "FILE", env = "STRAT_CONFIG")]
+    #[arg(long, global = true, value_name = "FILE", env = "STRAT_CONFIG", hide_env_values = true)]
     pub config: Option<PathBuf>,
     /// One setting, as in --set paper.latency_ms=50; beats file and environment
     #[arg(long = "set", global = true, value_name = "NAME=VALUE", value_parser = pair)]

@@ -51,7 +51,6 @@ pub fn refusal(message: impl Into<String>, hint: impl Into<String>) -> Report {
 }
 
 /// Says how the program is to end because of this.
-#[must_use]
 pub fn ends_with(report: Report, exit: Exit) -> Report {
     let text = report.to_string();
     report.wrap_err(Ending { exit, text })

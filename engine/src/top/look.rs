@@ -156,15 +156,15 @@ impl Look {
     }
 
     pub(super) fn as_json(&self) -> Value {
-        let told = |answer: Result<Value, &String>| answer.unwrap_or_else(|error| json!({ "error": error }));
-        let module = self.module.as_ref().map(|counts| {
+        let told = |answer: Result<Value, String>| answer.unwrap_or_else(|error| json!({ "error": error }));
+        let module = self.module.clone().map(|counts| {
             json!({
                 "strategies": counts.strategies, "running": counts.running, "armed": counts.armed, "alerts": counts.alerts,
                 "ticks": counts.ticks, "fired": counts.fired, "draining": counts.draining, "unparseable": counts.unparseable,
             })
         });
         json!({
-            "engine": told(self.engine.as_ref().map(Clone::clone)),
+            "engine": told(self.engine.clone()),
             "module": told(module),
             "ticks_per_second": self.rates.map(|(ticks, _)| ticks),
             "fired_per_second": self.rates.map(|(_, fired)| fired),

@@ -96,8 +96,10 @@ async fn live(looker: &mut Looker, interval: Duration) -> Result<()> {
             look = looker.look() => Screen::draw(&look)?,
             () = stop.received() => return Ok(()),
         }
-        if tokio::task::spawn_blocking(move || ends(interval)).await?? {
-            return Ok(());
+        let key = tokio::task::spawn_blocking(move || ends(interval));
+        tokio::select! {
+            ends = key => if ends?? { return Ok(()) },
+            () = stop.received() => return Ok(()),
         }
     }
 }

@@ -52,15 +52,23 @@ pub(super) fn page() -> String {
     let mut root = Cli::command();
     root.build();
     help(&mut root, "strat-engine", &mut page);
+    page.truncate(page.trim_end().len());
+    page.push('\n');
     page
 }
 
+/// Flags that hold for every command stand at the first one only.
 fn help(command: &mut clap::Command, name: &str, page: &mut String) {
-    let text = command.render_long_help().to_string();
+    let own = command.clone();
+    let mut own = match name.contains(' ') {
+        true => own.mut_args(|arg| if arg.is_global_set() { arg.hide(true) } else { arg }),
+        false => own,
+    };
+    let text = own.render_long_help().to_string();
     let text: Vec<_> = text.lines().map(str::trim_end).collect();
     write!(page, "### {name}\n\n```text\n{}\n```\n\n", text.join("\n").trim_end()).unwrap();
-    for own in command.get_subcommands_mut().filter(|own| own.get_name() != "help") {
-        let name = format!("{name} {}", own.get_name());
-        help(own, &name, page);
+    for sub in command.get_subcommands_mut().filter(|sub| sub.get_name() != "help") {
+        let name = format!("{name} {}", sub.get_name());
+        help(sub, &name, page);
     }
 }

@@ -2,7 +2,8 @@
 
 use super::pages::NOTE;
 use crate::resp::{Conn, Value};
-use crate::servers::Redis;
+use crate::servers::{Options, Redis, paths};
+use crate::support::skip;
 use crate::transcript;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -127,8 +128,19 @@ fn arity(conn: &mut Conn, name: &str) -> i64 {
 }
 
 #[test]
-fn the_server_tells_the_same() {
-    let redis = Redis::start();
+fn every_server_tells_the_same() {
+    tells_the_same(&Redis::start());
+    for place in ["redis8/bin/redis-server", "valkey/bin/valkey-server"] {
+        let server = paths::root().join(".run/servers").join(place);
+        if server.is_file() {
+            tells_the_same(&Redis::with(Options::new().server(&server)));
+        } else {
+            skip("COMMAND DOCS", &server.display().to_string());
+        }
+    }
+}
+
+fn tells_the_same(redis: &Redis) {
     let mut conn = redis.conn3();
     for command in COMMANDS {
         let docs = conn.run(&format!("COMMAND DOCS {}", command.name)).pairs();

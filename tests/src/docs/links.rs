@@ -28,13 +28,18 @@ fn targets(markdown: &str) -> Vec<&str> {
     targets
 }
 
-#[test]
-fn links_between_pages_lead_somewhere() {
+/// Every page that people read.
+fn pages() -> Vec<PathBuf> {
     let root = paths::root();
     let mut pages = Vec::new();
     markdown_below(&root.join("docs"), &mut pages);
-    markdown_below(&root.join("examples"), &mut pages);
     pages.extend(["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"].map(|name| root.join(name)));
+    pages
+}
+
+#[test]
+fn links_between_pages_lead_somewhere() {
+    let pages = pages();
     let mut broken = Vec::new();
     let mut seen = 0;
     for page in &pages {
@@ -52,4 +57,32 @@ fn links_between_pages_lead_somewhere() {
     }
     assert!(seen > 20, "only {seen} links in {} pages", pages.len());
     assert!(broken.is_empty(), "links that lead nowhere:\n{}", broken.join("\n"));
+}
+
+/// Words behind `make ` in fenced blocks, at the start of a line, and elsewhere between backticks.
+fn targets_of_make(markdown: &str) -> Vec<&str> {
+    let mut inside = false;
+    let mut told = Vec::new();
+    for line in markdown.lines() {
+        inside ^= line.starts_with("```");
+        let parts = line.split('`').enumerate().filter(|(at, _)| inside || at % 2 == 1).map(|(_, part)| part);
+        told.extend(parts.filter_map(|part| part.strip_prefix("make ")?.split([' ', ';']).next()));
+    }
+    told.retain(|word| word.starts_with(|c: char| c.is_ascii_lowercase()));
+    told
+}
+
+#[test]
+fn what_make_is_told_to_do_it_can() {
+    let makefile = std::fs::read_to_string(paths::root().join("Makefile")).unwrap();
+    let known: Vec<_> = makefile.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name).collect();
+    let mut seen = 0;
+    for page in pages() {
+        let text = std::fs::read_to_string(&page).unwrap();
+        for target in targets_of_make(&text) {
+            assert!(known.contains(&target), "{}: there is no make {target}", page.display());
+            seen += 1;
+        }
+    }
+    assert!(seen > 10, "only {seen}");
 }
