@@ -59,7 +59,14 @@ mod reply;
 mod request;
 mod sentinel;
 mod server;
-#[cfg(any(feature = "cache", feature = "limits", feature = "market", feature = "sealed", feature = "sessions"))]
+#[cfg(any(
+    feature = "cache",
+    feature = "limits",
+    feature = "market",
+    feature = "sealed",
+    feature = "sessions",
+    feature = "upkeep"
+))]
 #[allow(dead_code, reason = "each family uses a part of it")]
 mod shared;
 mod strategy;

@@ -69,6 +69,19 @@ pub(crate) fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
     info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
 }
 
+/// Several fields in one pass: `INFO` is long.
+#[cfg(feature = "upkeep")]
+pub(crate) fn fields<'a, const N: usize>(info: &'a str, names: [&str; N]) -> [Option<&'a str>; N] {
+    let mut found = [None; N];
+    for line in info.lines() {
+        let Some((name, value)) = line.split_once(':') else { continue };
+        if let Some(at) = names.iter().position(|wanted| *wanted == name) {
+            found[at].get_or_insert(value.trim());
+        }
+    }
+    found
+}
+
 pub(crate) fn read_health(info: &str, latency: Duration) -> Result<Health> {
     let text = |name: &str| {
         field(info, name).map(str::to_owned).ok_or_else(|| Error::BadReply(format!("INFO does not say {name}")))

@@ -2,7 +2,7 @@
 //! end by themselves.
 
 use crate::sync::SyncHandle;
-use crate::upkeep::{DUTY_EVERY, is_on_duty};
+use crate::upkeep::Duty;
 use redis::aio::ConnectionLike;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,7 +10,6 @@ use strat_client::positions::{Calm, CalmState, Position, open_positions};
 use strat_client::{Connection, ListQuery, Result, StratCommands as _};
 use strat_core::StrategyKey;
 use strat_core::strategy::Mood;
-use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 /// Strategies on one page.
@@ -68,24 +67,15 @@ impl CalmKeeper {
 
     /// Works until cancelled; one engine of several does.
     pub async fn run(mut self, cancel: CancellationToken) {
-        let mut ticks = interval(self.every.max(Duration::from_millis(100)));
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                () = cancel.cancelled() => return,
-                _ = ticks.tick() => {}
-            }
-            if !is_on_duty(&self.sync.status()) {
-                ticks.reset_after(self.every.min(DUTY_EVERY));
-                continue;
-            }
-            tokio::select! {
-                () = cancel.cancelled() => return,
-                done = self.look() => match done {
-                    Ok(0) => {}
-                    Ok(words) => tracing::debug!(words, "wrote the words of calm mode anew"),
-                    Err(error) => tracing::debug!(%error, "calm mode is not kept up now; its words go after a while"),
-                },
+        let mut duty = Duty::new(self.every, self.sync.clone(), cancel.clone());
+        while duty.comes().await {
+            match cancel.run_until_cancelled(self.look()).await {
+                None => return,
+                Some(Ok(0)) => {}
+                Some(Ok(words)) => tracing::debug!(words, "wrote the words of calm mode anew"),
+                Some(Err(error)) => {
+                    tracing::debug!(%error, "calm mode is not kept up now; its words go after a while");
+                }
             }
         }
     }

@@ -16,13 +16,13 @@ use strat_client::upkeep::{
     CleanAction, KeyPattern, KeyReport, Level, MemoryEvent, MemoryThresholds, Rule, RuleOutcome, RunReport, Upkeep,
     UpkeepSettings,
 };
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 /// Keys looked at in one run: a few hundred steps of about a hundred, each a few round trips.
 const SLICES_PER_RUN: usize = 200;
 /// How often an engine looks whether the work is its own now.
-pub(crate) const DUTY_EVERY: Duration = Duration::from_secs(1);
+const DUTY_EVERY: Duration = Duration::from_secs(1);
 /// Families and keys named in one line of the log.
 const NAMED_MAX: usize = 5;
 
@@ -67,34 +67,49 @@ impl Keeper {
 
     /// Works until cancelled.
     pub async fn run(mut self, cancel: CancellationToken) {
-        let mut ticks = interval(self.every.max(Duration::from_millis(100)));
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                () = cancel.cancelled() => return,
-                _ = ticks.tick() => {}
-            }
-            if !is_on_duty(&self.sync.status()) {
-                ticks.reset_after(self.every.min(DUTY_EVERY));
-                continue;
-            }
+        let mut duty = Duty::new(self.every, self.sync, cancel.clone());
+        while duty.comes().await {
             // Cancel-safe: the next start begins anew.
-            tokio::select! {
-                () = cancel.cancelled() => return,
-                done = self.upkeep.run_once(self.clock.now_ms()) => match done {
-                    Ok(report) => tell(&report),
-                    Err(error) => {
-                        metrics::upkeep_failed();
-                        tracing::warn!(%error, "Redis could not be looked after; the next run tries again");
-                    }
-                },
+            match cancel.run_until_cancelled(self.upkeep.run_once(self.clock.now_ms())).await {
+                None => return,
+                Some(Ok(report)) => tell(&report),
+                Some(Err(error)) => {
+                    metrics::upkeep_failed();
+                    tracing::warn!(%error, "Redis could not be looked after; the next run tries again");
+                }
             }
         }
     }
 }
 
+/// Work that one engine of several does again and again.
+pub(crate) struct Duty {
+    ticks: Interval,
+    sync: SyncHandle,
+    cancel: CancellationToken,
+}
+
+impl Duty {
+    pub(crate) fn new(every: Duration, sync: SyncHandle, cancel: CancellationToken) -> Self {
+        let mut ticks = interval(every.max(Duration::from_millis(100)));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { ticks, sync, cancel }
+    }
+
+    /// Waits until there is work for this engine; `false`: it ends.
+    pub(crate) async fn comes(&mut self) -> bool {
+        while self.cancel.run_until_cancelled(self.ticks.tick()).await.is_some() {
+            if is_on_duty(&self.sync.status()) {
+                return true;
+            }
+            self.ticks.reset_after(self.ticks.period().min(DUTY_EVERY));
+        }
+        false
+    }
+}
+
 /// Whether this engine is the one, or nobody is.
-pub(crate) const fn is_on_duty(sync: &SyncStatus) -> bool {
+const fn is_on_duty(sync: &SyncStatus) -> bool {
     sync.leader || sync.trouble.is_some()
 }
 

@@ -5,8 +5,9 @@ use super::{Session, SessionToken, Settings, bad_field, ms, token};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Result;
 use crate::link::Link;
+use crate::shared::keyed;
 use redis::aio::ConnectionLike;
-use redis::{Script, Value, pipe};
+use redis::{Pipeline, Script, Value};
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -72,8 +73,10 @@ impl<C: ConnectionLike + Clone + Send + Sync> Sessions<C> {
     pub async fn get(&self, token: &str) -> Result<Option<Session>> {
         let Some(user) = token::user_of(token) else { return Ok(None) };
         let id = token::digest(token);
-        let mut ask = pipe();
-        ask.hgetall(self.key(user, &id)).zscore(self.index(user), &id);
+        let mut ask = Pipeline::with_capacity(2);
+        let mut score = keyed("ZSCORE", &self.index(user), (1, id.len()));
+        score.arg(&id);
+        ask.add_command(keyed("HGETALL", &self.key(user, &id), (0, 0))).add_command(score);
         let (fields, listed): (BTreeMap<String, String>, Value) = self.link.pipeline(&ask).await?;
         let session = Session::read(user, &id, fields)?;
         Ok(session.filter(|session| listed != Value::Nil && self.clock.now_ms() < session.ends_at_ms))
@@ -98,9 +101,10 @@ impl<C: ConnectionLike + Clone + Send + Sync> Sessions<C> {
     pub async fn touch(&self, token: &str) -> Result<Option<Session>> {
         let Some(user) = token::user_of(token) else { return Ok(None) };
         let id = token::digest(token);
-        let mut script = TOUCH.key(self.key(user, &id));
-        script.key(self.index(user)).arg(&id).arg(self.clock.now_ms()).arg(ms(self.settings.idle_ttl));
-        Session::read(user, &id, self.link.script(&script).await?)
+        let (key, index) = (self.key(user, &id), self.index(user));
+        let (now, idle) = (self.clock.now_ms().to_string(), ms(self.settings.idle_ttl).to_string());
+        let fields = self.link.evaluate(&TOUCH, (&[&key, &index], &[&id, &now, &idle])).await?;
+        Session::read(user, &id, fields)
     }
 
     /// Lets a session end after this time, if it would not end before; touching does not prolong it beyond that. `false`: there
@@ -152,8 +156,10 @@ impl<C: ConnectionLike + Clone + Send + Sync> Sessions<C> {
     }
 
     async fn end(&self, user_id: &str, id: &str) -> Result<bool> {
-        let mut end = pipe();
-        end.zrem(self.index(user_id), id).ignore().unlink(self.key(user_id, id));
+        let mut end = Pipeline::with_capacity(2);
+        let mut unlist = keyed("ZREM", &self.index(user_id), (1, id.len()));
+        unlist.arg(id);
+        end.add_command(unlist).ignore().add_command(keyed("UNLINK", &self.key(user_id, id), (0, 0)));
         let (ended,) = self.link.pipeline(&end).await?;
         Ok(ended)
     }
