@@ -74,9 +74,9 @@ impl<C: ConnectionLike + Clone + Send + Sync> Sessions<C> {
         let Some(user) = token::user_of(token) else { return Ok(None) };
         let id = token::digest(token);
         let mut ask = Pipeline::with_capacity(2);
-        let mut score = keyed("ZSCORE", &self.index(user), (1, id.len()));
+        let mut score = keyed("ZSCORE", self.index(user), (1, id.len()));
         score.arg(&id);
-        ask.add_command(keyed("HGETALL", &self.key(user, &id), (0, 0))).add_command(score);
+        ask.add_command(keyed("HGETALL", self.key(user, &id), (0, 0))).add_command(score);
         let (fields, listed): (BTreeMap<String, String>, Value) = self.link.pipeline(&ask).await?;
         let session = Session::read(user, &id, fields)?;
         Ok(session.filter(|session| listed != Value::Nil && self.clock.now_ms() < session.ends_at_ms))
@@ -157,9 +157,9 @@ impl<C: ConnectionLike + Clone + Send + Sync> Sessions<C> {
 
     async fn end(&self, user_id: &str, id: &str) -> Result<bool> {
         let mut end = Pipeline::with_capacity(2);
-        let mut unlist = keyed("ZREM", &self.index(user_id), (1, id.len()));
+        let mut unlist = keyed("ZREM", self.index(user_id), (1, id.len()));
         unlist.arg(id);
-        end.add_command(unlist).ignore().add_command(keyed("UNLINK", &self.key(user_id, id), (0, 0)));
+        end.add_command(unlist).ignore().add_command(keyed("UNLINK", self.key(user_id, id), (0, 0)));
         let (ended,) = self.link.pipeline(&end).await?;
         Ok(ended)
     }
