@@ -67,6 +67,7 @@ impl From<Error> for Problem {
             Error::Refused { code: Code::Loading, .. } => (StatusCode::SERVICE_UNAVAILABLE, "REDIS_UNAVAILABLE"),
             Error::Refused { code: Code::WrongType, .. } => (StatusCode::CONFLICT, "WRONG_TYPE"),
             Error::Refused { code: Code::Busy, .. } => (StatusCode::CONFLICT, "BUSY"),
+            Error::Refused { code: Code::Limit, .. } => (StatusCode::CONFLICT, "LIMIT"),
             Error::Refused { code: Code::BadVersion, .. } => (StatusCode::PRECONDITION_FAILED, "VERSION_CHANGED"),
             Error::Refused { code: Code::Err, .. } => (StatusCode::BAD_GATEWAY, "REDIS_ERROR"),
             Error::Refused { .. } | Error::Config(_) => (StatusCode::BAD_REQUEST, "BAD_REQUEST"),
@@ -192,6 +193,7 @@ mod tests {
             (Code::WrongType, (409, "WRONG_TYPE")),
             (Code::Err, (502, "REDIS_ERROR")),
             (Code::Busy, (409, "BUSY")),
+            (Code::Limit, (409, "LIMIT")),
             (Code::BadVersion, (412, "VERSION_CHANGED")),
         ] {
             assert_eq!(of(Error::Refused { code, detail: String::new() }), expected);

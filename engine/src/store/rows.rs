@@ -140,7 +140,8 @@ impl Store {
     /// Of Postgres.
     pub async fn of_user(&self, user: &str) -> sqlx::Result<Vec<Row>> {
         let rows = sqlx::query(
-            "SELECT user_id, strategy_id, fields, false AS removed, forked FROM strategies WHERE user_id = $1 AND removed_at IS NULL",
+            "SELECT user_id, strategy_id, fields, false AS removed, forked FROM strategies WHERE user_id = $1 AND removed_at IS NULL
+             ORDER BY strategy_id",
         )
         .bind(user)
         .fetch_all(self.pool())
