@@ -53,7 +53,7 @@ impl World {
         let mut admin = self.login("admin");
         let log = admin.run("ACL LOG");
         admin.run("ACL LOG RESET");
-        log.items().iter().map(|entry| format!("{:?}", entry.fields())).collect()
+        log.items().iter().map(|entry| format!("{:?}", entry.pairs())).collect()
     }
 }
 
