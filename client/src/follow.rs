@@ -48,16 +48,18 @@ impl JournalFollower {
         Ok(())
     }
 
-    /// What came since; none if nothing comes within `block` (at most `block_max`). Fewer than `count` entries mean that
+    /// What came since; none if nothing comes within `block` (at most `block_max`); a `block` of zero answers at once. Fewer than `count` entries mean that
     /// these were all.
     ///
     /// # Errors
     /// Whatever the server or the connection says.
     pub async fn read(&mut self, count: usize, block: Duration) -> Result<Vec<JournalDelivery>> {
         let mut command = redis::cmd("XREAD");
-        // BLOCK 0 would wait for ever.
-        let block_ms = block.min(self.block_max).as_millis().max(1) as u64;
-        command.arg("COUNT").arg(count.max(1)).arg("BLOCK").arg(block_ms);
+        command.arg("COUNT").arg(count.max(1));
+        if !block.is_zero() {
+            // BLOCK 0 would wait for ever.
+            command.arg("BLOCK").arg(block.min(self.block_max).as_millis().max(1) as u64);
+        }
         command.arg("STREAMS").arg(&self.journal).arg(&self.last);
         let value = command.query_async::<Value>(&mut self.blocking).await.map_err(Error::from)?;
         let read = entries_by_stream(value)?;
