@@ -106,7 +106,7 @@ mod tests {
         let read = journal.read(10, Duration::from_secs(9)).await.unwrap();
         assert_eq!((read[0].as_ref().unwrap().version, read[1].is_err(), read.len()), (4, true, 2));
         assert!(journal.read(10, Duration::ZERO).await.unwrap().is_empty());
-        assert_eq!(server.seen().last().unwrap().1, "XREAD COUNT 10 BLOCK 1 STREAMS journal 6-1");
+        assert_eq!(server.seen().last().unwrap().1, "XREAD COUNT 10 STREAMS journal 6-1");
     }
 
     #[tokio::test]
