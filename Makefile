@@ -17,7 +17,7 @@ SIMULATE := cargo run --release --locked -q -p strat-tests --features planted --
 CLIENT_FEATURES := cache candles limits market positions resilience sealed sessions upkeep
 
 .PHONY: help setup setup-test build run replay demo test bench bench-full bench-accept bench-client chaos simulate planted fuzz \
-	fmt lint clean clean-data
+	screenshots fmt lint clean clean-data
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -25,7 +25,7 @@ help: ## List the targets
 setup: ## Install what is missing to build and run (Debian, Ubuntu; root or sudo)
 	@scripts/setup.sh
 
-setup-test: ## Install also what only the tests use (redis-py, Redis 8, Valkey, into .run/)
+setup-test: ## Install also what only the tests use (redis-py, Redis 8, Valkey, axe-core, into .run/; Chromium)
 	@scripts/setup.sh test
 
 build: setup ## Build the module (target/release/libstrat.so) and the engine
@@ -70,6 +70,9 @@ planted: setup ## Plant each known mistake; the simulator must catch every one
 
 fuzz: build ## Raw commands against a live server: [SECONDS=n] [SEED=s]
 	STRAT_FUZZ_SECONDS=$(or $(SECONDS),60) $(if $(SEED),STRAT_FUZZ_SEED=$(SEED)) cargo test --locked -p strat-tests --test it -- fuzz --nocapture
+
+screenshots: setup-test build ## Take pictures of the page's main states into target/screenshots/
+	@scripts/screenshots.sh
 
 fmt: ## Format the Rust code
 	cargo fmt --all

@@ -36,6 +36,7 @@ mod life;
 mod model;
 mod oracle;
 mod outage;
+mod page;
 mod panics;
 mod random;
 mod recovery;

@@ -1,4 +1,4 @@
-//! `GET /health`, `GET /metrics`, and `/api/…`.
+//! `GET /health`, `GET /metrics`, `/api/…`, and the page at `/`.
 
 mod answer;
 mod api;
@@ -19,6 +19,7 @@ use crate::gate::EpochGate;
 use crate::guard::{GuardStatus, Watcher};
 use crate::link::Link;
 use crate::market::{Market, MarketStats};
+use crate::page;
 use crate::store::{Ping, Store};
 use crate::sync::{self, Backlog, SyncHandle};
 use axum::extract::State;
@@ -135,6 +136,7 @@ fn router(api: Api) -> Router {
         .route("/metrics", get(metrics::show))
         .with_state(watched)
         .merge(api::routes(Arc::new(api)))
+        .merge(page::routes())
         .layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_TIMEOUT))
         .layer(CatchPanicLayer::new())
