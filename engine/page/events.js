@@ -47,7 +47,7 @@ function read() {
   const more = waiting.length - READ_AT_ONCE;
   const lines = waiting.slice(-READ_AT_ONCE);
   waiting = [];
-  say($("announcer"), (more > 0 ? `${more} more events. ` : "") + lines.join(". "));
+  say($("announcer"), (more > 0 ? `${more} more, then: ` : "") + lines.join(". "));
   timer = setTimeout(() => {
     timer = null;
     if (waiting.length) timer = setTimeout(read, 0);

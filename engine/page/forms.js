@@ -43,7 +43,7 @@ export function login(why, check) {
 
 /** Asks before something is done. `choices` are `{text, look, does}`; the dialog stays, with the reason, where that fails. */
 export function confirm({ title, text, reason = false, choices }) {
-  const [dialog, form] = [$("confirm"), $("confirm-form")];
+  const [dialog, form, opener] = [$("confirm"), $("confirm-form"), document.activeElement];
   say($("confirm-title"), title);
   say($("confirm-text"), text);
   form.reset();
@@ -56,6 +56,8 @@ export function confirm({ title, text, reason = false, choices }) {
     try {
       await does(form.elements.reason.value.trim());
       dialog.close();
+      // What it was opened from may be gone with what it did.
+      if (!opener?.isConnected) ($("detail").hidden ? $("main") : $("detail-title")).focus();
     } catch (error) {
       trouble($("confirm-error"), error.unknown ? `${error.message} It may have been done all the same: look before you repeat it.` : error.message);
     } finally {

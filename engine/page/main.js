@@ -187,6 +187,8 @@ function signIn(why) {
 }
 
 signals.addEventListener("unauthorized", ({ detail: why }) => {
+  // The dialog says itself why a token is not taken.
+  if ($("login").open) return;
   const had = token.get() !== "";
   token.forget();
   signIn(had ? why.message : "");

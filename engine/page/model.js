@@ -25,11 +25,11 @@ export class Model extends EventTarget {
   #removed = new Map();
   #due = false;
 
-  /** Tells whoever looks, once for all changes of this turn. */
+  /** Tells whoever looks, once for all changes until the next picture. */
   changed() {
     if (this.#due) return;
     this.#due = true;
-    queueMicrotask(() => {
+    requestAnimationFrame(() => {
       this.#due = false;
       this.dispatchEvent(new Event("change"));
     });

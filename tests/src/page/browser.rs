@@ -1,10 +1,11 @@
 //! A real browser: Chromium without a window, driven by its own `chromedriver` (W3C WebDriver).
 
-use crate::servers::engine::http;
 use crate::servers::paths::{in_path, root};
 use crate::servers::process::{Process, free_port, temp_dir};
 use crate::support::{skip, until};
 use serde_json::{Value as Json, json};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -44,16 +45,16 @@ impl Browser {
         let mut driver = Process::start("chromedriver", &driver, &dir.path().join("log"), None, |command| {
             command.arg(format!("--port={port}")).env("HOME", dir.path()).current_dir(dir.path());
         });
-        driver.wait_ready(LIMIT, || http(port, "GET", "/status", "", LIMIT).filter(|(status, _)| *status == 200));
+        driver.wait_ready(LIMIT, || ask(port, "GET", "/status", "").filter(|(status, _)| *status == 200));
         let asked = json!({ "capabilities": { "alwaysMatch": capabilities(&chromium, dir.path()) } });
-        let made = value(http(port, "POST", "/session", &asked.to_string(), LIMIT)).expect("a browser");
+        let made = value(ask(port, "POST", "/session", &asked.to_string())).expect("a browser");
         let session = made["sessionId"].as_str().unwrap().to_owned();
         Some(Self { port, session, axe, _driver: driver, _dir: dir })
     }
 
     fn try_call(&self, method: &str, path: &str, body: &Json) -> Result<Json, String> {
         let text = if method == "POST" { body.to_string() } else { String::new() };
-        value(http(self.port, method, &format!("/session/{}{path}", self.session), &text, LIMIT))
+        value(ask(self.port, method, &format!("/session/{}{path}", self.session), &text))
     }
 
     fn call(&self, path: &str, body: &Json) -> Json {
@@ -205,6 +206,29 @@ fn capabilities(chromium: &Path, dir: &Path) -> Json {
         "goog:loggingPrefs": { "browser": "ALL" },
         "timeouts": { "script": 30_000, "pageLoad": 30_000 },
     })
+}
+
+/// One request to the driver, which leaves the connection open whatever it is told.
+fn ask(port: u16, method: &str, path: &str, body: &str) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(LIMIT)).ok()?;
+    let length = body.len();
+    write!(stream, "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}").ok()?;
+    let mut lines = BufReader::new(stream);
+    let mut line = String::new();
+    lines.read_line(&mut line).ok()?;
+    let status = line.split(' ').nth(1)?.parse().ok()?;
+    let mut length = 0;
+    while line != "\r\n" {
+        line.clear();
+        lines.read_line(&mut line).ok().filter(|read| *read > 0)?;
+        if let Some(("content-length", said)) = line.to_ascii_lowercase().split_once(':') {
+            length = said.trim().parse().ok()?;
+        }
+    }
+    let mut body = vec![0; length];
+    lines.read_exact(&mut body).ok()?;
+    Some((status, String::from_utf8(body).ok()?))
 }
 
 fn value(answer: Option<(u16, String)>) -> Result<Json, String> {

@@ -38,7 +38,7 @@ fn while_the_engine_is_away_prices_grow_old_and_then_everything_goes_on() {
     // The stop was crossed while nobody looked.
     browser.says("#rows", "Stopped out at 2480.00");
     browser.holds("!document.querySelector('[data-banner=offline]')");
-    browser.says("#events", "stop-loss reached at 2480.00");
+    browser.says("#events", "stop-loss reached");
     assert_eq!(browser.js("return window.opened"), "once");
     assert_eq!(browser.complaints(), Vec::<serde_json::Value>::new());
 }

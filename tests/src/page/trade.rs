@@ -59,7 +59,7 @@ fn a_strategy_is_created_bought_and_stopped_out_before_ones_eyes() {
 
     world.feed.say("RELIANCE", "2489.95");
     browser.says(&cell("Position"), "Stopped out at 2489.95");
-    browser.says("#events", "stop-loss reached at 2489.95");
+    browser.says("#events", "stop-loss reached");
     browser.says(&cell("Profit and loss"), "\u{2212}100.50");
     browser.says("#realised", "\u{2212}100.50");
     browser.says("#fills", "stop-loss");
@@ -107,8 +107,8 @@ fn calm_mode_hides_amounts_and_is_remembered() {
     world.add("alice", "s1", json!({}));
     browser.open(&world.url(""));
     browser.says(&cell("Position"), "Long 10");
-    world.feed.say("RELIANCE", "2510.00");
-    browser.says(&cell("Profit and loss"), "+100.00");
+    world.feed.say("RELIANCE", "2550.00");
+    browser.says(&cell("Profit and loss"), "+500.00");
     browser.holds("!document.querySelector('.blurred')");
     browser.click("#calm");
     let is_hidden = "document.querySelector('#rows .blurred')?.getAttribute('aria-hidden') === 'true' \
