@@ -23,8 +23,11 @@ export function price(cell, quote) {
   say(old, quote.fresh ? "" : `${span(quote.age)} old`);
 }
 
-/** Shows how far a level is; where there is no open position, just where it is set. */
-export function distance(cell, level, fresh, set) {
+/** From here on a level is near, in hundredths of a percent. */
+const NEAR_BPS = 50;
+
+/** Shows how far a `kind` of level is; where there is no open position, just where it is set. */
+export function distance(cell, kind, level, fresh, set) {
   const text = level ? `${shown(level.left)}` : set ? `at ${shown(set)}` : "";
   if (cell.dataset.text !== `${text} ${fresh}`) {
     cell.dataset.text = `${text} ${fresh}`;
@@ -34,8 +37,8 @@ export function distance(cell, level, fresh, set) {
       cell.replaceChildren(el("span", { class: level && fresh ? "value" : "value dim" }, text), el("small", {}, note));
     }
   }
-  const near = level && fresh && Number.isInteger(level.left_bps) && level.left_bps <= 50;
-  mark(cell, "data-near", near ? "yes" : null);
+  const near = level && fresh && Number.isInteger(level.left_bps) && level.left_bps <= NEAR_BPS;
+  mark(cell, "data-near", near ? kind : null);
 }
 
 /** Shows an amount: its sign by a word for who cannot see the colour, and blurred in calm mode. */

@@ -41,8 +41,8 @@ export async function readCandles(symbol) {
 function points(symbol, live) {
   const begin = live[0]?.at ?? Date.now();
   const old = candles.symbol === symbol ? candles.rows : [];
-  const closes = old.map((candle) => ({ at: Math.min(candle.end, begin), price: candle.close, wide: 2 * MINUTE_MS, start: candle.start }));
-  const before = closes.filter((point) => point.start < begin - 1_000);
+  // The close of a minute that is not over yet is later than where the live prices begin.
+  const before = old.filter((candle) => candle.end <= begin).map((candle) => ({ at: candle.end, price: candle.close, wide: 2 * MINUTE_MS }));
   const joined = before.length && live.length ? [{ ...live[0], wide: 2 * MINUTE_MS }, ...live.slice(1)] : live;
   return [...before, ...joined];
 }
@@ -84,8 +84,8 @@ function facts(model, strategy) {
   }
   const cell = (name) => cells.get(name).lastChild;
   price(cell("Last price"), model.quote(strategy.fields.symbol));
-  distance(cell("To stop"), held?.stop, held?.fresh, null);
-  distance(cell("To target"), held?.target, held?.fresh, null);
+  distance(cell("To stop"), "stop", held?.stop, held?.fresh, null);
+  distance(cell("To target"), "target", held?.target, held?.fresh, null);
   for (const name of ["To stop", "To target"]) cells.get(name).hidden = !isOpen(strategy);
   amount(cell("Profit and loss"), total(model, strategy), { fresh: held?.fresh ?? true, mood: held?.mood, calm: held?.calm });
 }

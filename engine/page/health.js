@@ -54,7 +54,9 @@ export function show({ health, engine, offline }) {
   const known = offline ? null : health;
   chip("Redis", state(known?.redis), known?.redis?.error);
   chip("Postgres", state(known?.postgres), known?.postgres?.error);
-  chip("Feed", state(known?.market), known?.market?.error);
+  // Without Redis nobody can tell how the feed is.
+  const feed = known?.redis?.status === "ok" ? known.market : null;
+  chip("Feed", state(feed), feed?.error);
   chip("Broker", ...broker(known, offline ? null : engine));
   if (!known) {
     for (const name of ["redis", "postgres", "feed", "halted"]) banner(name, "", "");
@@ -73,6 +75,6 @@ export function show({ health, engine, offline }) {
 export function offline(why, heardAt, until, retry) {
   if (!why) return banner("offline", "", "");
   const left = Math.max(0, Math.ceil((until - performance.now()) / 1_000));
-  const when = heardAt ? `What you see is ${span(age(heardAt))} old.` : "";
+  const when = heardAt ? `It is ${span(age(heardAt))} old.` : "";
   banner("offline", "bad", `${why} What you see may not be true any more.`, `${when} Next try in ${left} s.`, { text: "Try now", does: retry });
 }

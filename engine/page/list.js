@@ -48,8 +48,8 @@ function paint(model, made, strategy, selected, manyUsers) {
   }
   say(where, position(fields));
   price(last, model.quote(fields.symbol));
-  distance(stop, held?.stop, held?.fresh, fields.stop_loss);
-  distance(target, held?.target, held?.fresh, fields.take_profit);
+  distance(stop, "stop", held?.stop, held?.fresh, fields.stop_loss);
+  distance(target, "target", held?.target, held?.fresh, fields.take_profit);
   amount(gain, total(model, strategy), { fresh: held?.fresh ?? true, mood: held?.mood, calm: held?.calm });
 }
 
