@@ -5,6 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 # rustup's default place, for shells that do not have it in PATH (sudo's, for one).
 export PATH := $(PATH):$(HOME)/.cargo/bin
+export PREFIX DESTDIR SYSCONFDIR STATEDIR RUNDIR MODULEDIR
 export TICKS STRATEGIES REPORT SPEED ARGS KILLS SEED CLASS
 
 # The module and the engine; always built by the same command, so that nothing is built twice.
@@ -14,10 +15,10 @@ BUILD := cargo build --release --locked -p strat-module -p strat-engine
 SIMULATE := cargo run --release --locked -q -p strat-tests --features planted --bin simulate --
 
 # The client's families, each of which is to build alone.
-CLIENT_FEATURES := cache candles limits market positions resilience sealed sessions upkeep
+CLIENT_FEATURES := cache candles limits market positions resilience sealed sessions tls upkeep
 
-.PHONY: help setup setup-test build run replay demo test bench bench-full bench-accept bench-client chaos simulate planted fuzz \
-	screenshots fmt lint clean clean-data
+.PHONY: help setup setup-test build install release run replay demo test bench bench-full bench-accept bench-client chaos simulate planted fuzz \
+	docs screenshots fmt lint coverage clean clean-data
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -25,11 +26,18 @@ help: ## List the targets
 setup: ## Install what is missing to build and run (Debian, Ubuntu; root or sudo)
 	@scripts/setup.sh
 
-setup-test: ## Install also what only the tests use (redis-py, Redis 8, Valkey, axe-core, into .run/; Chromium)
+setup-test: ## Install also what only the tests use (redis-py, schemathesis, Redis 8, Valkey, axe-core, into .run/; Chromium)
 	@scripts/setup.sh test
 
 build: setup ## Build the module (target/release/libstrat.so) and the engine
 	$(BUILD)
+
+# Builds nothing: it may be root's, who need not have Rust.
+install: ## Install what is built: PREFIX=/usr/local [DESTDIR=… SYSCONFDIR=/etc MODULEDIR=/usr/lib/redis/modules]
+	@scripts/install.sh
+
+release: build ## Make a tarball of module, engine, units, settings and pages in target/release-tarball
+	@scripts/release.sh
 
 run: build ## Trade the simulated market on private servers until Ctrl-C; data stay in .run/
 	@scripts/run.sh
@@ -71,19 +79,26 @@ planted: setup ## Plant each known mistake; the simulator must catch every one
 fuzz: build ## Raw commands against a live server: [SECONDS=n] [SEED=s]
 	STRAT_FUZZ_SECONDS=$(or $(SECONDS),60) $(if $(SEED),STRAT_FUZZ_SEED=$(SEED)) cargo test --locked -p strat-tests --test it -- fuzz --nocapture
 
+docs: build ## Write the pages of docs/ that are made from the code: commands, configuration, fields
+	STRAT_WRITE_DOCS=1 cargo test --locked -q -p strat-tests --test it -- docs::pages
+
 screenshots: setup-test build ## Take pictures of the page's main states into target/screenshots/
 	@scripts/screenshots.sh
 
 fmt: ## Format the Rust code
 	cargo fmt --all
 
-lint: setup ## Check formatting, clippy, and the shell scripts where shellcheck is installed
+lint: setup ## Check formatting, clippy, the pages of the code, scripts, container files, licences of dependencies
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	@for feature in $(CLIENT_FEATURES); do \
 		cargo clippy --locked -q -p strat-client --lib --no-default-features --features $$feature -- -D warnings || exit 1; \
 	done
-	@if command -v shellcheck >/dev/null; then shellcheck -x scripts/*.sh .ci/run; fi
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked -q
+	@scripts/lint.sh
+
+coverage: setup-test ## How many lines the tests inside the crates reach: [ARGS='-p strat-core --lib']
+	@scripts/coverage.sh
 
 clean: ## Stop leftover servers of make run, remove target/; data in .run/ are kept
 	@scripts/clean.sh

@@ -31,8 +31,15 @@ if [[ ! -f $pg_home/samples-imported ]]; then
     touch "$pg_home/samples-imported"
 fi
 
-say "look inside:  redis-cli -s $redis_sock"
-say "              psql '$DATABASE_URL'"
+# For a second terminal: the programs and where these servers are.
+{
+    printf 'export REDIS_URL=%q REDIS_SOCKET=%q DATABASE_URL=%q\n' "$REDIS_URL" "$redis_sock" "$DATABASE_URL"
+    printf 'export PATH=%q:$PATH\n' "$(dirname "$engine")"
+} >"$run_dir/env"
+
+say "look inside, from another terminal:  . ${run_dir}/env && strat-engine strategy list"
+say "  or:  redis-cli -s $redis_sock"
+say "       psql '$DATABASE_URL'"
 say "Ctrl-C stops everything"
 code=0
 engine_run "$run_dir/engine.pid" run "$@" 9>&- || code=$?

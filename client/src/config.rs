@@ -27,11 +27,12 @@ pub struct Config {
 
 impl Config {
     /// From one of
-    /// - `redis://[user][:password@]host[:port][/db]`,
+    /// - `redis://[user][:password@]host[:port][/db]`, or `rediss://` where it is to be encrypted (feature `tls`),
     /// - `unix:///path?db=n`, or the bare path of a Unix socket,
     /// - `redis+sentinel://[user[:password]@]host[:port][,host[:port]...]/service_name[/db]`, where the hosts are
     ///   sentinels (port 26379 unless given) and the login is the server's; that of the sentinels, if they ask for one, is
-    ///   `?sentinel_user=..&sentinel_password=..`. Whatever the sentinels name as primary is used from then on.
+    ///   `?sentinel_user=..&sentinel_password=..`. Whatever the sentinels name as primary is used from then on. With
+    ///   `rediss+sentinel://` the connections to both are encrypted.
     ///
     /// RESP3 is spoken unless the URL says `?protocol=resp2`: with it, a connection that breaks while nothing is being
     /// asked is noticed at once.
@@ -49,7 +50,8 @@ impl Config {
             url.into_connection_info()
         };
         let info = parsed.map_err(|why| {
-            let hint = "expected redis://[user][:password@]host[:port][/db], unix:///path/to/redis.sock or \
+            let hint = "expected redis://[user][:password@]host[:port][/db], the same with rediss:// for TLS (feature \
+                `tls` of strat-client), unix:///path/to/redis.sock or \
                 redis+sentinel://host[:port][,host[:port]...]/service_name[/db]";
             // What is behind the sentence is a piece of the URL.
             let sentence = match why.detail() {
@@ -58,6 +60,7 @@ impl Config {
             };
             Error::Config(format!("the Redis URL is not usable ({sentence}); {hint}"))
         })?;
+        check_encryption(&info)?;
         let redis = info.redis_settings().clone().set_lib_name("strat-client", env!("CARGO_PKG_VERSION"));
         let redis = if url.contains("protocol=") { redis } else { redis.set_protocol(ProtocolVersion::RESP3) };
         // Nagle's algorithm would hold small commands back for the sake of fuller packets.
@@ -73,7 +76,8 @@ impl Config {
         })
     }
 
-    /// From `REDIS_URL`, and where set `REDIS_CONNECT_TIMEOUT_MS` and `REDIS_RESPONSE_TIMEOUT_MS`.
+    /// From `REDIS_URL`, and where set `REDIS_CONNECT_TIMEOUT_MS` and `REDIS_RESPONSE_TIMEOUT_MS`; with the feature `tls`
+    /// also `REDIS_CA_FILE`, `REDIS_CERT_FILE` and `REDIS_KEY_FILE`.
     ///
     /// # Errors
     /// [`Error::Config`] naming the variable.
@@ -97,7 +101,35 @@ impl Config {
         if let Some(timeout) = millis("REDIS_RESPONSE_TIMEOUT_MS")? {
             config.response_timeout = timeout;
         }
+        #[cfg(feature = "tls")]
+        {
+            let file = |name: &str| given(name).map(std::path::PathBuf::from);
+            config = config.with_tls_files(&crate::TlsFiles {
+                ca: file("REDIS_CA_FILE"),
+                cert: file("REDIS_CERT_FILE"),
+                key: file("REDIS_KEY_FILE"),
+            })?;
+        }
         Ok(config)
+    }
+
+    /// What an encrypted connection trusts and shows. The files are read now.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the file that cannot be used, or where the URL asks for no encryption: who names such
+    /// files counts on it.
+    #[cfg(feature = "tls")]
+    pub fn with_tls_files(mut self, files: &crate::TlsFiles) -> Result<Self> {
+        if files.is_empty() {
+            return Ok(self);
+        }
+        if !self.is_encrypted() {
+            let next = "write rediss:// or rediss+sentinel:// in the URL, or name no such files";
+            return Err(Error::Config(format!("TLS files are given, and {} is not encrypted: {next}", self.address())));
+        }
+        self.info = crate::tls::secured(&self.info, files)?;
+        self.sentinels = self.sentinels.map(|sentinels| Arc::new(sentinels.secured(self.info.addr())));
+        Ok(self)
     }
 
     /// Longest time that one attempt to connect may take, greeting included. Default 3 s.
@@ -177,6 +209,12 @@ impl Config {
         self.sentinels.is_none().then_some(&self.info)
     }
 
+    /// Whether connections are encrypted.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        matches!(self.info.addr(), ConnectionAddr::TcpTls { .. })
+    }
+
     /// Login, database and protocol.
     pub(crate) fn redis_settings(&self) -> &RedisConnectionInfo {
         self.info.redis_settings()
@@ -194,6 +232,19 @@ impl Config {
     pub(crate) fn place(&self) -> Place<'_> {
         self.sentinels.as_ref().map_or(Place::Known(&self.info), Place::Asked)
     }
+}
+
+/// Encrypted without a look at the certificate is hardly better than not encrypted.
+fn check_encryption(info: &ConnectionInfo) -> Result<()> {
+    if let ConnectionAddr::TcpTls { insecure: true, .. } = info.addr() {
+        let next = "leave #insecure out, and name the authority that signed it in REDIS_CA_FILE (redis.ca_file)";
+        return Err(Error::Config(format!("a server's certificate is always checked: {next}")));
+    }
+    #[cfg(feature = "tls")]
+    if matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
+        crate::tls::choose_provider();
+    }
+    Ok(())
 }
 
 /// How to find the server.
@@ -220,64 +271,4 @@ impl fmt::Debug for Config {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn env<'a>(vars: &'a [(&str, &str)]) -> impl Fn(&str) -> Option<String> + 'a {
-        move |name| vars.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
-    }
-
-    #[test]
-    fn without_settings_it_is_the_local_server_with_explicit_timeouts() {
-        let config = Config::from_lookup(env(&[])).unwrap();
-        assert_eq!(config.address(), "127.0.0.1:6379");
-        assert_eq!(config.response_timeout(), Duration::from_secs(2));
-        assert!(config.info.tcp_settings().nodelay());
-        assert_eq!(config.info.redis_settings().protocol(), ProtocolVersion::RESP3);
-    }
-
-    #[test]
-    fn the_environment_is_read_and_checked() {
-        let vars = [("REDIS_URL", "redis://bob:s3cret@db:7000/2"), ("REDIS_RESPONSE_TIMEOUT_MS", "750")];
-        let config = Config::from_lookup(env(&vars)).unwrap();
-        assert_eq!((config.address().as_str(), config.response_timeout()), ("db:7000", Duration::from_millis(750)));
-        assert_eq!(config.info.redis_settings().db(), 2);
-        for wrong in ["0", "-1", "1.5", "soon"] {
-            let error = Config::from_lookup(env(&[("REDIS_CONNECT_TIMEOUT_MS", wrong)])).unwrap_err();
-            assert!(error.to_string().contains("REDIS_CONNECT_TIMEOUT_MS"), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_unix_socket_may_be_a_url_or_just_a_path() {
-        for url in ["/run/redis/redis.sock", "unix:///run/redis/redis.sock", "redis+unix:///run/redis/redis.sock"] {
-            assert_eq!(Config::from_url(url).unwrap().address(), "/run/redis/redis.sock", "{url}");
-        }
-    }
-
-    #[test]
-    fn the_protocol_of_the_url_counts() {
-        let config = Config::from_url("redis://h/?protocol=resp2").unwrap();
-        assert_eq!(config.info.redis_settings().protocol(), ProtocolVersion::RESP2);
-    }
-
-    #[test]
-    fn passwords_are_in_no_text() {
-        let config = Config::from_url("redis://bob:s3cret@h:1/").unwrap();
-        assert!(!format!("{config:?}").contains("s3cret"));
-        let config = Config::from_url("redis+sentinel://bob:s3cret@h:1,g/main?sentinel_password=s3cret").unwrap();
-        assert_eq!(config.address(), "the primary of main (sentinels h:1, g:26379)");
-        assert!(!format!("{config:?}").contains("s3cret"));
-        for url in [
-            "http://bob:s3cret@h",
-            "redis://bob:s3cret@h:99999/",
-            "rediss://bob:s3cret@h/x",
-            "s3cret",
-            "redis+sentinel://bob:s3cret/main",
-            "redis+sentinel://bob:s3cret%zz%ff@h/main",
-        ] {
-            let error = Config::from_url(url).unwrap_err();
-            assert!(!error.to_string().contains("s3cret"), "{error}");
-        }
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@ mod live;
 
 use crate::backoff::Backoff;
 use crate::config::{Config, Place};
-use crate::error::{NotSent, Result, is_read_only, is_settled};
+use crate::error::{NotSent, Result, is_read_only, is_settled, why_not};
 use crate::observer::{self, Outcome};
 use crate::server::{self, Health};
 use live::Live;
@@ -196,9 +196,13 @@ impl Shared {
                 Ok(live)
             }
             Err(error) => {
-                pause.last_failure = error.to_string();
-                tracing::warn!(address = self.config.address(), %error, "cannot connect to Redis");
-                let reason = error.to_string();
+                let mut reason = why_not(&error);
+                if error.is_timeout() && self.config.is_encrypted() {
+                    // A server that speaks plainly waits for the rest of what it takes for a command.
+                    reason.push_str(" rediss:// wants its tls-port");
+                }
+                pause.last_failure.clone_from(&reason);
+                tracing::warn!(address = self.config.address(), reason, "cannot connect to Redis");
                 let settled = is_settled(&error);
                 Err(if settled { error } else { NotSent { address: self.config.address(), reason }.into() })
             }

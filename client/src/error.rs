@@ -32,11 +32,11 @@ pub enum Error {
         detail: String,
     },
     /// No connection could be made, so the request was never sent.
-    #[error("cannot connect to Redis at {address}: {reason}; is the server running, and is the address right?")]
+    #[error("cannot connect to Redis at {address}: {reason}")]
     Unavailable {
         /// Where we tried.
         address: String,
-        /// What the attempt ended with.
+        /// What the attempt ended with, and what to look at.
         reason: String,
     },
     /// The connection broke after the request was handed to it: it may or may not have been carried out.
@@ -185,6 +185,23 @@ pub(crate) fn is_settled(error: &RedisError) -> bool {
         error.kind(),
         ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig | ErrorKind::RESP3NotSupported
     )
+}
+
+/// Why no connection could be made, and what to do about it.
+pub(crate) fn why_not(error: &RedisError) -> String {
+    let next = handshake(error).unwrap_or("is the server running, and is the address right?");
+    format!("{error}; {next}")
+}
+
+/// What to do about a TLS handshake that failed; `None` where it was something else.
+pub(crate) fn handshake(error: &RedisError) -> Option<&'static str> {
+    #[cfg(feature = "tls")]
+    return crate::tls::next_step(error);
+    #[cfg(not(feature = "tls"))]
+    {
+        let _ = error;
+        None
+    }
 }
 
 /// Whether a server answered, to the request or to a part of it, that it is a replica.

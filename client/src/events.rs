@@ -6,7 +6,7 @@
 use crate::backoff::Backoff;
 use crate::config::{Config, Place};
 use crate::connection::in_time;
-use crate::error::{Error, NotSent, Result};
+use crate::error::{Error, NotSent, Result, why_not};
 use crate::reply::one_line;
 use futures_util::Stream;
 use futures_util::StreamExt;
@@ -103,7 +103,7 @@ pub(crate) struct Subscription {
 impl Link {
     pub(crate) async fn connect(&self) -> Result<Subscription> {
         let unavailable = |error: RedisError| match error.kind() {
-            ErrorKind::Io => NotSent { address: self.config.address(), reason: error.to_string() }.into(),
+            ErrorKind::Io => NotSent { address: self.config.address(), reason: why_not(&error) }.into(),
             _ => error,
         };
         let attempt = async { self.open().await.map_err(unavailable) };

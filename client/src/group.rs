@@ -3,10 +3,13 @@
 use crate::connection::Connection;
 use crate::entry::{RawEntry, entries, entries_by_stream};
 use crate::error::{Error, Result};
+use crate::queue::{last_delivered, wait_command};
 use crate::reply;
+use redis::aio::ConnectionLike as _;
 use redis::{Cmd, Value};
 use std::collections::HashMap;
 use std::time::Duration;
+use strat_core::Code;
 
 /// Most `XAUTOCLAIM` calls for one stream in one go; the next go continues where this one stopped.
 const CLAIM_CALLS_MAX: usize = 8;
@@ -23,6 +26,8 @@ pub(crate) struct GroupReader {
     block_max: Duration,
     streams: Vec<String>,
     cursors: HashMap<String, String>,
+    /// The last entry of a stream that the group was given, as far as this reader knows.
+    delivered: HashMap<String, String>,
 }
 
 impl GroupReader {
@@ -43,6 +48,7 @@ impl GroupReader {
             block_max,
             streams,
             cursors: HashMap::new(),
+            delivered: HashMap::new(),
         })
     }
 
@@ -84,6 +90,42 @@ impl GroupReader {
         }
     }
 
+    pub(crate) fn consumer(&self) -> &str {
+        &self.consumer
+    }
+
+    /// Runs `command` when something new stands in the stream, in the same turn of the server, or after `block`.
+    ///
+    /// Where the group is gone (a flush), it is created again and nothing is returned.
+    pub(crate) async fn run_when_new(&mut self, stream: &str, block: Duration, command: Cmd) -> Result<Option<Value>> {
+        let after = match self.delivered.get(stream) {
+            Some(id) => id.clone(),
+            None => {
+                self.ensure_groups().await?;
+                let id = last_delivered(&mut self.commands, stream, self.group).await?;
+                id.unwrap_or_else(|| "0-0".to_owned())
+            }
+        };
+        let mut pipeline = redis::pipe();
+        pipeline.add_command(wait_command(stream, &after, block.min(self.block_max))).add_command(command);
+        // Whatever is lost on the way, the next call asks anew.
+        self.delivered.remove(stream);
+        let mut replies = self.blocking.req_packed_commands(&pipeline, 0, 2).await.map_err(Error::from)?.into_iter();
+        let mut next = || reply::optional(replies.next().unwrap_or(Value::Nil));
+        let (woken, outcome) = (next(), next());
+        let value = self.recreated(outcome).await?.flatten();
+        if value.is_some() && matches!(woken, Ok(None)) {
+            self.delivered.insert(stream.to_owned(), after);
+        }
+        Ok(value)
+    }
+
+    /// Notes up to where the group was given a stream. Without that, and after another worker was given what woke this one,
+    /// the next call asks.
+    pub(crate) fn note_delivered(&mut self, stream: &str, last: String) {
+        self.delivered.insert(stream.to_owned(), last);
+    }
+
     /// Entries that this consumer was given before and has not acknowledged, from the oldest.
     pub(crate) async fn read_own_pending(&mut self, stream: &str, count: usize) -> Result<Vec<RawEntry>> {
         let mut command = self.read_command(count);
@@ -103,9 +145,9 @@ impl GroupReader {
     }
 
     /// `None` where the group did not exist; now it does.
-    async fn recreated(&mut self, outcome: Result<Value>) -> Result<Option<Value>> {
+    async fn recreated<T>(&mut self, outcome: Result<T>) -> Result<Option<T>> {
         match outcome {
-            Err(Error::Server { code, .. }) if code == "NOGROUP" || code == "UNBLOCKED" => {
+            Err(error) if is_gone(&error) => {
                 tracing::warn!(group = self.group, streams = ?self.streams, "consumer group is gone (a flush?), creating it again");
                 self.ensure_groups().await?;
                 Ok(None)
@@ -162,6 +204,11 @@ impl GroupReader {
         command.arg(stream).arg(self.group).arg(ids);
         Ok(command.exec_async(&mut self.commands).await?)
     }
+}
+
+/// The group is not there: the server says so, or has waked who waited for it.
+fn is_gone(error: &Error) -> bool {
+    error.code() == Some(Code::NoGroup) || matches!(error, Error::Server { code, .. } if code == "UNBLOCKED")
 }
 
 /// Next cursor, entries, and from 7.0 on the ids that were deleted meanwhile and are acknowledged with that.

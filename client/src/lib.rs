@@ -59,10 +59,19 @@ mod reply;
 mod request;
 mod sentinel;
 mod server;
-#[cfg(any(feature = "cache", feature = "limits", feature = "market", feature = "sealed", feature = "sessions"))]
+#[cfg(any(
+    feature = "cache",
+    feature = "limits",
+    feature = "market",
+    feature = "sealed",
+    feature = "sessions",
+    feature = "upkeep"
+))]
 #[allow(dead_code, reason = "each family uses a part of it")]
 mod shared;
 mod strategy;
+#[cfg(feature = "tls")]
+mod tls;
 
 #[cfg(feature = "cache")]
 pub mod cache;
@@ -96,10 +105,12 @@ pub use follow::JournalFollower;
 pub use journal::{JournalDelivery, JournalEntry, JournalReader, SYNC_GROUP};
 pub use lock::OrderLock;
 pub use observer::{Observer, Outcome};
-pub use queue::{Delivery, ENGINE_GROUP, Queue, QueueDepths, QueueEntry, QueueReader, discard_own};
+pub use queue::{Claimed, Delivery, ENGINE_GROUP, Queue, QueueDepths, QueueEntry, QueueReader, Taken, discard_own};
 pub use request::{Due, ListQuery, LockToken, Page, ReportRequest};
 pub use server::{Health, VERSION, check_module, health};
 pub use strategy::Strategy;
+#[cfg(feature = "tls")]
+pub use tls::TlsFiles;
 
 /// The `redis` crate that this one is built on.
 pub use redis;

@@ -3,8 +3,11 @@
 use crate::error::Result;
 use crate::shared::{check_prefix, in_time};
 use redis::aio::ConnectionLike;
-use redis::{Cmd, FromRedisValue, Pipeline, ScriptInvocation};
+use redis::{Cmd, FromRedisValue, Pipeline, Script, ScriptInvocation};
 use std::time::Duration;
+
+/// The command's name, the script's hash and the number of its keys.
+const EVALSHA_BYTES: usize = 50;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Link<C> {
@@ -43,6 +46,39 @@ impl<C: ConnectionLike + Clone + Send + Sync> Link<C> {
     pub(crate) async fn pipeline<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T> {
         let mut connection = self.connection.clone();
         in_time(self.timeout, pipeline.query_async(&mut connection)).await
+    }
+
+    /// As [`Link::script`], for what is called with every request: the command is made in one piece.
+    pub(crate) async fn evaluate<T: FromRedisValue>(
+        &self,
+        script: &Script,
+        (keys, args): (&[&str], &[&str]),
+    ) -> Result<T> {
+        let texts = || keys.iter().chain(args).copied();
+        let bytes = EVALSHA_BYTES + texts().map(str::len).sum::<usize>();
+        let mut command = Cmd::with_capacity(3 + keys.len() + args.len(), bytes);
+        command.arg("EVALSHA").arg(script.get_hash()).arg(keys.len());
+        for text in texts() {
+            command.arg(text);
+        }
+        let mut connection = self.connection.clone();
+        let reply = async {
+            match command.query_async(&mut connection).await {
+                Err(error) if error.code() == Some("NOSCRIPT") => {
+                    let mut script = script.prepare_invoke();
+                    for key in keys {
+                        script.key(*key);
+                    }
+                    for arg in args {
+                        script.arg(*arg);
+                    }
+                    // Apart: it happens once, and would make every call's future larger.
+                    Box::pin(script.invoke_async(&mut connection)).await
+                }
+                reply => reply,
+            }
+        };
+        in_time(self.timeout, reply).await
     }
 
     /// By its hash; a server that does not know the script is given it.

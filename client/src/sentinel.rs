@@ -11,7 +11,7 @@ mod watch;
 
 pub(crate) use url::{SentinelUrl, parse as parse_url};
 
-use crate::error::is_settled;
+use crate::error::{handshake, is_settled};
 use crate::reply;
 use redis::aio::MultiplexedConnection;
 use redis::{
@@ -62,7 +62,7 @@ impl Sentinels {
             login = login.set_password(password);
         }
         let node = |(host, port): &(String, u16)| {
-            server.clone().set_addr(ConnectionAddr::Tcp(host.clone(), *port)).set_redis_settings(login.clone())
+            server.clone().set_addr(place(server.addr(), host.clone(), *port)).set_redis_settings(login.clone())
         };
         Self {
             nodes: url.sentinels.iter().map(node).collect(),
@@ -70,6 +70,22 @@ impl Sentinels {
             service: url.service.clone(),
             watch_every: watch::EVERY,
             server,
+        }
+    }
+
+    /// The same sentinels; they and the servers are trusted by what `like` holds.
+    #[cfg(feature = "tls")]
+    pub(crate) fn secured(&self, like: &ConnectionAddr) -> Self {
+        let again = |node: &ConnectionInfo| match node.addr() {
+            ConnectionAddr::TcpTls { host, port, .. } => node.clone().set_addr(place(like, host.clone(), *port)),
+            _ => node.clone(),
+        };
+        Self {
+            service: self.service.clone(),
+            nodes: self.nodes.iter().map(again).collect(),
+            server: self.server.clone().set_addr(like.clone()),
+            order: Mutex::new(self.order().clone()),
+            watch_every: self.watch_every,
         }
     }
 
@@ -117,7 +133,10 @@ impl Sentinels {
                 }
                 // Another sentinel may know better, also than one that names somebody else's server.
                 Err(error) if is_settled(&error) => settled = Some(error),
-                Err(error) => notes.push(format!("sentinel {sentinel} names {address}: {error}")),
+                Err(error) => {
+                    let next = handshake(&error).map(|next| format!("; {next}")).unwrap_or_default();
+                    notes.push(format!("sentinel {sentinel} names {address}: {error}{next}"));
+                }
             }
             tried.push(address);
         }
@@ -153,7 +172,7 @@ impl Sentinels {
         let mut command = redis::cmd("SENTINEL");
         command.arg("GET-MASTER-ADDR-BY-NAME").arg(&self.service);
         match in_time(step, command.query_async::<Option<(String, u16)>>(connection)).await {
-            Ok(Some((host, port))) => Ok(ConnectionAddr::Tcp(host, port)),
+            Ok(Some((host, port))) => Ok(place(self.server.addr(), host, port)),
             Ok(None) => Err(format!(
                 "sentinel {} watches nothing named '{}' (SENTINEL MASTERS lists what it does)",
                 self.nodes[node].addr(),
@@ -164,12 +183,13 @@ impl Sentinels {
     }
 
     fn complaint(&self, node: usize, error: &RedisError) -> String {
+        let reason = handshake(error).map_or_else(|| error.to_string(), |next| format!("{error}; {next}"));
         let hint = if is_settled(error) || matches!(error.code(), Some("NOAUTH" | "NOPERM")) {
             " (its login is the URL's sentinel_user and sentinel_password)"
         } else {
             ""
         };
-        format!("sentinel {}: {error}{hint}", self.nodes[node].addr())
+        format!("sentinel {}: {reason}{hint}", self.nodes[node].addr())
     }
 
     /// All but one sentinel may be silent, and there is still time for the last one and for the primary.
@@ -196,6 +216,16 @@ impl Sentinels {
         let mut order = self.order();
         order.retain(|other| *other != node);
         order.push_back(node);
+    }
+}
+
+/// A place that is connected to in the way of another: encrypted or not, by the same certificates.
+fn place(like: &ConnectionAddr, host: String, port: u16) -> ConnectionAddr {
+    match like {
+        ConnectionAddr::TcpTls { insecure, tls_params, .. } => {
+            ConnectionAddr::TcpTls { host, port, insecure: *insecure, tls_params: tls_params.clone() }
+        }
+        _ => ConnectionAddr::Tcp(host, port),
     }
 }
 

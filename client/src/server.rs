@@ -29,6 +29,14 @@ pub struct Health {
     pub strategies: u64,
     /// Price triggers armed.
     pub armed: u64,
+    /// Stops and targets fired since the server started.
+    pub fired: u64,
+    /// Ticks since then that crossed more than one call fires.
+    pub drains: u64,
+    /// Symbols of which something is still being fired.
+    pub draining: u64,
+    /// Hashes that do not parse: they guard nothing.
+    pub unparseable: u64,
 }
 
 /// Answers with the module's version, if this client can talk to it.
@@ -61,6 +69,19 @@ pub(crate) fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
     info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
 }
 
+/// Several fields in one pass: `INFO` is long.
+#[cfg(feature = "upkeep")]
+pub(crate) fn fields<'a, const N: usize>(info: &'a str, names: [&str; N]) -> [Option<&'a str>; N] {
+    let mut found = [None; N];
+    for line in info.lines() {
+        let Some((name, value)) = line.split_once(':') else { continue };
+        if let Some(at) = names.iter().position(|wanted| *wanted == name) {
+            found[at].get_or_insert(value.trim());
+        }
+    }
+    found
+}
+
 pub(crate) fn read_health(info: &str, latency: Duration) -> Result<Health> {
     let text = |name: &str| {
         field(info, name).map(str::to_owned).ok_or_else(|| Error::BadReply(format!("INFO does not say {name}")))
@@ -76,6 +97,10 @@ pub(crate) fn read_health(info: &str, latency: Duration) -> Result<Health> {
         server_name: field(info, "server_name").unwrap_or("redis").to_owned(),
         strategies: count("strat_strategies")?,
         armed: count("strat_armed")?,
+        fired: count("strat_fired")?,
+        drains: count("strat_drains")?,
+        draining: count("strat_draining")?,
+        unparseable: count("strat_unparseable")?,
     })
 }
 
@@ -96,7 +121,7 @@ mod tests {
 
     const INFO: &str = "# Server\r\nredis_version:7.0.15\r\nuptime_in_seconds:42\r\n\r\n# Clients\r\nconnected_clients:3\r\n\r\n\
         # Memory\r\nused_memory:1\r\nused_memory_human:1.05M\r\n\r\n# strat_strat\r\nstrat_version:0.1.7\r\n\
-        strat_strategies:12\r\nstrat_armed:20\r\n";
+        strat_strategies:12\r\nstrat_armed:20\r\nstrat_fired:7\r\nstrat_drains:2\r\nstrat_draining:1\r\nstrat_unparseable:3\r\n";
 
     #[test]
     fn health_is_read_from_info() {
@@ -105,6 +130,7 @@ mod tests {
             (health.connected_clients, health.uptime_in_seconds, health.strategies, health.armed),
             (3, 42, 12, 20)
         );
+        assert_eq!((health.fired, health.drains, health.draining, health.unparseable), (7, 2, 1, 3));
         assert_eq!((health.used_memory_human.as_str(), health.redis_version.as_str()), ("1.05M", "7.0.15"));
         assert_eq!((health.module_version.as_str(), health.server_name.as_str()), ("0.1.7", "redis"));
     }

@@ -2,7 +2,7 @@
 
 use crate::connection;
 use crate::error::{Error, Result};
-use redis::RedisResult;
+use redis::{Cmd, RedisResult};
 use std::time::Duration;
 use strat_core::key::split_tag;
 use strat_core::refusal::shown;
@@ -28,6 +28,14 @@ pub(crate) async fn in_time<T>(limit: Option<Duration>, reply: impl Future<Outpu
         Some(limit) => connection::in_time(limit, reply).await,
         None => Ok(reply.await?),
     }
+}
+
+/// A command on a key with room for `bytes` more in `args` more arguments: growing argument by argument costs a short call a tenth.
+pub(crate) fn keyed(name: &str, key: impl AsRef<[u8]>, (args, bytes): (usize, usize)) -> Cmd {
+    let key = key.as_ref();
+    let mut command = Cmd::with_capacity(2 + args, name.len() + key.len() + bytes);
+    command.arg(name).arg(key);
+    command
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ pub mod event;
 pub mod field;
 pub mod key;
 pub mod lock;
+pub mod manual;
 pub mod order;
 pub mod planted;
 pub mod refusal;

@@ -138,6 +138,9 @@ impl Action {
     }
 }
 
+/// The consumer group of everybody who executes orders, on both queues.
+pub const ENGINE_GROUP: &str = "engine";
+
 /// An entry of `queue:orders` or `queue:exits`: field names.
 pub mod queue_field {
     /// Key of the strategy's hash.

@@ -25,11 +25,15 @@ pub enum Code {
     Loading,
     /// The key holds another type.
     WrongType,
+    /// The queue has no consumer group yet, or not any more.
+    NoGroup,
+    /// There are as many as there may be.
+    Limit,
 }
 
 impl Code {
     /// All codes, for tables and parsers.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Err,
         Self::BadField,
         Self::BadPrice,
@@ -40,6 +44,8 @@ impl Code {
         Self::Unsynced,
         Self::Loading,
         Self::WrongType,
+        Self::NoGroup,
+        Self::Limit,
     ];
 
     /// The code as it stands in replies.
@@ -56,6 +62,27 @@ impl Code {
             Self::Unsynced => "UNSYNCED",
             Self::Loading => "LOADING",
             Self::WrongType => "WRONGTYPE",
+            Self::NoGroup => "NOGROUP",
+            Self::Limit => "LIMIT",
+        }
+    }
+
+    /// What it means, for documentation.
+    #[must_use]
+    pub const fn about(self) -> &'static str {
+        match self {
+            Self::Err => "syntax: wrong number of arguments, an unknown option, a number out of bounds",
+            Self::BadField => "a key, a field's name or its value is not acceptable",
+            Self::BadPrice => "a price is not an exact decimal",
+            Self::BadVersion => "the strategy is at another version than was asked for: read it again",
+            Self::BadToken => "the token does not hold the lock (any more): do not act on it",
+            Self::Busy => "the state does not allow it now",
+            Self::NoStrat => "there is no strategy at the key",
+            Self::Unsynced => "memory may have lost writes since this epoch: reconcile first",
+            Self::Loading => "the server loads its data, or the module rebuilds its books: try again",
+            Self::WrongType => "a key holds another type than it should: rename or delete it",
+            Self::NoGroup => "the queue has no consumer group: `XGROUP CREATE <queue> engine 0 MKSTREAM`",
+            Self::Limit => "there are as many as there may be: remove some, or raise the limit",
         }
     }
 

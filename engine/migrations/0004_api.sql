@@ -1,6 +1,9 @@
 -- What the HTTP API needs: an order of the events that a reader can go on from, lists by user, the audit of what was asked
 -- for, and whether entries are halted.
 
+-- Numbering what is there takes longer than a statement usually may.
+SET LOCAL statement_timeout = '1h';
+
 -- One engine at a time writes events, in the session that holds the journal's lock, and another begins when that session has
 -- ended. So a higher number is never seen before a lower one: who has read up to a number has missed nothing below it.
 ALTER TABLE strategy_events ADD COLUMN seq BIGINT GENERATED ALWAYS AS IDENTITY;

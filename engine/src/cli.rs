@@ -4,11 +4,20 @@ use crate::config::Overrides;
 use crate::replay::Speed;
 use crate::token::Role;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use std::path::PathBuf;
+
+/// What `--help` says about them; `failure::Exit` has the same.
+const EXIT_CODES: &str = "Exit codes:
+  0  done
+  1  failed, or the doctor found something that does not work
+  2  the command line or a setting is wrong; nothing was done
+  3  refused: unknown, there already, or not possible in this state; nothing was changed
+  4  Redis or Postgres is away: try again";
 
 /// Keeps time, reads the market, trades, and keeps Postgres in step with Redis.
 #[derive(Debug, Parser)]
-#[command(name = "strat-engine", version, max_term_width = 100)]
+#[command(name = "strat-engine", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub struct Cli {
     /// Settings that hold for every command.
     #[command(flatten)]
@@ -22,7 +31,7 @@ pub struct Cli {
 #[derive(Debug, Args)]
 pub struct Global {
     /// Settings file (TOML); `strat-engine settings` lists what may stand in it
-    #[arg(long, global = true, value_name = "FILE", env = "STRAT_CONFIG")]
+    #[arg(long, global = true, value_name = "FILE", env = "STRAT_CONFIG", hide_env_values = true)]
     pub config: Option<PathBuf>,
     /// One setting, as in --set paper.latency_ms=50; beats file and environment
     #[arg(long = "set", global = true, value_name = "NAME=VALUE", value_parser = pair)]
@@ -78,6 +87,26 @@ pub enum Command {
     Doctor,
     /// List every setting with its value, where that came from, and what it means
     Settings,
+    /// Show what goes on, live: health, ticks, queues, open positions and how far their stops are; q ends it
+    ///
+    /// Where the output is no terminal, or with --output json, one snapshot is printed.
+    Top(TopArgs),
+    /// Print completions for a shell: source <(strat-engine completions bash)
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+}
+
+/// How `top` looks.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct TopArgs {
+    /// Time between two looks, 100 to 60000 ms
+    #[arg(long, value_name = "MS", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(100..=60_000))]
+    pub interval_ms: u64,
+    /// Print one snapshot, as where the output is no terminal
+    #[arg(long)]
+    pub once: bool,
 }
 
 /// What a replay needs.

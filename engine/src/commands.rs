@@ -1,6 +1,6 @@
 //! The commands, one function each.
 
-use crate::cli::{Output, ReplayArgs, StrategyCommand, TokenCommand};
+use crate::cli::{Cli, Output, ReplayArgs, StrategyCommand, TokenCommand};
 use crate::clock::{Clock as _, LiveClock};
 use crate::config::{Settings, Sources, TABLE, is_set};
 use crate::doctor::{self, Mark};
@@ -11,6 +11,8 @@ use crate::run::{self as trading, StopSignal};
 use crate::store::{START_PATIENCE, Store};
 use crate::strategies;
 use crate::token::{Keys, Role};
+use clap::CommandFactory as _;
+use clap_complete::Shell;
 use color_eyre::Result;
 use serde_json::json;
 use std::io::{Read as _, Write as _};
@@ -101,7 +103,7 @@ async fn revoke(keys: &Keys, settings: &Settings) -> Result<()> {
     let token = line.trim();
     let claims =
         keys.verify(token).or_fail("there is nothing to revoke", "give the token itself, without `Bearer `")?;
-    let redis = Link::connect(&settings.redis_url, PATIENCE).await?.connection();
+    let redis = Link::connect(settings, PATIENCE).await?.connection();
     let revoked = RevokedTokens::new(redis, &strat_client::sessions::Settings::default())?;
     let expires_at_ms = i64::try_from(claims.exp).unwrap_or(i64::MAX).saturating_mul(1_000);
     let kept = revoked.revoke(token, expires_at_ms).await;
@@ -158,6 +160,15 @@ pub fn settings(settings: &Settings, sources: &Sources, output: Output) -> ExitC
             ),
         }
     }
+    ExitCode::SUCCESS
+}
+
+/// `completions`
+#[must_use]
+pub fn completions(shell: Shell) -> ExitCode {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "strat-engine", &mut script);
+    print_line(String::from_utf8_lossy(&script).trim_end());
     ExitCode::SUCCESS
 }
 

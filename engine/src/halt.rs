@@ -73,8 +73,7 @@ impl Halt {
         let halted = state.as_ref().is_some_and(|state| state.halted);
         let news = self.known.send_if_modified(|known| {
             // An older answer that comes late does not take back what was said since.
-            let newer = state.as_ref().map(|state| state.at_ms) >= known.as_ref().map(|known| known.at_ms);
-            let news = newer && *known != state;
+            let news = state.as_ref().map(|state| state.seq) > known.as_ref().map(|known| known.seq);
             if news {
                 known.clone_from(&state);
             }

@@ -5,8 +5,8 @@
 //! from the queue. So with such a broker one engine trades: the one whose name stands in the row `trade` of table
 //! `leases`, which it renews every second. The others stand by.
 //!
-//! The row lives for [`LIFE`] by Postgres' clock from when it was renewed, which is after the renewal was sent; the holder
-//! counts [`KEPT`] from when it sent it, by its own. So it stops before anybody else can begin, whatever becomes of
+//! The row lives for `LIFE` by Postgres' clock from when it was renewed, which is after the renewal was sent; the holder
+//! counts `KEPT` from when it sent it, by its own. So it stops before anybody else can begin, whatever becomes of
 //! connections. The price: after the holder was killed, nobody trades until the row has run out and what it sent last must
 //! show at the broker. One that is stopped in order lets it go at once.
 

@@ -1,5 +1,6 @@
 //! The way to Redis, checked once at the start.
 
+use crate::config::Settings;
 use crate::failure::{Failure, OrFail as _};
 use crate::metrics::RedisOperations;
 use color_eyre::Result;
@@ -39,12 +40,16 @@ impl Link {
     /// Connects with the first request.
     ///
     /// # Errors
-    /// Where the URL is not usable.
-    pub fn lazy(url: &str) -> Result<Self> {
+    /// Where the URL, or a file that it needs, is not usable.
+    pub fn lazy(settings: &Settings) -> Result<Self> {
         let unusable = "the Redis URL (redis.url, REDIS_URL) is not usable";
         let shapes =
             "write redis://host:6379/, redis+unix:///path/to/redis.sock or redis+sentinel://host,host,host/service";
-        let config = Config::from_url(url).or_fail(unusable, shapes)?;
+        let config = Config::from_url(&settings.redis_url).or_fail(unusable, shapes)?;
+        let config = config.with_tls_files(&settings.redis_tls).or_fail(
+            "the TLS files (redis.ca_file, redis.cert_file, redis.key_file) are not usable",
+            "they are PEM files that the engine's account may read, and go with a rediss:// URL",
+        )?;
         let config = config.with_backoff(RECONNECT.0, RECONNECT.1).with_observer(Arc::new(RedisOperations));
         let connection = Connection::lazy(&config).or_fail(unusable, HINT)?;
         Ok(Self { config, connection })
@@ -54,8 +59,8 @@ impl Link {
     ///
     /// # Errors
     /// Where the server does not answer in time, or lacks the module, or has another version of it.
-    pub async fn connect(url: &str, patience: Duration) -> Result<Self> {
-        let link = Self::lazy(url)?;
+    pub async fn connect(settings: &Settings, patience: Duration) -> Result<Self> {
+        let link = Self::lazy(settings)?;
         let until = Instant::now() + patience;
         let mut wait = Duration::from_millis(100);
         loop {
@@ -95,6 +100,12 @@ impl Link {
         let config = config.with_connect_timeout(HASTY.connect).with_response_timeout(HASTY.answer);
         let config = config.with_reconnect_wait(HASTY.reconnect).with_backoff(HASTY.first_pause, RECONNECT.1);
         Connection::lazy(&config).or_fail("the Redis URL (redis.url, REDIS_URL) is not usable", HINT)
+    }
+
+    /// How it is reached, for what needs a connection of another kind.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
     }
 
     /// Host and port, or the socket's path; behind sentinels of the primary in use, or where there is none, of the

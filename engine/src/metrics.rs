@@ -7,11 +7,12 @@
 use crate::broker::BrokerError;
 use crate::executor::Job;
 use crate::executor::machine::Claim;
-use metrics::{counter, describe_counter, describe_gauge, describe_histogram, histogram};
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
-use strat_client::{Observer, Outcome};
+use strat_client::upkeep::{KeyReport, Level, MemoryEvent, MemoryKind, MemoryReading};
+use strat_client::{Health, Observer, Outcome};
 use strat_core::Action;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -38,6 +39,28 @@ pub const LOCK_REFUSALS: &str = "strat_lock_refusals_total";
 /// Differences that a reconciliation found.
 pub const RECONCILE_DIFFERENCES: &str = "strat_reconcile_differences_total";
 
+/// Entries that the engine's own limit holds back.
+pub const PUT_OFF: &str = "strat_entries_put_off_total";
+/// Calls for exits that went beyond it.
+pub const OVER_LIMIT: &str = "strat_exit_calls_over_limit_total";
+
+/// Storms.
+pub const DRAINS: &str = "strat_drains_total";
+/// Stops and targets fired by the module.
+pub const MODULE_FIRED: &str = "strat_module_fired_total";
+/// How short Redis' memory is.
+pub const MEMORY_LEVEL: &str = "redis_memory_level";
+/// Keys that should end and do not.
+pub const KEYS_WITHOUT_TTL: &str = "redis_keys_without_ttl";
+/// Keys that take much.
+pub const BIG_KEYS: &str = "redis_big_keys";
+/// Keys put right.
+pub const KEYS_CLEANED: &str = "strat_upkeep_keys_cleaned_total";
+/// Looks at all keys.
+pub const UPKEEP_PASSES: &str = "strat_upkeep_passes_total";
+/// Looks that failed.
+pub const UPKEEP_FAILURES: &str = "strat_upkeep_failures_total";
+
 /// Every metric: name, kind and what it is.
 pub const ALL: &[(&str, Kind, &str)] = &[
     (REDIS_OPERATION, Kind::Histogram, "time until a request to Redis had ended, by its first command and outcome"),
@@ -49,6 +72,8 @@ pub const ALL: &[(&str, Kind, &str)] = &[
     (ORDERS, Kind::Counter, "orders given to the broker, by action and by what it answered"),
     (LOCK_REFUSALS, Kind::Counter, "orders that could not be claimed, by reason"),
     (RECONCILE_DIFFERENCES, Kind::Counter, "differences found between Redis, Postgres and the broker"),
+    (PUT_OFF, Kind::Counter, "entries that had to wait because of the account's limit of calls to the broker"),
+    (OVER_LIMIT, Kind::Counter, "calls for exits that were made beyond the account's limit"),
     ("strat_ticks_total", Kind::Counter, "ticks read from the feed"),
     ("strat_ticks_refused_total", Kind::Counter, "ticks that were not believed, by reason"),
     ("strat_triggers_fired_total", Kind::Counter, "stops, targets and alerts that this engine's ticks fired"),
@@ -67,6 +92,55 @@ pub const ALL: &[(&str, Kind, &str)] = &[
     ("strat_queue_entries", Kind::Gauge, "orders in a queue, by queue"),
     ("strat_strategies", Kind::Gauge, "strategies that the module knows"),
     ("strat_armed_triggers", Kind::Gauge, "price triggers that are armed"),
+    (DRAINS, Kind::Counter, "ticks that crossed more than one call fires: the rest went on in slices"),
+    ("strat_draining_symbols", Kind::Gauge, "symbols of which something is still being fired in slices"),
+    (MODULE_FIRED, Kind::Counter, "stops and targets that the module has fired, whoever sent the tick"),
+    (
+        "strat_unparseable_hashes",
+        Kind::Gauge,
+        "hashes of strategies and alerts that do not parse, and so guard nothing",
+    ),
+    (
+        "strat_queue_oldest_seconds",
+        Kind::Gauge,
+        "how long the oldest order of a queue is in it, by queue; 0 where it is empty",
+    ),
+    (
+        "strat_journal_lag_seconds",
+        Kind::Gauge,
+        "how old the oldest journal entry is that is not in Postgres; 0 where all are",
+    ),
+    (
+        "strat_breaker_open",
+        Kind::Gauge,
+        "1 while the breaker before the API's connection to Redis lets nothing through",
+    ),
+    ("strat_breaker_opened_total", Kind::Counter, "times that it has opened"),
+    ("redis_memory_used_bytes", Kind::Gauge, "memory that Redis uses"),
+    ("redis_memory_max_bytes", Kind::Gauge, "its limit; 0 where it has none"),
+    (MEMORY_LEVEL, Kind::Gauge, "how short memory is, by kind: 0 normal, 1 warning, 2 critical"),
+    (KEYS_WITHOUT_TTL, Kind::Gauge, "keys without an end of which nobody knows why, at the last look at all keys"),
+    (BIG_KEYS, Kind::Gauge, "keys that take a mebibyte or more, at most 20 are counted"),
+    (KEYS_CLEANED, Kind::Counter, "keys that were given the end that they lacked"),
+    (UPKEEP_PASSES, Kind::Counter, "looks at all keys that this engine has finished"),
+    (UPKEEP_FAILURES, Kind::Counter, "looks at Redis' keys or memory that failed or were cut short"),
+    ("redis_hits_total", Kind::Counter, "rows for answers that were found in Redis"),
+    ("redis_misses_total", Kind::Counter, "rows for answers that were looked for in Redis and not found there"),
+    ("redis_failures_total", Kind::Counter, "requests of the cache of rows that Redis did not answer"),
+    ("cache_local_hits_total", Kind::Counter, "rows for answers that were found in this process"),
+    ("cache_local_misses_total", Kind::Counter, "rows for answers that were not found in this process"),
+    ("cache_computes_total", Kind::Counter, "rows for answers that were read from Postgres"),
+    ("cache_compute_failures_total", Kind::Counter, "such reads that failed"),
+    (
+        "cache_computes_alone_total",
+        Kind::Counter,
+        "such reads without a lock, because Redis was away or another took too long",
+    ),
+    ("cache_joins_total", Kind::Counter, "answers that waited for such a read of this process"),
+    ("cache_waits_total", Kind::Counter, "answers that waited for such a read of another process"),
+    ("cache_overloads_total", Kind::Counter, "answers refused because too many reads were under way"),
+    ("cache_unstored_total", Kind::Counter, "rows that were read and not cached, because they had changed meanwhile"),
+    ("cache_invalidations_total", Kind::Counter, "times that changed rows were dropped from the cache"),
     ("redis_up", Kind::Gauge, "1 while Redis answers"),
     ("postgres_up", Kind::Gauge, "1 while Postgres answers"),
     ("strat_engine_uptime_seconds", Kind::Gauge, "since the engine started"),
@@ -121,7 +195,22 @@ const OUTCOMES: [&str; 5] = ["accepted", "rejected", "unknown", "rate_limited", 
 
 /// A rate needs a first value: what has not happened yet is 0, not absent.
 fn begin_at_zero() {
-    counter!(RECONCILE_DIFFERENCES).increment(0);
+    let counters = [
+        RECONCILE_DIFFERENCES,
+        PUT_OFF,
+        OVER_LIMIT,
+        KEYS_CLEANED,
+        UPKEEP_PASSES,
+        UPKEEP_FAILURES,
+        DRAINS,
+        MODULE_FIRED,
+    ];
+    counters.into_iter().for_each(|name| counter!(name).increment(0));
+    for kind in [MemoryKind::Used, MemoryKind::Fragmentation, MemoryKind::Evictions] {
+        memory_gauge(kind).set(0.0);
+    }
+    // Nothing is known of these before the first look.
+    [KEYS_WITHOUT_TTL, BIG_KEYS].into_iter().for_each(|name| gauge!(name).set(0.0));
     for action in Action::ALL {
         for outcome in OUTCOMES {
             counter!(ORDERS, "action" => action.as_str(), "outcome" => outcome).increment(0);
@@ -156,6 +245,82 @@ pub(crate) fn submitted<T>(job: &Job, answer: &Result<T, BrokerError>, now_ms: i
 /// An order could not be claimed.
 pub(crate) fn lock_refused(reason: &'static str) {
     lock_count(reason).increment(1);
+}
+
+/// What the module had counted when it was last asked.
+#[derive(Debug, Default)]
+struct Counted {
+    uptime_s: u64,
+    fired: u64,
+    drains: u64,
+}
+
+static COUNTED: Mutex<Counted> = Mutex::new(Counted { uptime_s: 0, fired: 0, drains: 0 });
+
+/// Goes on with what the module counts: it begins anew with its server, and ours must not.
+pub(crate) fn module_counted(health: &Health) {
+    let mut last = COUNTED.lock().unwrap_or_else(PoisonError::into_inner);
+    if health.uptime_in_seconds < last.uptime_s {
+        *last = Counted::default();
+    }
+    // An answer that was overtaken by a later one says nothing new.
+    counter!(MODULE_FIRED).increment(health.fired.saturating_sub(last.fired));
+    counter!(DRAINS).increment(health.drains.saturating_sub(last.drains));
+    last.uptime_s = last.uptime_s.max(health.uptime_in_seconds);
+    (last.fired, last.drains) = (last.fired.max(health.fired), last.drains.max(health.drains));
+}
+
+fn memory_gauge(kind: MemoryKind) -> metrics::Gauge {
+    let kind = match kind {
+        MemoryKind::Used => "used",
+        MemoryKind::Fragmentation => "fragmentation",
+        MemoryKind::Evictions => "evictions",
+    };
+    gauge!(MEMORY_LEVEL, "kind" => kind)
+}
+
+/// Memory as it was read.
+pub(crate) fn memory(reading: &MemoryReading) {
+    gauge!("redis_memory_used_bytes").set(reading.used_bytes as f64);
+    gauge!("redis_memory_max_bytes").set(reading.max_bytes.unwrap_or(0) as f64);
+}
+
+/// Memory is at another level.
+pub(crate) fn memory_level(event: &MemoryEvent) {
+    let level = match event.to {
+        Level::Normal => 0.0,
+        Level::Warn => 1.0,
+        Level::Critical => 2.0,
+    };
+    memory_gauge(event.kind).set(level);
+}
+
+/// All keys were looked at.
+pub(crate) fn upkeep_finished(report: &KeyReport) {
+    counter!(UPKEEP_PASSES).increment(1);
+    let listed: u64 = report.without_ttl.iter().map(|group| group.keys).sum();
+    gauge!(KEYS_WITHOUT_TTL).set((listed + report.without_ttl_others) as f64);
+    gauge!(BIG_KEYS).set(report.big.len() as f64);
+}
+
+/// A look at Redis failed, or was cut short.
+pub(crate) fn upkeep_failed() {
+    counter!(UPKEEP_FAILURES).increment(1);
+}
+
+/// So many keys were given an end.
+pub(crate) fn cleaned(keys: u64) {
+    counter!(KEYS_CLEANED).increment(keys);
+}
+
+/// An entry has to wait for its account's limit.
+pub(crate) fn put_off() {
+    counter!(PUT_OFF).increment(1);
+}
+
+/// An exit goes although its account has made as many calls as it may.
+pub(crate) fn over_limit() {
+    counter!(OVER_LIMIT).increment(1);
 }
 
 /// A reconciliation found so many differences.

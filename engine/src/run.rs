@@ -1,28 +1,28 @@
 //! `run`: puts the parts together, watches over them, and ends them in order.
 
+mod broker;
 mod feed;
 mod watch;
 
-use crate::broker::{Bridge, Broker, Idempotency, Ledger, PaperBroker};
 use crate::calendar::Calendars;
 use crate::candles::Candles;
 use crate::clock::{Clock, LiveClock};
-use crate::config::{BrokerKind, MissedPolicy, Settings};
+use crate::config::{MissedPolicy, Settings};
 use crate::executor::{self, Executor, ExecutorSettings, Job};
 use crate::failure::{OrFail as _, sentence};
 use crate::gate::EpochGate;
 use crate::guard::Guard;
 use crate::halt::Halt;
 use crate::http::{self, ApiParts, Watched};
-use crate::lease::Lease;
 use crate::link::Link;
 use crate::live::Live;
 use crate::market::Market;
 use crate::metrics;
 use crate::reconcile::{ReconcileSettings, Reconciler};
 use crate::schedule::{Missed, Scheduler, SchedulerSettings};
-use crate::store::{START_PATIENCE, Store};
+use crate::store::{Rows, START_PATIENCE, Store};
 use crate::sync::{Sync, SyncHandle};
+use broker::{Trading, lease_for};
 use color_eyre::eyre::eyre;
 use color_eyre::{Report, Result};
 use std::future::Future;
@@ -33,9 +33,6 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// Longest wait for one answer of the broker; one with a time-out of its own gets a little more than that.
-const BROKER_TIMEOUT: Duration = Duration::from_secs(2);
-const BROKER_MARGIN: Duration = Duration::from_millis(500);
 /// Orders without a queue entry that wait for the executor; the next reconciliation brings the rest.
 const ADOPTED_MAX: usize = 1_024;
 /// How long a shutdown waits for orders under way and for whatever else trades.
@@ -104,12 +101,6 @@ struct Started {
     executor: Arc<Executor>,
 }
 
-/// The broker, and the paper broker once more if it is that one: it trades at the feed's prices.
-struct Trading {
-    broker: Arc<dyn Broker>,
-    paper: Option<Arc<PaperBroker>>,
-}
-
 /// Trades until SIGINT or SIGTERM.
 ///
 /// # Errors
@@ -129,7 +120,10 @@ pub async fn run(settings: Settings) -> Result<()> {
     let handle = base.start_sync(&mut sync);
     let Started { market, executor } = base.start_trading(&handle, &mut trading)?;
     base.spawn_lease(executor.settings().lease.clone(), &mut sync);
+    base.spawn_upkeep(&handle, &mut trading)?;
+    let rows = base.spawn_rows(&handle, &mut trading)?;
     let watched = Watched {
+        rows,
         link: base.link.clone(),
         store: base.store.clone(),
         sync: handle.clone(),
@@ -194,7 +188,7 @@ impl Base {
             "whether entries are halted cannot be read",
             "see the cause; without knowing, nothing is traded",
         )?;
-        let link = Link::connect(&settings.redis_url, START_PATIENCE).await?;
+        let link = Link::connect(&settings, START_PATIENCE).await?;
         Ok(Self { settings, link, store, gate, halt, clock: Arc::new(LiveClock) })
     }
 
@@ -223,16 +217,29 @@ impl Base {
         })
     }
 
+    /// Rows for answers, and whoever drops them from the cache when they change.
+    fn spawn_rows(&self, sync: &SyncHandle, crew: &mut Crew) -> Result<Rows> {
+        let rows = Rows::new(self.store.clone(), self.link.own()?)?;
+        let (applied, mended) = (sync.subscribe(), sync.subscribe_mended());
+        let (keeper, link, cancel) = (rows.clone(), self.link.clone(), crew.cancel.clone());
+        crew.spawn("cache of rows", async move {
+            keeper.run(link, applied, mended, cancel).await;
+            Ok(())
+        });
+        Ok(rows)
+    }
+
     fn start_trading(&self, sync: &SyncHandle, crew: &mut Crew) -> Result<Started> {
         let settings = &self.settings;
         let Trading { broker, paper } = self.start_broker(crew)?;
+        let broker = self.limited(broker)?;
         let (entries, lease) = (Arc::clone(&broker), lease_for(&*broker));
         let executor = Arc::new(Executor::new(
             ExecutorSettings {
                 owner: settings.engine_name.clone(),
                 prefix: String::new(),
                 lock_ttl: settings.lock_ttl,
-                broker_timeout: BROKER_TIMEOUT.max(settings.broker.timeout + BROKER_MARGIN),
+                broker_timeout: self.broker_timeout(),
                 concurrency: settings.concurrency,
                 records: Some(Arc::new(self.store.clone())),
                 lease,
@@ -330,38 +337,5 @@ impl Base {
             }
             MissedPolicy::Skip => Missed::Skip,
         }
-    }
-
-    fn start_broker(&self, crew: &mut Crew) -> Result<Trading> {
-        let settings = &self.settings.broker;
-        if settings.kind == BrokerKind::Paper {
-            let paper = Arc::new(self.paper_broker()?);
-            return Ok(Trading { broker: Arc::clone(&paper) as _, paper: Some(paper) });
-        }
-        let bridge = Bridge::new(settings.bridge(self.settings.concurrency));
-        let bridge =
-            Arc::new(bridge.or_fail("the broker's address cannot be used", "check broker.url (STRAT_BROKER_URL)")?);
-        let (reports, cancel) = (Arc::clone(&bridge), crew.cancel.clone());
-        crew.spawn("broker's reports", async move {
-            reports.poll_reports(cancel).await;
-            Ok(())
-        });
-        Ok(Trading { broker: bridge, paper: None })
-    }
-
-    fn paper_broker(&self) -> Result<PaperBroker> {
-        let (ledger, lines) = Ledger::open(&self.settings.paper_ledger).or_fail(
-            "the paper broker's ledger cannot be used",
-            "set paper.ledger (STRAT_PAPER_LEDGER) to a file of this engine's own, in a folder that it may write",
-        )?;
-        Ok(PaperBroker::new(self.settings.paper, Arc::clone(&self.clock), ledger, &lines))
-    }
-}
-
-/// With a broker that dedupes ids every engine trades.
-fn lease_for(broker: &dyn Broker) -> Lease {
-    match broker.idempotency() {
-        Idempotency::Dedupes => Lease::not_needed(),
-        Idempotency::Queryable | Idempotency::None => Lease::needed(broker.settles_within()),
     }
 }

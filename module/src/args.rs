@@ -3,10 +3,16 @@
 use redis_module::RedisString;
 use strat_core::key::{is_tag, prefix_of_tag};
 use strat_core::refusal::shown;
-use strat_core::{Code, Refusal, StrategyKey, field};
+use strat_core::{Code, Refusal, StrategyKey, field, manual};
 
 /// Field names and values.
 pub(crate) type Pairs<'a> = Vec<(&'a [u8], &'a [u8])>;
+
+/// `ERR` with a command's form.
+pub(crate) fn syntax(command: &str) -> Refusal {
+    let form = manual::Command::find(command).map(manual::Command::syntax).unwrap_or_default();
+    Refusal::new(Code::Err, format!("syntax: {command} {form}").trim_end())
+}
 
 /// The arguments behind the command's name.
 pub(crate) struct Args<'a> {
@@ -21,8 +27,8 @@ impl<'a> Args<'a> {
     }
 
     /// `ERR` with the command's form.
-    pub(crate) fn syntax(&self, form: &str) -> Refusal {
-        Refusal::new(Code::Err, format!("syntax: {} {form}", self.command))
+    pub(crate) fn syntax(&self) -> Refusal {
+        syntax(self.command)
     }
 
     fn missing(&self) -> Refusal {
@@ -98,7 +104,7 @@ impl<'a> Args<'a> {
     }
 
     /// Refuses what is left over.
-    pub(crate) fn end(&self, form: &str) -> Result<(), Refusal> {
-        if self.rest.is_empty() { Ok(()) } else { Err(self.syntax(form)) }
+    pub(crate) fn end(&self) -> Result<(), Refusal> {
+        if self.rest.is_empty() { Ok(()) } else { Err(self.syntax()) }
     }
 }

@@ -16,7 +16,8 @@ mod trigger;
 use redis_module::configuration::ConfigurationFlags;
 use redis_module::{Context, RedisResult, RedisString, Status, redis_module};
 use settings::{
-    ALERT_KEPT_MS, JOURNAL_MAXLEN, MAX_FIRED_PER_CALL, PRICE_TTL_MS, RETRY_BACKOFF_MAX_MS, RETRY_BACKOFF_MS,
+    ALERT_KEPT_MS, JOURNAL_MAXLEN, MAX_ALERTS_PER_USER, MAX_FIRED_PER_CALL, PRICE_TTL_MS, RETRY_BACKOFF_MAX_MS,
+    RETRY_BACKOFF_MS,
 };
 
 /// Wraps each command so that a panic in it does not kill the server.
@@ -34,6 +35,7 @@ handlers! {
     list => commands::list::run,
     symbols => commands::symbols::run,
     due => commands::due::run,
+    take => commands::take::run,
     lock => commands::lock::lock,
     extend => commands::lock::extend,
     unlock => commands::lock::unlock,
@@ -87,6 +89,7 @@ redis_module! {
         ["strat.list", list, "readonly", 0, 0, 0, "", "read"],
         ["strat.symbols", symbols, "readonly", 0, 0, 0, "", "read"],
         ["strat.due", due, "write", 0, 0, 0, "", "write"],
+        ["strat.take", take, "write", 1, 1, 1, "", "write"],
         ["strat.lock", lock, "write fast", 1, 1, 1, "", "write"],
         ["strat.extend", extend, "write fast", 1, 1, 1, "", "write"],
         ["strat.unlock", unlock, "write fast", 1, 1, 1, "", "write"],
@@ -103,6 +106,7 @@ redis_module! {
             [JOURNAL_MAXLEN.name, &JOURNAL_MAXLEN.value, JOURNAL_MAXLEN.default, JOURNAL_MAXLEN.min, JOURNAL_MAXLEN.max, ConfigurationFlags::DEFAULT, None],
             [RETRY_BACKOFF_MS.name, &RETRY_BACKOFF_MS.value, RETRY_BACKOFF_MS.default, RETRY_BACKOFF_MS.min, RETRY_BACKOFF_MS.max, ConfigurationFlags::DEFAULT, None],
             [ALERT_KEPT_MS.name, &ALERT_KEPT_MS.value, ALERT_KEPT_MS.default, ALERT_KEPT_MS.min, ALERT_KEPT_MS.max, ConfigurationFlags::DEFAULT, None],
+            [MAX_ALERTS_PER_USER.name, &MAX_ALERTS_PER_USER.value, MAX_ALERTS_PER_USER.default, MAX_ALERTS_PER_USER.min, MAX_ALERTS_PER_USER.max, ConfigurationFlags::DEFAULT, None],
             [RETRY_BACKOFF_MAX_MS.name, &RETRY_BACKOFF_MAX_MS.value, RETRY_BACKOFF_MAX_MS.default, RETRY_BACKOFF_MAX_MS.min, RETRY_BACKOFF_MAX_MS.max, ConfigurationFlags::DEFAULT, None],
         ],
         string: [],

@@ -1,6 +1,8 @@
-//! Module configs: `strat.<name>` in redis.conf and by `CONFIG SET`, with defaults and bounds in one place.
+//! Module configs: `strat.<name>` in redis.conf and by `CONFIG SET`. What they mean, their defaults and bounds stand in
+//! core's manual, from which the documentation is made too.
 
 use std::sync::atomic::{AtomicI64, Ordering};
+use strat_core::manual::settings::{self as manual, ModuleSetting};
 use strat_core::strategy::Backoff;
 
 /// The module's version, as users see it.
@@ -17,7 +19,8 @@ pub(crate) struct Setting {
 }
 
 impl Setting {
-    const fn new(name: &'static str, default: i64, min: i64, max: i64) -> Self {
+    const fn of(manual: &ModuleSetting) -> Self {
+        let ModuleSetting { name, default, min, max, .. } = *manual;
         Self { name, default, min, max, value: AtomicI64::new(default) }
     }
 
@@ -26,18 +29,13 @@ impl Setting {
     }
 }
 
-/// Life of `price:{symbol}`, ms.
-pub(crate) static PRICE_TTL_MS: Setting = Setting::new("price-ttl-ms", 10_000, 1, 86_400_000);
-/// Triggers that one call fires before the rest goes on in slices.
-pub(crate) static MAX_FIRED_PER_CALL: Setting = Setting::new("max-fired-per-call", 200, 1, 1_000_000);
-/// Entries kept in the journal, about.
-pub(crate) static JOURNAL_MAXLEN: Setting = Setting::new("journal-maxlen", 1_000_000, 1_000, 1_000_000_000);
-/// Wait after the first dead exit attempt, ms; doubles with each further one.
-pub(crate) static RETRY_BACKOFF_MS: Setting = Setting::new("retry-backoff-ms", 500, 1, 3_600_000);
-/// Longest wait between exit attempts, ms.
-pub(crate) static RETRY_BACKOFF_MAX_MS: Setting = Setting::new("retry-backoff-max-ms", 30_000, 1, 3_600_000);
-/// Life of an alert's hash after it has fired, ms.
-pub(crate) static ALERT_KEPT_MS: Setting = Setting::new("alert-kept-ms", 86_400_000, 1, 31_536_000_000);
+pub(crate) static PRICE_TTL_MS: Setting = Setting::of(&manual::PRICE_TTL_MS);
+pub(crate) static MAX_FIRED_PER_CALL: Setting = Setting::of(&manual::MAX_FIRED_PER_CALL);
+pub(crate) static JOURNAL_MAXLEN: Setting = Setting::of(&manual::JOURNAL_MAXLEN);
+pub(crate) static RETRY_BACKOFF_MS: Setting = Setting::of(&manual::RETRY_BACKOFF_MS);
+pub(crate) static RETRY_BACKOFF_MAX_MS: Setting = Setting::of(&manual::RETRY_BACKOFF_MAX_MS);
+pub(crate) static ALERT_KEPT_MS: Setting = Setting::of(&manual::ALERT_KEPT_MS);
+pub(crate) static MAX_ALERTS_PER_USER: Setting = Setting::of(&manual::MAX_ALERTS_PER_USER);
 
 /// The exit retry policy in force.
 pub(crate) fn backoff() -> Backoff {

@@ -61,6 +61,7 @@ fn check(options: Options) {
         "HGET user:bob:strategy:s1 stop_loss",
         // What is not hers to call at all.
         "STRAT.LOCK user:alice:strategy:s1 STOPLOSS alice 1000",
+        "STRAT.TAKE queue:exits alice 1000",
         "STRAT.SLCHECK IBM 1",
         "STRAT.DUE 99999999999999",
         "STRAT.SYMBOLS",
@@ -128,6 +129,37 @@ fn alerts(alice: &mut Conn, admin: &mut Conn) {
     let page = alice.run("STRAT.ALERTS bob COUNT 1");
     assert_eq!((page.items()[0].text().as_str(), page.items()[1].items().len()), ("0", 0), "not even a cursor");
     assert_eq!(admin.run("STRAT.ALERTS bob COUNT 1").items()[0].text(), "user:bob:alert:0");
+}
+
+#[test]
+fn a_walk_over_alerts_passes_over_those_that_may_not_be_read() {
+    let (redis, mut admin) = prepared(Options::new());
+    for number in 0..40 {
+        // Only each fifth is shared.
+        let id = if number % 5 == 4 { format!("{number:02}shared") } else { format!("{number:02}own") };
+        admin.run(&format!("STRAT.ALERT user:bob:alert:{id} IBM ABOVE 500"));
+    }
+    admin.run("ACL SETUSER alice on >secret resetkeys %R~user:bob:alert:*shared -@all +strat.alerts +ping");
+    let mut alice = login(&redis, "alice");
+    for count in [1, 2, 3, 7, 100] {
+        let (mut found, mut cursor, mut pages) = (Vec::new(), "0".to_owned(), 0);
+        loop {
+            let page = alice.run(&format!("STRAT.ALERTS bob CURSOR {cursor} COUNT {count}"));
+            found.extend(page.items()[1].texts());
+            cursor = page.items()[0].text();
+            pages += 1;
+            assert!(
+                cursor == "0" || cursor.ends_with("shared"),
+                "a cursor names nothing that may not be read: {cursor}"
+            );
+            if cursor == "0" {
+                break;
+            }
+        }
+        let expected: Vec<_> = (0..8).map(|fifth| format!("user:bob:alert:{:02}shared", fifth * 5 + 4)).collect();
+        assert_eq!(found, expected, "COUNT {count}");
+        assert!(pages <= 8 / count + 1, "{pages} pages of {count}");
+    }
 }
 
 /// She hears her events and nobody else's.
@@ -215,6 +247,7 @@ fn feed_and_engine_have_what_they_need_and_no_more() {
         engine.run("XREADGROUP GROUP engine c COUNT 1 STREAMS queue:exits >").items()[0].items()[1].items()[0].clone();
     let (id, key) = (entry.items()[0].text(), entry.items()[1].fields()["key"].clone());
     let token = engine.run(&format!("STRAT.LOCK {key} STOPLOSS engine 60000")).text();
+    assert_eq!(engine.run("STRAT.TAKE queue:exits engine 60000").items().len(), 1, "the other one");
     engine.run(&format!("STRAT.REPORT {key} {token} FILL CUMQTY 10 AVGPX 89 ACK queue:exits {id}"));
     engine.run("STRAT.DUE 1");
     engine.run("STRAT.EPOCH");

@@ -225,6 +225,45 @@ fn a_user_pages_through_his_own_alerts() {
     assert_eq!(conn.run("STRAT.ALERTS nobody").items()[1], Value::Array(vec![]));
 }
 
+/// `OK`, or why not.
+fn outcome(conn: &mut Conn, line: &str) -> String {
+    let reply = conn.raw(line);
+    if reply.is_error() { reply.code().to_owned() } else { reply.text() }
+}
+
+#[test]
+fn a_user_has_a_bounded_number_of_alerts() {
+    let (redis, mut conn) = start(Options::new().config("strat.max-alerts-per-user 3"));
+    let arm =
+        |conn: &mut Conn, user: &str, id: &str| outcome(conn, &format!("STRAT.ALERT {user}:alert:{id} IBM ABOVE 100"));
+    for id in ["a", "b", "c"] {
+        assert_eq!(arm(&mut conn, "user:alice", id), "OK");
+    }
+    assert_eq!(arm(&mut conn, "user:alice", "d"), "LIMIT");
+    assert_eq!(conn.run("EXISTS user:alice:alert:d").int(), 0);
+    assert_eq!(arm(&mut conn, "user:alice", "a"), "OK", "one that is there may be armed anew");
+    assert_eq!(arm(&mut conn, "user:al", "d"), "OK", "another user");
+    assert_eq!(arm(&mut conn, "{t}user:alice", "d"), "OK", "another partition");
+    // What has fired counts until it goes.
+    assert_eq!(tick(&mut conn, "IBM", "100"), 4);
+    assert_eq!(arm(&mut conn, "user:alice", "d"), "LIMIT");
+    conn.run("DEL user:alice:alert:b");
+    assert_eq!(arm(&mut conn, "user:alice", "d"), "OK");
+    // Many at the same time find room once.
+    conn.run("DEL user:alice:alert:a");
+    let threads: Vec<_> = (0..8)
+        .map(|number| {
+            let mut conn = redis.conn();
+            std::thread::spawn(move || {
+                outcome(&mut conn, &format!("STRAT.ALERT user:alice:alert:n{number} IBM ABOVE 200"))
+            })
+        })
+        .collect();
+    let codes: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+    assert_eq!(codes.iter().filter(|code| *code == "OK").count(), 1, "{codes:?}");
+    verified(&mut conn);
+}
+
 #[test]
 fn what_is_no_alert_is_refused_and_writes_nothing() {
     let (_redis, mut conn) = start(Options::new());

@@ -2,6 +2,8 @@
 
 mod admin;
 mod events;
+mod money;
+mod schema;
 mod strategies;
 mod tenants;
 
@@ -142,6 +144,7 @@ fn prices_alerts_and_sessions_are_read_over_http() {
     hostile["user_id"] = json!("alice:strategy:x");
     world.ask("POST", "/api/v1/cache/price-alerts", &[], &hostile.to_string()).is_problem(400, "BAD_REQUEST");
     world.get("/api/v1/cache/price-alerts").is_problem(400, "BAD_REQUEST");
+    world.get("/api/v1/alerts?user_id=alice&cursor=").is_problem(400, "BAD_REQUEST");
     assert_eq!(world.get("/api/v1/cache/sessions/alice").json(), json!({ "user_id": "alice", "sessions": [] }));
     world.get("/api/v1/cache/sessions/a*").is_problem(400, "BAD_REQUEST");
 }

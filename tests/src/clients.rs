@@ -41,6 +41,54 @@ fn redis_py_does_it_all_with_execute_command() {
 }
 
 #[test]
+fn node_redis_does_it_all_with_send_command() {
+    let Some(modules) = paths::node_modules() else {
+        skip("the node-redis example", "Node with node-redis (.run/node or STRAT_NODE_MODULES)");
+        return;
+    };
+    // Beside its modules, where Node looks for them.
+    let dir = crate::servers::process::temp_dir();
+    std::os::unix::fs::symlink(modules, dir.path().join("node_modules")).unwrap();
+    for file in ["quickstart.mjs", "package.json"] {
+        std::fs::copy(paths::root().join("examples/node").join(file), dir.path().join(file)).unwrap();
+    }
+    let redis = Redis::start();
+    check(&redis, Command::new("node").arg(dir.path().join("quickstart.mjs")).env("REDIS_URL", redis.url()));
+}
+
+/// Runs an example to its end; it says itself whether everything was as expected.
+fn check_other(command: &mut Command) {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    let done = output.status.success() && out.lines().last() == Some("all as expected");
+    assert!(done, "{command:?} ended with {}\n{out}\n{err}", output.status);
+}
+
+#[test]
+fn redis_py_executes_orders() {
+    let Some(python) = paths::python() else {
+        skip("the redis-py executor", "Python with redis-py (.run/venv or STRAT_PYTHON)");
+        return;
+    };
+    let script = paths::root().join("examples/python/executor.py");
+    for protocol in ["2", "3"] {
+        let redis = Redis::start();
+        let url = format!("unix://{}?protocol={protocol}", redis.socket().display());
+        check_other(Command::new(&python).arg(&script).env("REDIS_URL", url));
+        assert!(redis.conn().run("STRAT.DEBUG VERIFY").items().is_empty());
+    }
+}
+
+#[test]
+fn redis_cli_fires_a_stop_and_an_alert() {
+    let redis = Redis::start();
+    let script = paths::root().join("examples/redis-cli/stop.sh");
+    check_other(Command::new("bash").arg(script).arg("-s").arg(redis.socket()).env_remove("REDISCLI_AUTH"));
+    assert_eq!(redis.conn().run("XLEN queue:exits").int(), 0);
+}
+
+#[test]
 fn redis_cli_does_it_all() {
     let redis = Redis::start();
     let script = paths::root().join("examples/redis-cli/quickstart.sh");

@@ -12,6 +12,8 @@ const SETTINGS: &[(&str, &str, &str, &[&str])] = &[
     ("strat.price-ttl-ms", "10000", "5000", &["0", "-1", "x", "86400001"]),
     ("strat.max-fired-per-call", "200", "7", &["0", "-1", "x"]),
     ("strat.journal-maxlen", "1000000", "5000", &["-1", "x"]),
+    ("strat.alert-kept-ms", "86400000", "1000", &["0", "x"]),
+    ("strat.max-alerts-per-user", "1000", "5", &["0", "x", "1000001"]),
     ("strat.retry-backoff-ms", "500", "250", &["0", "x"]),
     ("strat.retry-backoff-max-ms", "30000", "60000", &["0", "x"]),
 ];

@@ -9,6 +9,7 @@
 //! | `STRAT_MODULE`, `STRAT_ENGINE` | the module and the engine under test, instead of those in `target/` |
 //! | `REDIS_SERVER` | the server that most tests use, instead of the one in `PATH` |
 //! | `STRAT_REQUIRE_SERVERS=1` | what is missing (other servers, redis-py) fails instead of being skipped |
+//! | `STRAT_NODE_MODULES` | a folder with node-redis, instead of `.run/node/node_modules` |
 //! | `STRAT_PYTHON` | a Python with redis-py, instead of `.run/venv` |
 //! | `STRAT_TEST_DATA` | folder of the real day of ticks, `../shared/data` of the checkout by default |
 //! | `STRAT_CHAOS_KILLS`, … | see [`chaos`] |
@@ -24,16 +25,20 @@ mod alerts;
 mod api;
 mod bad_files;
 mod bridge;
+mod care;
 mod chaos;
+mod cli;
 mod clients;
 mod commands;
 mod config;
 mod crash;
+mod docs;
 mod failover;
 mod fuzz;
 mod health;
 mod life;
 mod model;
+mod ops;
 mod oracle;
 mod outage;
 mod page;
@@ -44,4 +49,5 @@ mod refusals;
 mod seen;
 mod smoke;
 mod storms;
+mod take;
 mod transcript;

@@ -222,6 +222,13 @@ fn syntax_errors_are_refused() {
         ERR: STRAT.LOCK user:alice:strategy:s1 BUY engine -5
         ERR: STRAT.LOCK user:alice:strategy:s1 BUY engine 1000 EPOCH
         ERR: STRAT.LOCK user:alice:strategy:s1 BUY engine 1000 SOON x
+        ERR: STRAT.TAKE queue:exits engine
+        ERR: STRAT.TAKE queue:exits engine 0
+        ERR: STRAT.TAKE queue:exits engine 1000 COUNT
+        ERR: STRAT.TAKE queue:exits engine 1000 COUNT 0
+        ERR: STRAT.TAKE queue:exits engine 1000 COUNT 1001
+        ERR: STRAT.TAKE queue:exits engine 1000 EPOCH
+        ERR: STRAT.TAKE queue:exits engine 1000 SOON x
         ERR: STRAT.EXTEND user:alice:strategy:s1 1-1
         ERR: STRAT.EXTEND user:alice:strategy:s1 1-1 x
         ERR: STRAT.UNLOCK user:alice:strategy:s1
@@ -266,6 +273,11 @@ fn what_is_missing_twice_or_kept_by_the_server_is_refused() {
         BADPRICE: STRAT.SLCHECK AIG 1 IBM abc
         NOSTRAT: STRAT.LOCK user:alice:strategy:none BUY engine 1000
         UNSYNCED: STRAT.LOCK user:alice:strategy:s1 BUY engine 1000 EPOCH 0123456789abcdef
+        NOGROUP: STRAT.TAKE queue:exits engine 1000
+        UNSYNCED: STRAT.TAKE queue:exits engine 1000 EPOCH 0123456789abcdef
+        BADFIELD: STRAT.TAKE queue:exit engine 1000
+        BADFIELD: STRAT.TAKE journal engine 1000
+        BADFIELD: STRAT.TAKE {t}xqueue:exits engine 1000
         BUSY: STRAT.LOCK user:alice:strategy:s1 SELL engine 1000
         BUSY: STRAT.LOCK user:alice:strategy:s1 STOPLOSS engine 1000
         BUSY: STRAT.LOCK user:alice:strategy:held BUY engine 1000
@@ -288,8 +300,10 @@ fn a_key_of_another_type_is_refused_by_every_command() {
         WRONGTYPE: STRAT.UPDATE user:alice:strategy:text note x
         WRONGTYPE: STRAT.DEL user:alice:strategy:text
         WRONGTYPE: STRAT.LOCK user:alice:strategy:text BUY engine 1000
+        WRONGTYPE: STRAT.TAKE queue:exits engine 1000
         ",
     );
+    conn.run("SET queue:exits text");
     check_refused(&mut conn, &cases);
 }
 

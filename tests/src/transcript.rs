@@ -1,4 +1,4 @@
-//! The README's redis-cli transcripts, run line by line on one fresh server and compared as printed.
+//! The redis-cli transcripts of a page, run line by line on one fresh server and compared as printed.
 //!
 //! Blocks are fenced as `console`. Commands stand behind `127.0.0.1:6379> ` or, for the shell, behind
 //! `$ redis-cli `. What differs from run to run (13-digit times, tokens and stream ids, epochs) is
@@ -12,18 +12,27 @@ use std::process::{Command, Stdio};
 
 const PROMPT: &str = "127.0.0.1:6379> ";
 const SHELL: &str = "$ redis-cli ";
+/// What stands before commands for redis-cli.
+const PROMPTS: &[&str] = &[PROMPT, SHELL];
 /// Ends the answer of a command; no README prints it.
 const MARKER: &str = "strat-transcript-end";
 
 /// A command and the answer printed below it.
 #[derive(Debug, PartialEq, Eq)]
-struct Step {
-    command: String,
+pub(crate) struct Step {
+    pub(crate) command: String,
     expected: Vec<String>,
 }
 
-/// The steps of all `console` blocks.
-fn steps(markdown: &str) -> Vec<Step> {
+impl Step {
+    /// The lines of the answer, without empty ones.
+    pub(crate) fn expected(&self) -> Vec<String> {
+        self.expected.iter().map(|line| line.trim_end().to_owned()).filter(|line| !line.is_empty()).collect()
+    }
+}
+
+/// The steps of all `console` blocks, each command behind one of these prompts.
+pub(crate) fn steps(markdown: &str, prompts: &[&str]) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     let mut inside = false;
     for line in markdown.lines() {
@@ -34,7 +43,7 @@ fn steps(markdown: &str) -> Vec<Step> {
         if !inside {
             continue;
         }
-        if let Some(command) = line.strip_prefix(PROMPT).or_else(|| line.strip_prefix(SHELL)) {
+        if let Some(command) = prompts.iter().find_map(|prompt| line.strip_prefix(prompt)) {
             steps.push(Step { command: command.to_owned(), expected: Vec::new() });
         } else {
             let step = steps.last_mut().unwrap_or_else(|| panic!("'{line}' stands before any command"));
@@ -47,13 +56,15 @@ fn steps(markdown: &str) -> Vec<Step> {
 /// Whether a word differs from run to run: a time, a token, a stream id, an epoch.
 fn varies(word: &str) -> bool {
     let digits = |part: &str, count: usize| part.len() == count && part.bytes().all(|byte| byte.is_ascii_digit());
-    let hex = word.len() == 16
-        && word.bytes().all(|byte| byte.is_ascii_hexdigit())
-        && word.bytes().any(|b| b.is_ascii_alphabetic());
     match word.split_once('-') {
-        Some((ms, n)) => digits(ms, 13) && !n.is_empty() && n.bytes().all(|byte| byte.is_ascii_digit()),
-        None => digits(word, 13) || hex,
+        Some((ms, n)) => digits(ms, 13) && !n.is_empty() && (n.bytes().all(|byte| byte.is_ascii_digit()) || is_id(n)),
+        None => digits(word, 13) || is_id(word),
     }
+}
+
+/// Whether it is the random part of an epoch.
+fn is_id(word: &str) -> bool {
+    word.len() == 16 && word.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Words and what stands between them.
@@ -70,7 +81,7 @@ fn pieces(line: &str) -> Vec<&str> {
 }
 
 /// Compares an answer with the printed one and learns which varying word stands for which.
-fn same(expected: &[String], found: &[String], known: &mut BTreeMap<String, String>) -> bool {
+pub(crate) fn same(expected: &[String], found: &[String], known: &mut BTreeMap<String, String>) -> bool {
     match expected.split_first() {
         None => found.is_empty(),
         Some((any, rest)) if any == "..." => (0..=found.len()).any(|skip| same(rest, &found[skip..], known)),
@@ -95,10 +106,11 @@ fn same_line(expected: &str, found: &str, known: &mut BTreeMap<String, String>) 
     })
 }
 
-/// Runs one command in the way an interactive redis-cli prints it.
+/// Runs one command in the way an interactive redis-cli prints it; `-3 ` in front speaks RESP3.
 fn run(redis: &Redis, command: &str) -> Vec<String> {
     let mut cli = Command::new(paths::redis_cli());
-    cli.arg("--no-raw").arg("-s").arg(redis.socket()).env_remove("REDISCLI_AUTH");
+    let (protocol, command) = command.strip_prefix("-3 ").map_or(("-2", command), |rest| ("-3", rest));
+    cli.args(["--no-raw", protocol]).arg("-s").arg(redis.socket()).env_remove("REDISCLI_AUTH");
     let mut child = cli.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let script = format!("{command}\nECHO {MARKER}\n");
     child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
@@ -109,31 +121,35 @@ fn run(redis: &Redis, command: &str) -> Vec<String> {
     answer.lines().map(str::trim_end).filter(|line| !line.is_empty()).map(str::to_owned).collect()
 }
 
-#[test]
-fn the_readmes_transcript_answers_as_printed() {
-    let readme = paths::root().join("README.md");
-    let markdown = std::fs::read_to_string(&readme).unwrap_or_else(|error| panic!("{}: {error}", readme.display()));
-    let steps = steps(&markdown);
-    assert!(steps.len() >= 8, "only {} commands in {}", steps.len(), readme.display());
-    for verb in ["STRAT.SET", "STRAT.SLCHECK"] {
-        assert!(steps.iter().any(|step| step.command.starts_with(verb)), "no {verb} in the README's transcript");
-    }
+/// Runs the transcripts of a page, and fails where one answers otherwise.
+pub(crate) fn check(page: &str, markdown: &str) {
     let redis = Redis::start();
     let mut known = BTreeMap::new();
-    for step in &steps {
+    for step in &steps(markdown, PROMPTS) {
         let command: String =
             pieces(&step.command).iter().map(|word| known.get(*word).map_or(*word, String::as_str)).collect();
         let found = run(&redis, &command);
-        let expected: Vec<_> =
-            step.expected.iter().map(|line| line.trim_end().to_owned()).filter(|line| !line.is_empty()).collect();
+        let expected = step.expected();
         assert!(
             same(&expected, &found, &mut known),
-            "README: {}\nprints\n{}\nbut the answer is\n{}",
+            "{page}: {}\nprints\n{}\nbut the answer is\n{}",
             step.command,
             expected.join("\n"),
             found.join("\n"),
         );
     }
+}
+
+#[test]
+fn the_readmes_transcript_answers_as_printed() {
+    let readme = paths::root().join("README.md");
+    let markdown = std::fs::read_to_string(&readme).unwrap_or_else(|error| panic!("{}: {error}", readme.display()));
+    let steps = steps(&markdown, PROMPTS);
+    assert!(steps.len() >= 8, "only {} commands in {}", steps.len(), readme.display());
+    for verb in ["STRAT.SET", "STRAT.SLCHECK"] {
+        assert!(steps.iter().any(|step| step.command.starts_with(verb)), "no {verb} in the README's transcript");
+    }
+    check("README.md", &markdown);
 }
 
 #[test]
@@ -148,11 +164,13 @@ fn the_comparison_tells_apart_what_differs() {
     assert!(!check("\"2500.00\"", "\"2500.0\""));
     assert!(check("\"1760000000000-0\"", "\"1795232955228-1\""));
     assert!(!check("\"1760000000000-0\"", "\"1795232955228\"x"));
+    assert!(check("\"1760000000000-00112233445566ff\"", "\"1795232955228-db23119358a68a3f\""));
     assert!(check("1) \"a\"\n...", "1) \"a\"\n2) \"b\"\n3) \"c\""));
     assert!(check("(error) BUSY ...", "(error) BUSY the strategy holds"));
     assert!(!check("(error) BUSY ...", "(error) BADFIELD"));
     let parsed = steps(
         "text\n```console\n127.0.0.1:6379> PING\nPONG\n$ redis-cli GET a\n(nil)\n```\nPONG\n```sh\n127.0.0.1:6379> X\n```",
+        PROMPTS,
     );
     let commands: Vec<_> = parsed.iter().map(|step| (step.command.as_str(), step.expected.join("|"))).collect();
     assert_eq!(commands, [("PING", "PONG".to_owned()), ("GET a", "(nil)".to_owned())]);

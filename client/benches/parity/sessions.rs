@@ -8,11 +8,20 @@ use redis::{Cmd, FromRedisValue, Pipeline, Script, ScriptInvocation, cmd, pipe};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
+use strat_client::core::key::is_id;
 use strat_client::sessions::{Preferences, ResetTokens, RevokedTokens, Sessions, Settings, Subscriptions};
+use strat_client::{Clock as _, SystemClock};
 
 /// What a key has in place of a token; whoever sends the commands himself computes it too.
 fn digest(token: &str) -> String {
     HEXLOWER.encode(&Sha256::digest(token.as_bytes()))
+}
+
+/// Whose a token is, made sure of before it becomes part of a key: whoever sends the commands himself has to as well.
+fn user_of(token: &str) -> &str {
+    let (user, random) = token.rsplit_once('.').unwrap();
+    assert!(is_id(user) && random.len() == 43);
+    user
 }
 
 /// Epoch ms.
@@ -35,8 +44,8 @@ fn of_sessions() -> Vec<Case> {
         |sessions, _| Box::pin(async move { assert!(sessions.get(TOKEN).await.unwrap().is_none()) }),
         |_| {
             let mut ask = pipe();
-            let id = digest(TOKEN);
-            ask.hgetall(["session:user:alice:", &id].concat()).zscore("session:index:alice", &id);
+            let (user, id) = (user_of(TOKEN), digest(TOKEN));
+            ask.hgetall(["session:user:", user, ":", &id].concat()).zscore(["session:index:", user].concat(), &id);
             Ask::of_pipeline::<(BTreeMap<String, String>, redis::Value)>(ask)
         },
     );
@@ -46,8 +55,9 @@ fn of_sessions() -> Vec<Case> {
         |sessions, _| Box::pin(async move { assert!(!sessions.delete(TOKEN).await.unwrap()) }),
         |_| {
             let mut end = pipe();
-            let id = digest(TOKEN);
-            end.zrem("session:index:alice", &id).ignore().unlink(["session:user:alice:", &id].concat());
+            let (user, id) = (user_of(TOKEN), digest(TOKEN));
+            end.zrem(["session:index:", user].concat(), &id).ignore();
+            end.unlink(["session:user:", user, ":", &id].concat());
             Ask::of_pipeline::<(bool,)>(end)
         },
     );
@@ -85,9 +95,9 @@ fn touch() -> Case {
         |connection| Sessions::new(connection, &Settings::default()).unwrap(),
         |sessions, _| Box::pin(async move { assert!(sessions.touch(TOKEN).await.unwrap().is_none()) }),
         |_| {
-            let id = digest(TOKEN);
-            let mut script = TOUCH.key(["session:user:alice:", &id].concat());
-            script.key("session:index:alice").arg(id).arg(NOW).arg(86_400_000_i64);
+            let (user, id) = (user_of(TOKEN), digest(TOKEN));
+            let mut script = TOUCH.key(["session:user:", user, ":", &id].concat());
+            script.key(["session:index:", user].concat()).arg(id).arg(SystemClock.now_ms()).arg(86_400_000_i64);
             Ask::of_script::<BTreeMap<String, String>>(script)
         },
     )
@@ -154,9 +164,11 @@ fn of_subscriptions() -> Vec<Case> {
             })
         },
         |turn| {
+            let (user, connection) = (format!("user-{turn}"), "c1");
+            assert!(is_id(&user) && is_id(connection));
             let mut ask = pipe();
-            ask.pexpire(format!("subscriptions:user-{turn}:c1"), 60_000);
-            ask.pexpire(format!("subscriptions:user-{turn}"), 60_000);
+            ask.pexpire(format!("subscriptions:{user}:{connection}"), 60_000);
+            ask.pexpire(format!("subscriptions:{user}"), 60_000);
             Ask::of_pipeline::<(bool, bool)>(ask)
         },
     );

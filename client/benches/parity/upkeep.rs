@@ -44,7 +44,9 @@ fn bare(connection: MultiplexedConnection) -> Call {
         Box::pin(async move {
             filled.get_or_init(|| fill(connection.clone())).await;
             let mut info = redis::cmd("INFO");
-            let _: String = info.arg("memory").arg("stats").query_async(&mut connection).await.unwrap();
+            let info: String = info.arg("memory").arg("stats").query_async(&mut connection).await.unwrap();
+            let used = info.lines().find_map(|line| line.strip_prefix("used_memory:")).unwrap();
+            assert!(used.trim().parse::<u64>().unwrap() > 0);
             let mut scan = redis::cmd("SCAN");
             scan.arg(0).arg("COUNT").arg(SLICE);
             let (_, keys): (u64, Vec<Vec<u8>>) = scan.query_async(&mut connection).await.unwrap();

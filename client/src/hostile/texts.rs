@@ -116,21 +116,24 @@ proptest! {
 
     #[test]
     fn what_a_server_says_of_itself_reads_back(
-        counts in prop::array::uniform4(0..=i64::MAX),
+        counts in prop::array::uniform8(0..=i64::MAX),
         (memory, version, patch) in ("[0-9.]{1,6}[BKMG]", "[0-9]\\.[0-9]\\.[0-9]{1,2}", 0..100u8),
         garbage in "[a-z_:\r\n0-9#. -]{0,80}|\\PC{0,40}",
         cut in any::<prop::sample::Index>(),
     ) {
         let (wanted, _) = crate::VERSION.rsplit_once('.').unwrap();
         let module = format!("{wanted}.{patch}");
-        let [clients, uptime, strategies, armed] = counts.map(i64::unsigned_abs);
+        let counts = counts.map(i64::unsigned_abs);
+        let [clients, uptime, strategies, armed, fired, drains, draining, unparseable] = counts;
         let info = format!(
             "# Server\r\nredis_version:{version}\r\nuptime_in_seconds:{uptime}\r\n# Clients\r\nconnected_clients:{clients}\r\n\
-            used_memory_human:{memory}\r\nstrat_version:{module}\r\nstrat_strategies:{strategies}\r\nstrat_armed:{armed}\r\n"
+            used_memory_human:{memory}\r\nstrat_version:{module}\r\nstrat_strategies:{strategies}\r\nstrat_armed:{armed}\r\n\
+            strat_fired:{fired}\r\nstrat_drains:{drains}\r\nstrat_draining:{draining}\r\nstrat_unparseable:{unparseable}\r\n"
         );
         let health = server::read_health(&info, Duration::ZERO).unwrap();
         let read = [health.connected_clients, health.uptime_in_seconds, health.strategies, health.armed];
-        prop_assert_eq!(read, [clients, uptime, strategies, armed]);
+        let more = [health.fired, health.drains, health.draining, health.unparseable];
+        prop_assert_eq!([read, more].concat(), counts);
         prop_assert_eq!((health.used_memory_human, health.redis_version, health.module_version), (memory, version, module));
         let half = &info[..cut.index(info.len())];
         for info in [&garbage, half, &format!("{half}{garbage}")] {

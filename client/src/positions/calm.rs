@@ -29,6 +29,40 @@ impl Default for CalmSettings {
     }
 }
 
+/// What a flag says that stands there because of its user's choice.
+const BY_CHOICE: &str = "user";
+
+/// How a position is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CalmState {
+    /// With its amounts.
+    Plain,
+    /// Calmly, by a flag of its own.
+    Flagged,
+    /// Calmly, because its user chose so for all.
+    Chosen,
+    /// With its amounts: its flag is left over from a choice that the user has ended since.
+    Ended,
+}
+
+impl CalmState {
+    /// From a position's flag and its user's choice.
+    fn of(found: &[Option<Vec<u8>>]) -> Self {
+        match found {
+            [Some(flag), None] if flag == BY_CHOICE.as_bytes() => Self::Ended,
+            [Some(flag), _] if flag != BY_CHOICE.as_bytes() => Self::Flagged,
+            [_, Some(_)] => Self::Chosen,
+            _ => Self::Plain,
+        }
+    }
+
+    /// Whether a word stands for the amounts.
+    #[must_use]
+    pub const fn is_calm(self) -> bool {
+        matches!(self, Self::Flagged | Self::Chosen)
+    }
+}
+
 /// The flags and words of calm mode: `calm:{user}:{strategy}`, `calm:mood:{user}:{strategy}` and `calm:user:{user}`, with
 /// the tag's prefix before them where there is one.
 ///
@@ -70,15 +104,50 @@ impl Calm {
         Ok(command.exec_async(connection).await?)
     }
 
-    /// Whether a position is shown calmly: by its flag, or because its user chose so.
+    /// Whether a position is shown calmly: by its own flag, or because its user chose so.
     ///
     /// # Errors
     /// Of the server.
     pub async fn is_calm<C: ConnectionLike + Send>(&self, connection: &mut C, key: &StrategyKey<'_>) -> Result<bool> {
-        let mut command = redis::cmd("EXISTS");
-        command.arg(flag_key(key)).arg(user_key(key.user)?);
-        let found: u64 = command.query_async(connection).await?;
-        Ok(found > 0)
+        Ok(self.states(connection, &[*key]).await?.first().is_some_and(|state| state.is_calm()))
+    }
+
+    /// How some positions are shown, in one round trip.
+    ///
+    /// # Errors
+    /// Of the server.
+    pub async fn states<C: ConnectionLike + Send>(
+        &self,
+        connection: &mut C,
+        keys: &[StrategyKey<'_>],
+    ) -> Result<Vec<CalmState>> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut command = redis::cmd("MGET");
+        for key in keys {
+            command.arg(flag_key(key)).arg(user_key(key.user)?);
+        }
+        let found: Vec<Option<Vec<u8>>> = command.query_async(connection).await?;
+        Ok(found.chunks(2).map(CalmState::of).collect())
+    }
+
+    /// Flags positions whose user chose calm mode, for a while: those who read the flag alone see it then. Those that were
+    /// flagged by themselves stay so. One round trip.
+    ///
+    /// # Errors
+    /// Of the server.
+    pub async fn renew<C: ConnectionLike + Send>(&self, connection: &mut C, keys: &[StrategyKey<'_>]) -> Result<()> {
+        let flags = keys.iter().map(|key| set(&flag_key(key), BY_CHOICE, self.settings.flag_ttl));
+        send(connection, flags).await
+    }
+
+    /// Takes flags away, such as those of users who ended calm mode. One round trip.
+    ///
+    /// # Errors
+    /// Of the server.
+    pub async fn end<C: ConnectionLike + Send>(&self, connection: &mut C, keys: &[StrategyKey<'_>]) -> Result<()> {
+        send(connection, keys.iter().map(|key| delete(&flag_key(key)))).await
     }
 
     /// Stores the word of each position that has a price, in one round trip. Answers how many have one.
@@ -89,10 +158,7 @@ impl Calm {
         let mut pipeline = redis::pipe();
         let mut stored = 0;
         for position in positions {
-            let price = position.last.as_deref().and_then(|text| text.parse().ok());
-            let state = position.strategy.state().ok();
-            let mood = price.zip(state).and_then(|(price, state)| state.mood(price));
-            if let (Some(mood), Some(key)) = (mood, StrategyKey::parse(position.strategy.key())) {
+            if let (Some(mood), Some(key)) = (position.mood(), StrategyKey::parse(position.strategy.key())) {
                 pipeline.add_command(set(&mood_key(&key), mood.as_str(), self.settings.mood_ttl)).ignore();
                 stored += 1;
             }
@@ -120,6 +186,17 @@ impl Calm {
         let words: Vec<Option<String>> = command.query_async(connection).await?;
         Ok(words.into_iter().map(|word| word.as_deref().and_then(Mood::parse)).collect())
     }
+}
+
+async fn send<C: ConnectionLike + Send>(connection: &mut C, commands: impl Iterator<Item = redis::Cmd>) -> Result<()> {
+    let mut pipeline = redis::pipe();
+    for command in commands {
+        pipeline.add_command(command).ignore();
+    }
+    if !pipeline.is_empty() {
+        pipeline.exec_async(connection).await?;
+    }
+    Ok(())
 }
 
 fn set(name: &str, value: &str, ttl: Duration) -> redis::Cmd {

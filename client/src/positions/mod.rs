@@ -5,7 +5,7 @@
 
 mod calm;
 
-pub use calm::{Calm, CalmSettings};
+pub use calm::{Calm, CalmSettings, CalmState};
 
 use crate::commands::StratCommands;
 use crate::error::Result;
@@ -15,7 +15,7 @@ use redis::aio::ConnectionLike;
 use std::collections::{BTreeMap, BTreeSet};
 use strat_core::book::best_said;
 use strat_core::key::{self, prefix_of_tag};
-use strat_core::strategy::Standing;
+use strat_core::strategy::{Mood, Standing};
 use strat_core::{Price, Side};
 
 /// Strategies on one page of the listing.
@@ -36,6 +36,15 @@ pub struct Position {
     pub standing: Option<Standing>,
 }
 
+impl Position {
+    /// How it does at its last price, as a word; `None` where there is no fresh price.
+    #[must_use]
+    pub fn mood(&self) -> Option<Mood> {
+        let price = Price::parse(self.last.as_deref()?.as_bytes()).ok()?;
+        self.strategy.state().ok()?.mood(price)
+    }
+}
+
 /// Every open position of a user's RUNNING strategies, at most 10,000, in the partition of `tag`. Three round trips,
 /// besides one for each further 500 strategies.
 ///
@@ -45,7 +54,35 @@ pub async fn open_positions<C>(connection: &mut C, user: &str, tag: Option<&str>
 where
     C: ConnectionLike + Send,
 {
-    let held = held(connection, user, tag).await?;
+    standing(connection, ListQuery::new().user(user), tag, usize::MAX).await
+}
+
+/// The open positions among the first RUNNING strategies of all users, about so many of those, in the partition of `tag`: for
+/// operators, who may read every key.
+///
+/// # Errors
+/// As [`open_positions`].
+pub async fn all_open_positions<C>(
+    connection: &mut C,
+    tag: Option<&str>,
+    strategies_max: usize,
+) -> Result<Vec<Position>>
+where
+    C: ConnectionLike + Send,
+{
+    standing(connection, ListQuery::new(), tag, strategies_max).await
+}
+
+async fn standing<C>(
+    connection: &mut C,
+    query: ListQuery,
+    tag: Option<&str>,
+    strategies_max: usize,
+) -> Result<Vec<Position>>
+where
+    C: ConnectionLike + Send,
+{
+    let held = held(connection, query, tag, strategies_max).await?;
     let prefix = prefix_of_tag(tag);
     let symbols: BTreeSet<&str> = held.iter().map(|(_, state)| state.symbol.as_str()).collect();
     let trails = held.iter().filter(|(_, state)| state.trailing().is_some());
@@ -85,17 +122,24 @@ where
 }
 
 /// Strategies with an open position; those whose hash does not parse are the module's to complain about.
-async fn held<C>(connection: &mut C, user: &str, tag: Option<&str>) -> Result<Vec<(Strategy, strat_core::Strategy)>>
+async fn held<C>(
+    connection: &mut C,
+    query: ListQuery,
+    tag: Option<&str>,
+    strategies_max: usize,
+) -> Result<Vec<(Strategy, strat_core::Strategy)>>
 where
     C: ConnectionLike + Send,
 {
     let mut held = Vec::new();
-    let mut query = ListQuery::new().user(user).count(PAGE);
+    let mut looked = 0;
+    let mut query = query.count(PAGE);
     if let Some(tag) = tag {
         query = query.tag(tag);
     }
-    while held.len() < POSITIONS_MAX {
+    while held.len() < POSITIONS_MAX && looked < strategies_max {
         let page = connection.strat_list_values(&query).await?;
+        looked += PAGE as usize;
         let open = page.items.into_iter().filter_map(|strategy| {
             let state = strategy.state().ok().filter(|state| state.open_quantity() > strat_core::Quantity::ZERO)?;
             Some((strategy, state))

@@ -1,4 +1,4 @@
-//! `redis+sentinel://[user[:password]@]host[:port][,host[:port]…]/service[/db][?option=…]`
+//! `redis+sentinel://` or `rediss+sentinel://`, then `[user[:password]@]host[:port][,host[:port]…]/service[/db][?option=…]`
 //!
 //! The `redis` crate reads URLs of one server only, so the sentinels are taken out here and the rest is handed on to
 //! it. No complaint repeats a part of the URL: a password may have slipped into any of them.
@@ -28,16 +28,19 @@ pub(crate) struct SentinelUrl {
 /// `None` where the URL is of another kind.
 pub(crate) fn parse(url: &str) -> Option<Result<SentinelUrl, String>> {
     let (scheme, rest) = url.split_once("://")?;
-    match scheme {
-        "redis+sentinel" => Some(read(rest).map_err(|why| format!("{why}; {SHAPE}"))),
-        "rediss+sentinel" => Some(Err("this build speaks no TLS, so rediss+sentinel:// cannot work; use \
-            redis+sentinel:// over a private network or through a TLS tunnel"
-            .to_owned())),
+    let server = scheme.strip_suffix("+sentinel")?;
+    match server {
+        "rediss" if !cfg!(feature = "tls") => {
+            Some(Err("this build speaks no TLS, so rediss+sentinel:// cannot work; \
+            build strat-client with the feature `tls`, or use redis+sentinel:// over a private network"
+                .to_owned()))
+        }
+        "redis" | "rediss" => Some(read(server, rest).map_err(|why| format!("{why}; {SHAPE}"))),
         _ => None,
     }
 }
 
-fn read(rest: &str) -> Result<SentinelUrl, String> {
+fn read(scheme: &str, rest: &str) -> Result<SentinelUrl, String> {
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     let (login, hosts) = match authority.rsplit_once('@') {
@@ -66,7 +69,7 @@ fn read(rest: &str) -> Result<SentinelUrl, String> {
         sentinels,
         user: options.user,
         password: options.password,
-        server: format!("redis://{login}localhost/{db}{}", options.protocol),
+        server: format!("{scheme}://{login}localhost/{db}{}", options.protocol),
     })
 }
 
@@ -146,6 +149,8 @@ mod tests {
         assert_eq!(read.server, "redis://bob:s%40x@localhost/3?protocol=resp2");
         let bare = parse("redis+sentinel://h/mymaster").unwrap().unwrap();
         assert_eq!((bare.server.as_str(), bare.user, bare.password), ("redis://localhost/", None, None));
+        let encrypted = parse("rediss+sentinel://h/mymaster").unwrap().unwrap();
+        assert_eq!(encrypted.server, "rediss://localhost/");
         assert!(parse("redis://h/0").is_none() && parse("/run/redis.sock").is_none());
     }
 
@@ -164,7 +169,7 @@ mod tests {
             ("redis+sentinel://h:1/main?s3cret=1", "option"),
             ("redis+sentinel://h:1/main?protocol=s3cret", "protocol"),
             ("redis+sentinel://h:1/main?sentinel_password=s3cret%zz", "percent-encoded"),
-            ("rediss+sentinel://bob:s3cret@h:1/main", "TLS"),
+            ("rediss+sentinel://bob:s3cret@h:1", "name of the service"),
         ] {
             let error = parse(url).unwrap().err().unwrap();
             assert!(error.contains(why) && !error.contains("s3cret"), "{url}: {error}");

@@ -5,8 +5,9 @@ use super::{Session, SessionToken, Settings, bad_field, ms, token};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Result;
 use crate::link::Link;
+use crate::shared::keyed;
 use redis::aio::ConnectionLike;
-use redis::{Script, Value, pipe};
+use redis::{Pipeline, Script, Value};
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -70,10 +71,12 @@ impl<C: ConnectionLike + Clone + Send + Sync> Sessions<C> {
     /// # Errors
     /// Whatever the connection says; nobody is let in by it.
     pub async fn get(&self, token: &str) -> Result<Option<Session>> {
-        let Some(token) = SessionToken::parse(token) else { return Ok(None) };
-        let (user, id) = (token.user_id(), token.id());
-        let mut ask = pipe();
-        ask.hgetall(self.key(user, &id)).zscore(self.index(user), &id);
+        let Some(user) = token::user_of(token) else { return Ok(None) };
+        let id = token::digest(token);
+        let mut ask = Pipeline::with_capacity(2);
+        let mut score = keyed("ZSCORE", &self.index(user), (1, id.len()));
+        score.arg(&id);
+        ask.add_command(keyed("HGETALL", &self.key(user, &id), (0, 0))).add_command(score);
         let (fields, listed): (BTreeMap<String, String>, Value) = self.link.pipeline(&ask).await?;
         let session = Session::read(user, &id, fields)?;
         Ok(session.filter(|session| listed != Value::Nil && self.clock.now_ms() < session.ends_at_ms))
@@ -84,7 +87,7 @@ impl<C: ConnectionLike + Clone + Send + Sync> Sessions<C> {
     /// # Errors
     /// As [`Sessions::get`].
     pub async fn get_for(&self, user_id: &str, token: &str) -> Result<Option<Session>> {
-        if SessionToken::parse(token).is_none_or(|token| token.user_id() != user_id) {
+        if token::user_of(token) != Some(user_id) {
             return Ok(None);
         }
         self.get(token).await
@@ -96,11 +99,12 @@ impl<C: ConnectionLike + Clone + Send + Sync> Sessions<C> {
     /// # Errors
     /// As [`Sessions::get`].
     pub async fn touch(&self, token: &str) -> Result<Option<Session>> {
-        let Some(token) = SessionToken::parse(token) else { return Ok(None) };
-        let (user, id) = (token.user_id(), token.id());
-        let mut script = TOUCH.key(self.key(user, &id));
-        script.key(self.index(user)).arg(&id).arg(self.clock.now_ms()).arg(ms(self.settings.idle_ttl));
-        Session::read(user, &id, self.link.script(&script).await?)
+        let Some(user) = token::user_of(token) else { return Ok(None) };
+        let id = token::digest(token);
+        let (key, index) = (self.key(user, &id), self.index(user));
+        let (now, idle) = (self.clock.now_ms().to_string(), ms(self.settings.idle_ttl).to_string());
+        let fields = self.link.evaluate(&TOUCH, (&[&key, &index], &[&id, &now, &idle])).await?;
+        Session::read(user, &id, fields)
     }
 
     /// Lets a session end after this time, if it would not end before; touching does not prolong it beyond that. `false`: there
@@ -109,8 +113,8 @@ impl<C: ConnectionLike + Clone + Send + Sync> Sessions<C> {
     /// # Errors
     /// As [`Sessions::get`]. Safe to repeat.
     pub async fn expire(&self, token: &str, after: Duration) -> Result<bool> {
-        let Some(token) = SessionToken::parse(token) else { return Ok(false) };
-        let mut script = EXPIRE.key(self.key(token.user_id(), &token.id()));
+        let Some(user) = token::user_of(token) else { return Ok(false) };
+        let mut script = EXPIRE.key(self.key(user, &token::digest(token)));
         script.arg(self.clock.now_ms().saturating_add(ms(after))).arg(ms(after));
         self.link.script(&script).await
     }
@@ -133,8 +137,8 @@ impl<C: ConnectionLike + Clone + Send + Sync> Sessions<C> {
     /// # Errors
     /// As [`Sessions::get`]. Where the outcome is unknown, repeat it: the session may still be valid.
     pub async fn delete(&self, token: &str) -> Result<bool> {
-        match SessionToken::parse(token) {
-            Some(token) => self.delete_listed(token.user_id(), &token.id()).await,
+        match token::user_of(token) {
+            Some(user) => self.end(user, &token::digest(token)).await,
             None => Ok(false),
         }
     }
@@ -148,8 +152,14 @@ impl<C: ConnectionLike + Clone + Send + Sync> Sessions<C> {
         if !token::is_digest(id) {
             return Err(bad_field("a session's id must be 64 hexadecimal digits, as Session::id has it"));
         }
-        let mut end = pipe();
-        end.zrem(self.index(user_id), id).ignore().unlink(self.key(user_id, id));
+        self.end(user_id, id).await
+    }
+
+    async fn end(&self, user_id: &str, id: &str) -> Result<bool> {
+        let mut end = Pipeline::with_capacity(2);
+        let mut unlist = keyed("ZREM", &self.index(user_id), (1, id.len()));
+        unlist.arg(id);
+        end.add_command(unlist).ignore().add_command(keyed("UNLINK", &self.key(user_id, id), (0, 0)));
         let (ended,) = self.link.pipeline(&end).await?;
         Ok(ended)
     }

@@ -3,14 +3,18 @@
 use super::{Settings, bad_field, check_count, check_name, ms};
 use crate::error::Result;
 use crate::link::Link;
+use crate::shared::keyed;
 use redis::aio::ConnectionLike;
-use redis::{Script, cmd, pipe};
+use redis::{Pipeline, Script, cmd, pipe};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 use strat_core::key::check_id;
 
 /// Longest name of a channel, in bytes.
 const CHANNEL_BYTES_MAX: usize = 128;
+
+/// Most digits of a time to live.
+const DIGITS_MAX: usize = 20;
 
 /// Subscriptions of users: a set of channels for each connection, `subscriptions:{user_id}:{connection_id}`, and the set of a
 /// user's connections, `subscriptions:{user_id}`.
@@ -82,7 +86,13 @@ impl<C: ConnectionLike + Clone + Send + Sync> Subscriptions<C> {
     pub async fn heartbeat(&self, user_id: &str, connection_id: &str) -> Result<bool> {
         let (own, all) = self.keys(user_id, connection_id)?;
         let ttl = ms(self.settings.subscriptions_ttl);
-        let (own, all): (bool, bool) = self.link.pipeline(pipe().pexpire(own, ttl).pexpire(all, ttl)).await?;
+        let mut both = Pipeline::with_capacity(2);
+        for key in [own, all] {
+            let mut prolong = keyed("PEXPIRE", &key, (1, DIGITS_MAX));
+            prolong.arg(ttl);
+            both.add_command(prolong);
+        }
+        let (own, all): (bool, bool) = self.link.pipeline(&both).await?;
         Ok(own && all)
     }
 

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::reply::count_of_text;
-use crate::server::field;
+use crate::server::fields;
 use serde_json::{Map, json};
 use strat_core::event::Event;
 use strat_core::time::rfc3339;
@@ -106,14 +106,16 @@ pub struct MemoryReading {
 
 impl MemoryReading {
     pub(super) fn of_info(info: &str) -> Result<Self> {
-        let text = |name: &str| field(info, name).ok_or_else(|| Error::BadReply(format!("INFO does not say {name}")));
-        let count = |name: &str| count_of_text(text(name)?, name);
+        const NAMES: [&str; 5] = ["used_memory", "used_memory_rss", "maxmemory", "maxmemory_policy", "evicted_keys"];
+        let found = fields(info, NAMES);
+        let text = |at: usize| found[at].ok_or_else(|| Error::BadReply(format!("INFO does not say {}", NAMES[at])));
+        let count = |at: usize| count_of_text(text(at)?, NAMES[at]);
         Ok(Self {
-            used_bytes: count("used_memory")?,
-            resident_bytes: count("used_memory_rss")?,
-            max_bytes: Some(count("maxmemory")?).filter(|&bytes| bytes > 0),
-            policy: text("maxmemory_policy")?.to_owned(),
-            evicted_total: count("evicted_keys")?,
+            used_bytes: count(0)?,
+            resident_bytes: count(1)?,
+            max_bytes: Some(count(2)?).filter(|&bytes| bytes > 0),
+            policy: text(3)?.to_owned(),
+            evicted_total: count(4)?,
         })
     }
 

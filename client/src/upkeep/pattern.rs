@@ -53,6 +53,11 @@ impl KeyPattern {
     /// Whether a name, without prefix or tag, is of this family.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
+        // Most names are of another family, and each is held against all of them.
+        let literal = self.0.find('*').map_or(&*self.0, |star| &self.0[..star]);
+        if !name.starts_with(literal) {
+            return false;
+        }
         let mut parts = name.split(':');
         for wanted in self.0.split(':') {
             match (wanted, parts.next()) {

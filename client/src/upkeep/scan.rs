@@ -3,9 +3,13 @@
 use super::settings::UpkeepSettings;
 use crate::connection::in_time;
 use crate::error::{Error, Result};
+use crate::shared::keyed;
 use redis::aio::ConnectionLike;
 use redis::{RedisError, RedisResult};
 use std::time::Duration;
+
+/// The words of `MEMORY USAGE … SAMPLES n`.
+const USAGE_BYTES: usize = 24;
 
 /// A key as it was a moment ago.
 #[derive(Debug, Clone)]
@@ -35,9 +39,10 @@ pub(super) async fn slice<C: ConnectionLike>(
     scan.arg("COUNT").arg(settings.slice);
     let (next, mut keys): (u64, Vec<Vec<u8>>) = in_time(settings.timeout, scan.query_async(connection)).await?;
     let mut found = Vec::with_capacity(keys.len());
-    // A step may give more than it was asked for.
+    // A step may give more than it was asked for: a few, which are no two round trips worth, or very many.
+    let most = settings.slice.saturating_mul(2);
     while !keys.is_empty() {
-        let later = keys.split_off(keys.len().min(settings.slice));
+        let later = keys.split_off(keys.len().min(most));
         let mut there = kinds(connection, keys, settings).await?;
         measure(connection, &mut there, settings).await?;
         found.append(&mut there);
@@ -65,9 +70,9 @@ async fn kinds<C: ConnectionLike>(
     keys: Vec<Vec<u8>>,
     settings: &UpkeepSettings,
 ) -> Result<Vec<Found>> {
-    let mut pipeline = redis::pipe();
+    let mut pipeline = redis::Pipeline::with_capacity(2 * keys.len());
     for key in &keys {
-        pipeline.cmd("PTTL").arg(key).cmd("TYPE").arg(key);
+        pipeline.add_command(keyed("PTTL", key, (0, 0))).add_command(keyed("TYPE", key, (0, 0)));
     }
     let replies: Vec<redis::Value> = in_time(settings.timeout, pipeline.query_async(connection)).await?;
     let mut replies = replies.into_iter();
@@ -90,11 +95,13 @@ async fn kinds<C: ConnectionLike>(
 
 /// Fills in size and length.
 async fn measure<C: ConnectionLike>(connection: &mut C, found: &mut [Found], settings: &UpkeepSettings) -> Result<()> {
-    let mut pipeline = redis::pipe();
+    let mut pipeline = redis::Pipeline::with_capacity(2 * found.len());
     for Found { key, kind, .. } in &*found {
-        pipeline.cmd("MEMORY").arg("USAGE").arg(key).arg("SAMPLES").arg(settings.samples);
+        let mut usage = redis::Cmd::with_capacity(5, USAGE_BYTES + key.len());
+        usage.arg("MEMORY").arg("USAGE").arg(key).arg("SAMPLES").arg(settings.samples);
+        pipeline.add_command(usage);
         if let Some(command) = length_command(kind) {
-            pipeline.cmd(command).arg(key);
+            pipeline.add_command(keyed(command, key, (0, 0)));
         }
     }
     let replies = pipeline.ignore_errors().query_async(connection);

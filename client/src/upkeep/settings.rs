@@ -26,7 +26,7 @@ pub struct UpkeepSettings {
     /// Only keys that begin with this (`{tag}` or a tenant's prefix). Empty unless set: all keys, but then those of tagged
     /// partitions are only reported.
     pub prefix: String,
-    /// Keys asked for at once, and so the most that holds the server up. 100 unless set; 1 to 10 000.
+    /// Keys asked for at once; twice as many are the most that holds the server up. 100 unless set; 1 to 10 000.
     pub slice: usize,
     /// Slices in one run. 100 unless set, at least 1.
     pub slices_per_run: usize,

@@ -3,8 +3,9 @@
 use std::time::Duration;
 use strat_client::core::strategy::Mood;
 use strat_client::core::{Side, StrategyKey};
-use strat_client::positions::{Calm, CalmSettings, open_positions};
+use strat_client::positions::{Calm, CalmSettings, CalmState, open_positions};
 use strat_client::{Config, Connection, Error};
+use strat_harness::resp::Conn;
 use strat_harness::servers::Redis;
 use strat_harness::support::until;
 
@@ -76,6 +77,7 @@ async fn calm_mode_stores_a_word_and_no_amount() {
     );
     calm.choose(&mut connection, "alice", false).await.unwrap();
     assert!(!calm.is_calm(&mut connection, &fixed).await.unwrap());
+    choices_are_flagged_for_those_who_read_flags(&mut connection, &mut conn).await;
     let positions = open_positions(&mut connection, "alice", None).await.unwrap();
     assert_eq!(calm.store(&mut connection, &positions).await.unwrap(), 2, "one has no price");
     let keys = [fixed, key("alice", "short"), other];
@@ -89,4 +91,23 @@ async fn calm_mode_stores_a_word_and_no_amount() {
     let away = calm.is_calm(&mut connection, &fixed).await;
     assert!(away.is_err_and(|error| error.is_retryable() || error.outcome_unknown()));
     assert!(open_positions(&mut connection, "alice", None).await.is_err());
+}
+
+/// A flag that a choice left behind makes nothing calm.
+async fn choices_are_flagged_for_those_who_read_flags(connection: &mut Connection, conn: &mut Conn) {
+    let calm = Calm::default();
+    let keys = [key("alice", "fixed"), key("alice", "short"), key("bob", "other")];
+    calm.choose(connection, "alice", true).await.unwrap();
+    calm.flag(connection, &keys[1], true).await.unwrap();
+    let states = calm.states(connection, &keys).await.unwrap();
+    assert_eq!(states, [CalmState::Chosen, CalmState::Flagged, CalmState::Plain]);
+    calm.renew(connection, &keys[..1]).await.unwrap();
+    assert!((3_590..=3_600).contains(&conn.run("TTL calm:alice:fixed").int()));
+    calm.choose(connection, "alice", false).await.unwrap();
+    let states = calm.states(connection, &keys).await.unwrap();
+    assert_eq!(states, [CalmState::Ended, CalmState::Flagged, CalmState::Plain]);
+    assert!(!calm.is_calm(connection, &keys[0]).await.unwrap() && calm.is_calm(connection, &keys[1]).await.unwrap());
+    calm.end(connection, &keys).await.unwrap();
+    assert_eq!(calm.states(connection, &keys).await.unwrap(), [CalmState::Plain; 3]);
+    assert_eq!(calm.states(connection, &[]).await.unwrap(), []);
 }

@@ -8,7 +8,8 @@ use super::{Book, Slot, entry::fall_rank, tagged};
 use crate::alert::{Alert, Condition};
 use crate::decimal::Price;
 use crate::key::AlertKey;
-use std::collections::BTreeMap;
+use rustc_hash::FxBuildHasher;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -30,8 +31,15 @@ pub(super) struct Alerts {
     slots: Vec<Option<Known>>,
     free: Vec<Slot>,
     armed: usize,
+    /// How many each user has, armed or not, by what his keys begin with.
+    of_user: HashMap<Box<str>, u32, FxBuildHasher>,
     /// Bytes of the keys.
     key_bytes: usize,
+}
+
+/// What the keys of all alerts of one user begin with.
+fn user_of(key: &str) -> &str {
+    key.rfind(':').map_or(key, |colon| &key[..=colon])
 }
 
 impl Alerts {
@@ -42,6 +50,10 @@ impl Alerts {
     fn insert(&mut self, known: Known) -> Slot {
         let key = Arc::clone(&known.key);
         self.key_bytes += key.len();
+        match self.of_user.get_mut(user_of(&key)) {
+            Some(count) => *count += 1,
+            None => drop(self.of_user.insert(user_of(&key).into(), 1)),
+        }
         let slot = match self.free.pop() {
             Some(slot) => {
                 self.slots[slot as usize] = Some(known);
@@ -61,6 +73,13 @@ impl Alerts {
         let known = self.slots.get_mut(slot as usize)?.take()?;
         self.free.push(slot);
         self.key_bytes -= known.key.len();
+        let user = user_of(&known.key);
+        if let Some(count) = self.of_user.get_mut(user) {
+            *count -= 1;
+            if *count == 0 {
+                self.of_user.remove(user);
+            }
+        }
         Some((slot, known))
     }
 
@@ -79,6 +98,8 @@ impl Alerts {
             + self.by_key.len() * size_of::<(Arc<str>, Slot)>() * 3 / 2
             + self.slots.capacity() * size_of::<Option<Known>>()
             + self.free.capacity() * size_of::<Slot>()
+            + self.of_user.capacity() * (size_of::<(Box<str>, u32)>() + 1)
+            + self.of_user.keys().map(|user| user.len()).sum::<usize>()
     }
 }
 
@@ -188,6 +209,12 @@ impl Book {
         Some((&self.symbols.name(known.symbol)[key.prefix.len()..], known.armed))
     }
 
+    /// How many alerts a user has, waiting and fired; `start` is what their keys begin with. Whether one of them is at `key`.
+    #[must_use]
+    pub fn alerts_count(&self, start: &str, key: &str) -> (u32, bool) {
+        (self.alerts.of_user.get(start).copied().unwrap_or(0), self.alerts.by_key.contains_key(key))
+    }
+
     /// Keys of all alerts that begin with `start`, behind `after` where one is given; at most `count`.
     #[must_use]
     pub fn alerts(&self, start: &str, after: Option<&str>, count: usize) -> AlertPage {
@@ -204,11 +231,13 @@ impl Book {
         let standing: usize = alerts().map(|alerts| alerts.levels.falls.len() + alerts.levels.rises.len()).sum();
         let known: usize = alerts().map(|alerts| alerts.known).sum();
         let armed = self.alerts.slots.iter().flatten().filter(|known| known.armed.is_some()).count();
+        let of_users: u32 = self.alerts.of_user.values().sum();
         let unsound = alerts().filter(|alerts| !alerts.levels.is_sound()).count();
         let idle = alerts().filter(|alerts| alerts.known == 0).count();
         standing.abs_diff(armed)
             + self.alerts.armed.abs_diff(armed)
             + known.abs_diff(self.alerts.len())
+            + (of_users as usize).abs_diff(self.alerts.len())
             + unsound
             + idle
     }

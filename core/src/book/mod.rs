@@ -1,7 +1,7 @@
 //! The derived books of one Redis database: every strategy by key, its armed levels by price, its times
 //! by time. Hashes are the truth; [`Book::put`] and [`Book::remove`] follow them, whatever changed them.
 //!
-//! A strategy is one [`Entry`] in a slab. Everything else holds its slot, four bytes: the sides of a symbol and the
+//! A strategy is one `Entry` in a slab. Everything else holds its slot, four bytes: the sides of a symbol and the
 //! times of a tag, with the level or time beside it, and the members of a user, a symbol and a tag.
 
 mod alerts;

@@ -6,19 +6,21 @@
 
 mod bridge;
 mod ledger;
+mod limited;
 mod paper;
 mod reports;
 
 pub(crate) use bridge::check_url;
 pub use bridge::{Bridge, BridgeError, BridgeSettings};
 pub use ledger::{Ledger, LedgerError, LedgerEvent, LedgerLine};
+pub use limited::{EXIT_WAIT_MAX, LimitSettings, Limited};
 pub use paper::{PaperBroker, PaperSettings};
 pub use reports::ReportQueue;
 
 use async_trait::async_trait;
 use std::time::Duration;
 use strat_core::order::ExecType;
-use strat_core::{Action, Price, Quantity, Side};
+use strat_core::{Action, Leg, Price, Quantity, Side};
 
 /// Side of an order at the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -35,7 +37,7 @@ impl OrderSide {
     #[must_use]
     pub fn of(action: Action, side: Side) -> Self {
         match (action.leg(side), side) {
-            (strat_core::Leg::Entry, Side::Long) | (strat_core::Leg::Exit, Side::Short) => Self::Buy,
+            (Leg::Entry, Side::Long) | (Leg::Exit, Side::Short) => Self::Buy,
             _ => Self::Sell,
         }
     }
@@ -54,6 +56,8 @@ pub struct OrderRequest {
     pub side: OrderSide,
     /// Above 0.
     pub quantity: Quantity,
+    /// Whether it opens a position or ends one: an exit goes first wherever calls are limited.
+    pub leg: Leg,
 }
 
 /// Names an order: some brokers want the account or the symbol with the id.
@@ -157,6 +161,12 @@ pub trait Broker: Send + Sync {
     /// no proof.
     fn settles_within(&self) -> Duration {
         Duration::from_secs(5)
+    }
+
+    /// Asked before an entry is claimed: whether it has to wait for its account's limit of calls. Where it has not, room is kept
+    /// for it.
+    fn puts_off(&self, _entry: OrderRef<'_>) -> bool {
+        false
     }
 
     /// Places an order.

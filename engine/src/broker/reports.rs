@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 ///
 /// Reports are cumulative, so one that waits and the next of the same order become one. That bounds the queue by the
 /// number of orders, without ever making the broker's side wait. Brokers repeat themselves and speak out of turn, so
-/// the later report is not always the newer one: see [`merged`].
+/// the later report is not always the newer one: see `merged`.
 #[derive(Debug, Default)]
 pub struct ReportQueue {
     waiting: Mutex<Waiting>,

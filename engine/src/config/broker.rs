@@ -2,7 +2,7 @@
 
 use super::Settings;
 use super::table::{Secret, Setting, one_of, row, url, whole};
-use crate::broker::{BridgeSettings, Idempotency, check_url};
+use crate::broker::{BridgeSettings, Idempotency, LimitSettings, check_url};
 use std::time::Duration;
 
 /// Who carries orders out.
@@ -27,6 +27,8 @@ pub struct BrokerSettings {
     pub timeout: Duration,
     /// How long the broker may deny an order that it has got.
     pub settle: Duration,
+    /// How many calls an account may make.
+    pub limits: LimitSettings,
 }
 
 impl Default for BrokerSettings {
@@ -38,6 +40,7 @@ impl Default for BrokerSettings {
             class: Idempotency::None,
             timeout: Duration::from_millis(1_500),
             settle: Duration::from_millis(5_000),
+            limits: LimitSettings { per_second: 0, per_minute: 0, per_day: 0, exit_share: 30 },
         }
     }
 }
@@ -119,4 +122,47 @@ pub(super) const SETTLE: Setting = row(
     "how long the broker may deny an order that it has got, 0 to 600000 ms; only later is a denial proof",
     |s, v| whole(v, 0, 600_000).map(|v| s.broker.settle = Duration::from_millis(v)),
     |s| s.broker.settle.as_millis().to_string(),
+);
+
+/// Most calls that a limit may allow; more is no limit.
+const CALLS_MAX: u64 = 10_000_000;
+
+fn calls(value: &str) -> Result<u32, String> {
+    whole(value, 0, CALLS_MAX).map(|calls| calls as u32)
+}
+
+/// `broker.calls_per_second`.
+pub(super) const PER_SECOND: Setting = row(
+    "broker.calls_per_second",
+    "STRAT_BROKER_CALLS_PER_SECOND",
+    "calls to the broker that an account may make in any second; 0 for any number",
+    |s, v| calls(v).map(|v| s.broker.limits.per_second = v),
+    |s| s.broker.limits.per_second.to_string(),
+);
+
+/// `broker.calls_per_minute`.
+pub(super) const PER_MINUTE: Setting = row(
+    "broker.calls_per_minute",
+    "STRAT_BROKER_CALLS_PER_MINUTE",
+    "calls to the broker that an account may make in any minute; 0 for any number",
+    |s, v| calls(v).map(|v| s.broker.limits.per_minute = v),
+    |s| s.broker.limits.per_minute.to_string(),
+);
+
+/// `broker.calls_per_day`.
+pub(super) const PER_DAY: Setting = row(
+    "broker.calls_per_day",
+    "STRAT_BROKER_CALLS_PER_DAY",
+    "calls to the broker that an account may make in any 24 hours; 0 for any number",
+    |s, v| calls(v).map(|v| s.broker.limits.per_day = v),
+    |s| s.broker.limits.per_day.to_string(),
+);
+
+/// `broker.exit_share`.
+pub(super) const EXIT_SHARE: Setting = row(
+    "broker.exit_share",
+    "STRAT_BROKER_EXIT_SHARE",
+    "percent of those calls that are for exits alone, 0 to 90; exits may use the rest as well",
+    |s, v| whole(v, 0, 90).map(|v| s.broker.limits.exit_share = v as u32),
+    |s| s.broker.limits.exit_share.to_string(),
 );

@@ -5,12 +5,15 @@ mod candles;
 mod feed;
 mod guard;
 mod http;
+mod redis;
 mod table;
+mod upkeep;
 
 pub use broker::{BrokerKind, BrokerSettings};
 pub use candles::CandleSettings;
 pub use http::{HttpSettings, is_set};
 pub use table::{Secret, Setting, TABLE};
+pub use upkeep::UpkeepConfig;
 
 use crate::broker::PaperSettings;
 use crate::failure::{OrFail as _, failure};
@@ -20,6 +23,7 @@ use color_eyre::Result;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use strat_client::TlsFiles;
 use strat_core::{Price, decimal::DecimalError};
 
 /// What happens to a time that passed while nobody was looking.
@@ -95,6 +99,8 @@ pub struct FeedSettings {
 pub struct Settings {
     /// Redis with the module.
     pub redis_url: String,
+    /// What an encrypted connection to it trusts and shows.
+    pub redis_tls: TlsFiles,
     /// Postgres.
     pub database_url: String,
     /// HTTP.
@@ -121,6 +127,8 @@ pub struct Settings {
     pub candles: CandleSettings,
     /// Stops while Redis is away.
     pub guard: GuardSettings,
+    /// Redis kept in order.
+    pub upkeep: UpkeepConfig,
     /// The broker.
     pub broker: BrokerSettings,
     /// The paper broker.
@@ -137,6 +145,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             redis_url: "redis://127.0.0.1:6379/".to_owned(),
+            redis_tls: TlsFiles::default(),
             database_url: "postgres://strat@localhost/strat".to_owned(),
             http: HttpSettings::default(),
             engine_name: default_engine_name(),
@@ -163,6 +172,7 @@ impl Default for Settings {
             },
             candles: CandleSettings::default(),
             guard: guard::DEFAULT,
+            upkeep: UpkeepConfig::default(),
             broker: BrokerSettings::default(),
             paper: PaperSettings {
                 latency: Duration::from_millis(20),

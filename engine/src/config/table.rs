@@ -1,7 +1,7 @@
 //! The table of settings: name, environment variable, meaning, how to read and how to show each.
 
 use super::{LogFormat, MissedPolicy, Settings, UnknownPolicy, parse_symbols};
-use super::{broker, candles, feed, guard, http};
+use super::{broker, candles, feed, guard, http, redis, upkeep};
 use crate::replay::Speed;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -62,20 +62,20 @@ pub const TABLE: &[Setting] = &[
         ..row(
             "redis.url",
             "REDIS_URL",
-            "Redis with the module: redis://host:port/, redis+unix:///path or redis+sentinel://host,host,host/service",
-            |s, v| {
-                url(v, &["redis://", "rediss://", "redis+unix://", "unix://", "redis+sentinel://"])
-                    .map(|v| s.redis_url = v)
-            },
+            "Redis with the module: redis://host:port/, redis+unix:///path or redis+sentinel://host,host,host/service; rediss:// and rediss+sentinel:// are encrypted",
+            |s, v| url(v, &redis::SCHEMES).map(|v| s.redis_url = v),
             |s| without_password(&s.redis_url),
         )
     },
+    redis::CA_FILE,
+    redis::CERT_FILE,
+    redis::KEY_FILE,
     Setting {
         secret: Secret::InUrl,
         ..row(
             "database.url",
             "DATABASE_URL",
-            "Postgres: postgres://user@host/database",
+            "Postgres: postgres://user@host/database; ?sslmode=verify-full&sslrootcert=FILE for TLS",
             |s, v| url(v, &["postgres://", "postgresql://"]).map(|v| s.database_url = v),
             |s| without_password(&s.database_url),
         )
@@ -223,11 +223,21 @@ pub const TABLE: &[Setting] = &[
     guard::ENABLED,
     guard::NOTICE,
     guard::PATIENCE,
+    upkeep::INTERVAL,
+    upkeep::CLEAN,
+    upkeep::MEMORY_WARN,
+    upkeep::MEMORY_CRITICAL,
+    upkeep::MEMORY_LIMIT,
+    upkeep::CALM_INTERVAL,
     broker::KIND,
     broker::URL,
     broker::CLASS,
     broker::TIMEOUT,
     broker::SETTLE,
+    broker::PER_SECOND,
+    broker::PER_MINUTE,
+    broker::PER_DAY,
+    broker::EXIT_SHARE,
     row(
         "paper.latency_ms",
         "STRAT_PAPER_LATENCY_MS",
@@ -310,7 +320,7 @@ fn without_password(url: &str) -> String {
     let rest = format!("{login}{place}");
     let (place, query) = rest.split_once('?').unwrap_or((&rest, ""));
     let shown = |option: &str| match option.split_once('=') {
-        Some((name, _)) if name.contains("password") => format!("{name}=***"),
+        Some((name, _)) if name.contains("pass") => format!("{name}=***"),
         _ => option.to_owned(),
     };
     let query: Vec<_> = query.split('&').map(shown).collect();
@@ -336,11 +346,11 @@ fn name(value: &str) -> Result<String, String> {
     if plain { Ok(value.to_owned()) } else { Err("is not 1 to 128 printable ASCII bytes without blanks".to_owned()) }
 }
 
-fn path(value: &str) -> Option<PathBuf> {
+pub(super) fn path(value: &str) -> Option<PathBuf> {
     (!value.is_empty()).then(|| PathBuf::from(value))
 }
 
-fn shown_path(path: Option<&PathBuf>) -> String {
+pub(super) fn shown_path(path: Option<&PathBuf>) -> String {
     path.map_or_else(String::new, |path| path.display().to_string())
 }
 
@@ -363,6 +373,7 @@ mod tests {
             ("postgres://u@h/db?host=/tmp/a@b", "postgres://u@h/db?host=/tmp/a@b"),
             ("postgres://h/db?user=u&password=p%40ss&x=1", "postgres://h/db?user=u&password=***&x=1"),
             ("redis+unix:///tmp/x.sock", "redis+unix:///tmp/x.sock"),
+            ("redis+unix:///tmp/x.sock?user=u&pass=secret", "redis+unix:///tmp/x.sock?user=u&pass=***"),
             ("redis://u:se/cr?et@h:1/", "redis://u:***@h:1/"),
             ("u:secret@h:1", "u:***@h:1"),
             (

@@ -2,7 +2,7 @@
 //!
 //! - [`machine`] is one order's life, pure: what happened in, what to do next out.
 //! - [`Executor`] is what all orders share; `shell` carries the machine's effects out.
-//! - [`live`] and [`drain`] drive: with tasks and blocking reads, or step by step on a replay clock.
+//! - [`live`] and `drain` drive: with tasks and blocking reads, or step by step on a replay clock.
 //! - [`alone`] sends exits while Redis is away.
 //!
 //! A queue entry stays unacknowledged until its order has ended, so whatever dies in between, the entry comes back

@@ -2,21 +2,33 @@
 
 use super::hands::Hand;
 use super::machine::{Claim, Effect, Found, Holder, Input, OrderMachine, OrderName, ReportFailure, Seen, is_restored};
-use super::{Executor, Job};
+use super::{Executor, FRESH_SHARE, Job};
 use crate::broker::{BrokerError, OrderRef, OrderState};
 use crate::metrics;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use strat_client::{LockToken, ReportRequest, StratCommands as _, StrategyUpdate, discard_own};
+use std::time::Duration;
+use strat_client::{Claimed, LockToken, ReportRequest, StratCommands as _, StrategyUpdate, discard_own};
 use strat_core::lock::Lock;
+use strat_core::order::OrderIdentity;
 use strat_core::planted::{self, Mistake};
 use strat_core::{Code, Leg, Strategy, StrategyKey};
 use tokio::time::{Instant, timeout};
 
+/// How old a strategy may be that came with its claim: its user may have changed it since.
+const READ_AHEAD_MAX: Duration = Duration::from_millis(50);
 /// How long an entry waits before it looks whether Postgres is back, ms.
 const POSTGRES_AWAY_WAIT_MS: i64 = 500;
 /// How long it waits for the journal to reach Postgres, ms: that takes a few.
 const POSTGRES_BEHIND_WAIT_MS: i64 = 20;
+
+/// A claim that came with the queue entry.
+#[derive(Debug)]
+pub(super) struct Ahead {
+    /// The epoch that it was asked for with.
+    pub(super) epoch: Arc<str>,
+    pub(super) claim: Claimed,
+}
 
 /// A machine in the hands of this engine. Whatever ends it, the order is not in hand any more.
 pub(super) struct Run {
@@ -31,6 +43,8 @@ pub(super) struct Run {
     epoch: Option<Arc<str>>,
     /// When the lock was last seen to be held.
     extended: Option<Instant>,
+    /// The claim that came with the entry, until it is asked for.
+    ahead: Option<Ahead>,
     /// The strategy as it was right after it was claimed, until it is asked for.
     read_ahead: Option<strat_client::Strategy>,
     /// What was last written to the strategy's field `error`.
@@ -57,10 +71,17 @@ impl Run {
             ended_before: 0,
             epoch: None,
             extended: None,
+            ahead: None,
             read_ahead: None,
             alarm: String::new(),
             told_not_sent: false,
         }
+    }
+
+    /// The machine's strategy is claimed already.
+    pub(super) fn with_claim(mut self, ahead: Option<Ahead>) -> Self {
+        self.ahead = ahead;
+        self
     }
 
     pub(super) fn job(&self) -> &Job {
@@ -136,9 +157,17 @@ impl Run {
         let job = self.machine.job();
         match effect {
             Effect::Claim { epoch } => {
+                if let Some(why) = executor.entry_put_off(job) {
+                    self.give_back_ahead().await;
+                    return Input::Claimed(Claim::Trouble(why));
+                }
+                let ahead = self.claimed_ahead(&epoch).await;
                 // Before the question: the lock lives at least from then on.
-                let asked = Instant::now();
-                let (claim, hash) = executor.claim(job, &epoch).await;
+                let asked = ahead.as_ref().map_or_else(Instant::now, |ahead| ahead.asked.into());
+                let (claim, hash) = match ahead {
+                    Some(ahead) => (Claim::Token(ahead.token), ahead.strategy),
+                    None => executor.claim(self.job(), &epoch).await,
+                };
                 claim.refusal().into_iter().for_each(metrics::lock_refused);
                 self.extended = Some(asked);
                 self.read_ahead = hash;
@@ -231,11 +260,32 @@ impl Run {
         }
     }
 
+    /// The claim that came with the entry, if it is as good as one made now; else its lock is given back.
+    async fn claimed_ahead(&mut self, epoch: &str) -> Option<Claimed> {
+        let Ahead { epoch: asked_with, mut claim } = self.ahead.take()?;
+        if *asked_with != *epoch || claim.asked.elapsed() >= self.executor.settings.lock_ttl / FRESH_SHARE {
+            self.executor.unlock(&self.job().key, &claim.token).await;
+            return None;
+        }
+        crash_point("locked");
+        if claim.answered.elapsed() >= READ_AHEAD_MAX {
+            claim.strategy = None;
+        }
+        Some(claim)
+    }
+
     /// Gives the lock back, if there is one.
-    pub(super) async fn release(&self) {
-        let Some(token) = self.machine.lock() else { return };
-        if let Err(error) = self.executor.redis.clone().strat_unlock(&self.job().key, token).await {
-            tracing::warn!(key = self.job().key, %error, "cannot give a lock back; it will run out");
+    pub(super) async fn release(&mut self) {
+        self.give_back_ahead().await;
+        if let Some(token) = self.machine.lock() {
+            self.executor.unlock(&self.job().key, token).await;
+        }
+    }
+
+    /// Gives the lock back that came with the entry, if it was not needed yet.
+    async fn give_back_ahead(&mut self) {
+        if let Some(ahead) = self.ahead.take() {
+            self.executor.unlock(&self.job().key, &ahead.claim.token).await;
         }
     }
 }
@@ -267,6 +317,23 @@ impl Executor {
             },
         };
         (claim, None)
+    }
+
+    /// Gives a lock back.
+    pub(super) async fn unlock(&self, key: &str, token: &LockToken) {
+        if let Err(error) = self.redis.clone().strat_unlock(key, token).await {
+            tracing::warn!(key, %error, "cannot give a lock back; it will run out");
+        }
+    }
+
+    /// Why an entry from the queue is not even claimed yet: its account makes as many calls as the broker takes. One that may be
+    /// at the broker already is not put off.
+    fn entry_put_off(&self, job: &Job) -> Option<String> {
+        let is_entry = job.ack.as_ref().is_some_and(|(stream, _)| stream.ends_with("orders"));
+        let key = StrategyKey::parse(&job.key).filter(|_| is_entry && job.sent_ms.is_none())?;
+        let id = OrderIdentity { key, cycle: job.cycle, leg: Leg::Entry, attempt: 0 }.client_order_id();
+        let entry = OrderRef { client_order_id: &id, user: key.user, symbol: "" };
+        self.broker.puts_off(entry).then(|| "the account's calls to the broker are used up for now".to_owned())
     }
 
     async fn inspect(&self, key: &str) -> Option<Holder> {

@@ -5,6 +5,7 @@ mod api;
 mod audit;
 mod auth;
 mod extract;
+mod health;
 mod metrics;
 mod openapi;
 mod requests;
@@ -16,39 +17,29 @@ use crate::clock::Clock;
 use crate::config::HttpSettings;
 use crate::failure::{OrFail as _, failure};
 use crate::gate::EpochGate;
-use crate::guard::{GuardStatus, Watcher};
 use crate::link::Link;
-use crate::market::{Market, MarketStats};
+use crate::market::Market;
 use crate::page;
-use crate::store::{Ping, Store};
-use crate::sync::{self, Backlog, SyncHandle};
-use axum::extract::State;
+use crate::store::{Rows, Store};
+use crate::sync::SyncHandle;
+use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::from_fn;
-use axum::response::IntoResponse;
 use axum::routing::get;
-use axum::{Json, Router};
 use color_eyre::Result;
-use serde_json::{Value, json};
-use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use strat_client::{Health, QueueDepths, QueueReader};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
 
-/// Longest wait for one check; a server that takes longer is not healthy.
-const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long requests under way may take once the engine stops.
 const LAST_REQUESTS: Duration = Duration::from_secs(1);
-/// How old the guard's knowledge may be while Redis is there.
-const BEHIND_MAX: Duration = Duration::from_secs(10);
 /// Largest body: a strategy's.
 const BODY_BYTES_MAX: usize = 16 * 1024;
 
@@ -58,6 +49,8 @@ pub struct Watched {
     pub link: Link,
     /// Postgres.
     pub store: Store,
+    /// Strategies' rows for answers.
+    pub rows: Rows,
     /// The journal's reader.
     pub sync: SyncHandle,
     /// The executor's gate.
@@ -129,241 +122,17 @@ pub async fn serve(listener: TcpListener, api: Api, cancel: CancellationToken) -
 }
 
 fn router(api: Api) -> Router {
-    let watched = Arc::clone(&api.watched);
+    let (watched, api) = (Arc::clone(&api.watched), Arc::new(api));
+    let metrics = Router::new().route("/metrics", get(metrics::show)).with_state((watched.clone(), api.clone()));
     Router::new()
-        .route("/health", get(health))
-        .route("/health/redis", get(redis_health))
-        .route("/metrics", get(metrics::show))
+        .route("/health", get(health::health))
+        .route("/health/redis", get(health::redis_health))
         .with_state(watched)
-        .merge(api::routes(Arc::new(api)))
+        .merge(metrics)
+        .merge(api::routes(api))
         .merge(page::routes())
         .layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_TIMEOUT))
         .layer(CatchPanicLayer::new())
         .layer(from_fn(requests::name_and_tidy))
-}
-
-async fn health(State(watched): State<Arc<Watched>>) -> impl IntoResponse {
-    let (healthy, body) = health_of(&watched).await;
-    answer(healthy, body)
-}
-
-/// Whether everything is well, and what is not.
-async fn health_of(watched: &Watched) -> (bool, Value) {
-    let (redis, postgres, journal, queues) =
-        tokio::join!(check_redis(watched), check_postgres(watched), check_sync(watched), check_queues(watched));
-    let silent = watched.market.silent();
-    let market = check_market(watched.market.stats(), &silent, watched.silence, watched.clock.now_ms());
-    let guard = check_guard(watched.market.guard().status());
-    let reconciled = watched.gate.peek().is_some();
-    let healthy =
-        reconciled && [&redis, &postgres, &journal, &queues, &market, &guard].iter().all(|part| part["status"] == "ok");
-    (
-        healthy,
-        json!({
-            "status": status(healthy),
-            "engine": watched.engine,
-            "engine_version": env!("CARGO_PKG_VERSION"),
-            "engine_uptime_in_seconds": watched.started.elapsed().as_secs(),
-            "reconciled": reconciled,
-            "redis": redis,
-            "postgres": postgres,
-            "sync": journal,
-            "queues": queues,
-            "market": market,
-            "guard": guard,
-        }),
-    )
-}
-
-async fn redis_health(State(watched): State<Arc<Watched>>) -> impl IntoResponse {
-    let redis = check_redis(&watched).await;
-    answer(redis["status"] == "ok", redis)
-}
-
-fn answer(healthy: bool, body: Value) -> (StatusCode, Json<Value>) {
-    (if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(body))
-}
-
-const fn status(healthy: bool) -> &'static str {
-    if healthy { "ok" } else { "unhealthy" }
-}
-
-fn unhealthy(error: &str) -> Value {
-    json!({ "status": "unhealthy", "error": error })
-}
-
-/// Asks a part how it is; why it cannot say, where it cannot.
-async fn ask<T, E: Display>(question: impl Future<Output = Result<T, E>>) -> Result<T, String> {
-    match tokio::time::timeout(CHECK_TIMEOUT, question).await {
-        Err(_) => Err("no answer in time".to_owned()),
-        Ok(answer) => answer.map_err(|error| error.to_string()),
-    }
-}
-
-async fn ask_redis(watched: &Watched) -> Result<Health, String> {
-    ask(watched.link.connection().health()).await
-}
-
-async fn ask_postgres(watched: &Watched) -> Result<Ping, String> {
-    ask(watched.store.ping()).await
-}
-
-async fn ask_backlog(watched: &Watched) -> Result<Backlog, String> {
-    ask(sync::backlog(&mut watched.link.connection())).await
-}
-
-async fn ask_queues(watched: &Watched) -> Result<QueueDepths, String> {
-    ask(async { QueueReader::new(&watched.link.connection(), "", &watched.engine, CHECK_TIMEOUT)?.depths().await })
-        .await
-}
-
-async fn check_redis(watched: &Watched) -> Value {
-    match ask_redis(watched).await {
-        Err(error) => unhealthy(&error),
-        Ok(health) => json!({
-            "status": "ok",
-            "address": watched.link.address(),
-            "latency_ms": milliseconds(health.latency),
-            "connected_clients": health.connected_clients,
-            "used_memory_human": health.used_memory_human,
-            "uptime_in_seconds": health.uptime_in_seconds,
-            "redis_version": health.redis_version,
-            "server_name": health.server_name,
-            "module_version": health.module_version,
-            "strategies": health.strategies,
-            "armed": health.armed,
-        }),
-    }
-}
-
-async fn check_postgres(watched: &Watched) -> Value {
-    match ask_postgres(watched).await {
-        Err(error) => unhealthy(&error),
-        Ok(ping) => json!({ "status": "ok", "latency_ms": milliseconds(ping.latency), "version": ping.version }),
-    }
-}
-
-async fn check_sync(watched: &Watched) -> Value {
-    let state = watched.sync.status();
-    let backlog = match ask_backlog(watched).await {
-        Err(error) => return unhealthy(&error),
-        Ok(backlog) => backlog,
-    };
-    let trouble = state.complaint(&backlog, tokio::time::Instant::now());
-    json!({
-        "status": status(trouble.is_none()),
-        "error": trouble,
-        "leader": state.leader,
-        "unread": backlog.unread,
-        "pending": backlog.pending,
-        "applied": state.applied,
-        "rejected": state.rejected,
-    })
-}
-
-async fn check_queues(watched: &Watched) -> Value {
-    match ask_queues(watched).await {
-        Err(error) => unhealthy(&error),
-        Ok(depths) => json!({ "status": "ok", "exits": depths.exits, "orders": depths.orders }),
-    }
-}
-
-/// Stops are watched only while prices come in and Redis takes them.
-fn check_market(stats: MarketStats, silent: &(usize, Vec<String>), silence: Duration, now_ms: i64) -> Value {
-    let age_ms = stats.last_sent_ms.map(|sent| now_ms.saturating_sub(sent).max(0));
-    let limit = i64::try_from(silence.as_millis()).unwrap_or(i64::MAX);
-    let error = if stats.ended {
-        Some("the feed has ended")
-    } else if !stats.watching {
-        Some("Redis does not take prices")
-    } else if limit > 0 && age_ms.is_none_or(|age| age > limit) {
-        Some("no tick was taken for longer than feed.silence_seconds")
-    } else if silent.0 > 0 {
-        Some("the feed says nothing of symbols with open positions")
-    } else {
-        None
-    };
-    json!({
-        "status": status(error.is_none()),
-        "error": error,
-        "watching": stats.watching,
-        "ended": stats.ended,
-        "ticks": stats.ticks,
-        "tick_age_ms": age_ms,
-        "silent": silent.0,
-        "silent_symbols": silent.1,
-        "refused_prices": stats.filter.refused,
-        "dropped_jumps": stats.filter.dropped,
-    })
-}
-
-/// The engine must know what to guard before Redis is away, and somebody must watch at any time.
-fn check_guard(guard: GuardStatus) -> Value {
-    let error = match (guard.watching, guard.behind) {
-        (Watcher::Nobody, _) => Some("nobody watches the stops"),
-        (_, None) if guard.enabled => Some("the guard does not know the strategies yet"),
-        (Watcher::Redis, Some(behind)) if guard.enabled && behind > BEHIND_MAX => {
-            Some("the guard does not hear of changes")
-        }
-        _ => None,
-    };
-    json!({
-        "status": status(error.is_none()),
-        "error": error,
-        "enabled": guard.enabled,
-        "watching": guard.watching.as_str(),
-        "strategies": guard.shadow.strategies,
-        "armed": guard.shadow.armed,
-        "exits": guard.exits,
-        "alarms": guard.alarms,
-        "outages": guard.outages,
-        "behind_ms": guard.behind.map(|behind| behind.as_millis() as u64),
-    })
-}
-
-/// Milliseconds with three decimals, rounded: a measurement, not money.
-fn milliseconds(duration: Duration) -> f64 {
-    duration.as_micros() as f64 / 1_000.0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::guard::shadow::ShadowStats;
-
-    #[test]
-    fn a_market_is_healthy_while_ticks_come_and_are_taken() {
-        let stats = MarketStats { watching: true, last_sent_ms: Some(1_000), ..MarketStats::default() };
-        let healthy = |stats, silence, now_ms| {
-            check_market(stats, &(0, vec![]), Duration::from_secs(silence), now_ms)["status"] == "ok"
-        };
-        assert!(healthy(stats, 60, 61_000) && !healthy(stats, 60, 61_001) && healthy(stats, 0, i64::MAX));
-        assert!(!healthy(MarketStats { watching: false, ..stats }, 60, 1_000));
-        assert!(!healthy(MarketStats { ended: true, ..stats }, 0, 1_000));
-        let none = MarketStats { last_sent_ms: None, ..stats };
-        assert!(!healthy(none, 60, 1_000) && healthy(none, 0, 1_000));
-        let silent = (1, vec!["IBM".to_owned()]);
-        assert_eq!(check_market(stats, &silent, Duration::ZERO, 1_000)["status"], "unhealthy");
-    }
-
-    #[test]
-    fn a_guard_is_healthy_while_somebody_watches_and_it_knows_what_to_guard() {
-        let well = GuardStatus {
-            enabled: true,
-            watching: Watcher::Redis,
-            shadow: ShadowStats::default(),
-            behind: Some(Duration::from_millis(200)),
-            outages: 0,
-            exits: 0,
-            alarms: 0,
-        };
-        let healthy = |guard| check_guard(guard)["status"] == "ok";
-        assert!(healthy(well) && healthy(GuardStatus { watching: Watcher::Engine, ..well }));
-        assert!(!healthy(GuardStatus { watching: Watcher::Nobody, ..well }));
-        assert!(!healthy(GuardStatus { behind: None, ..well }));
-        let late = GuardStatus { behind: Some(Duration::from_secs(60)), ..well };
-        assert!(!healthy(late) && healthy(GuardStatus { watching: Watcher::Engine, ..late }));
-        assert!(healthy(GuardStatus { enabled: false, behind: None, ..well }));
-    }
 }

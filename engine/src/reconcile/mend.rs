@@ -110,6 +110,7 @@ impl Reconciler {
         let new = Row { fields: hash, ..row.clone() };
         // Written only over the version that was judged: the sync may have been faster.
         if self.store.overwrite(&new, Some(row.version())).await? {
+            self.sync.tell_mended(key);
             tracing::warn!(
                 key,
                 from = row.version(),
@@ -139,6 +140,7 @@ impl Reconciler {
             forked: false,
         };
         if self.store.insert(&row).await? {
+            self.sync.tell_mended(key);
             tracing::warn!(key, version = row.version(), reason, "adopted a strategy into Postgres");
             report.adopted += 1;
         }

@@ -79,7 +79,7 @@ pub async fn run(options: &ReplayOptions, settings: &Settings, cancel: &Cancella
         ));
     };
     let first = first?;
-    let link = Link::connect(&settings.redis_url, START_PATIENCE).await?;
+    let link = Link::connect(settings, START_PATIENCE).await?;
     let store = Store::connect(&settings.database_url, "strat-replay", START_PATIENCE).await?;
     store.require_schema().await?;
     refuse_used_servers(&link, &store).await?;

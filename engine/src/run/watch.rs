@@ -6,6 +6,9 @@ use crate::executor::Executor;
 use crate::guard::{ByExecutor, Guard};
 use crate::lease::Lease;
 use crate::market::{Market, SilenceLimits, SilenceWatch};
+use crate::positions::CalmKeeper;
+use crate::sync::SyncHandle;
+use crate::upkeep::Keeper;
 use color_eyre::Result;
 use std::sync::Arc;
 
@@ -42,6 +45,28 @@ impl Base {
             Ok(())
         });
         guard
+    }
+
+    /// Whoever keeps Redis in order, and calm mode up, where that is wanted.
+    pub(super) fn spawn_upkeep(&self, sync: &SyncHandle, crew: &mut Crew) -> Result<()> {
+        let config = &self.settings.upkeep;
+        if !config.interval.is_zero() {
+            let keeper = Keeper::new(self.link.own()?, config, sync.clone(), Arc::clone(&self.clock))?;
+            let cancel = crew.cancel.clone();
+            crew.spawn("upkeep", async move {
+                keeper.run(cancel).await;
+                Ok(())
+            });
+        }
+        if !config.calm_interval.is_zero() {
+            let keeper = CalmKeeper::new(self.link.own()?, config.calm_interval, sync.clone());
+            let cancel = crew.cancel.clone();
+            crew.spawn("calm mode", async move {
+                keeper.run(cancel).await;
+                Ok(())
+            });
+        }
+        Ok(())
     }
 
     /// Whoever notices that the feed says nothing of what is held.

@@ -7,6 +7,8 @@ use sqlx::postgres::PgRow;
 /// Whether entries are halted, since when, by whom and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HaltState {
+    /// Its number: what was said later has a higher one.
+    pub seq: i64,
     /// Whether they are.
     pub halted: bool,
     /// Since when, epoch ms.
@@ -20,6 +22,7 @@ pub struct HaltState {
 impl HaltState {
     fn read(row: &PgRow) -> sqlx::Result<Self> {
         Ok(Self {
+            seq: row.try_get("seq")?,
             halted: row.try_get("halted")?,
             at_ms: row.try_get("at_ms")?,
             caller: row.try_get("caller")?,
@@ -35,7 +38,7 @@ impl Store {
     /// Of Postgres.
     pub async fn halt_state(&self) -> sqlx::Result<Option<HaltState>> {
         let row = sqlx::query(
-            "SELECT halted, (extract(epoch FROM at) * 1000)::BIGINT AS at_ms, caller, reason FROM entry_halts ORDER BY seq DESC LIMIT 1",
+            "SELECT seq, halted, (extract(epoch FROM at) * 1000)::BIGINT AS at_ms, caller, reason FROM entry_halts ORDER BY seq DESC LIMIT 1",
         )
         .fetch_optional(self.pool())
         .await?;
@@ -49,7 +52,7 @@ impl Store {
     pub async fn say_halt(&self, halted: bool, caller: &str, reason: &str) -> sqlx::Result<HaltState> {
         let row = sqlx::query(
             "INSERT INTO entry_halts (halted, caller, reason) VALUES ($1, $2, $3)
-             RETURNING halted, (extract(epoch FROM at) * 1000)::BIGINT AS at_ms, caller, reason",
+             RETURNING seq, halted, (extract(epoch FROM at) * 1000)::BIGINT AS at_ms, caller, reason",
         )
         .bind(halted)
         .bind(caller)

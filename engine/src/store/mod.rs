@@ -2,6 +2,7 @@
 
 mod audit;
 mod batch;
+mod cached;
 mod entry;
 mod events;
 mod fold;
@@ -15,6 +16,7 @@ mod rows;
 
 pub use audit::{Asked, AuditRow};
 pub use batch::{Applied, apply, reject};
+pub use cached::Rows;
 pub use entry::JournalEntry;
 pub use events::EventRow;
 pub(crate) use fold::OrderRow;
@@ -41,6 +43,8 @@ const STATEMENT_TIMEOUT: &str = "15s";
 /// How long a start waits for a Postgres that is just starting itself.
 pub const START_PATIENCE: Duration = Duration::from_secs(10);
 
+const HINT_TLS: &str = "DATABASE_URL asks for TLS by sslmode: verify-full wants sslrootcert=FILE with the authority that \
+    signed the server's certificate, and the host by a name that stands in it; the server wants ssl = on";
 const HINT_REACH: &str = "start Postgres, or set DATABASE_URL to where it runs; `strat-engine doctor` checks it";
 
 /// The pool of connections.
@@ -88,12 +92,15 @@ impl Store {
         loop {
             match store.reach().await {
                 Ok(()) => return Ok(store),
-                Err(error) if is_away(&error) && Instant::now() + wait < until => {
+                Err(error) if is_away(&error) && !is_untrusted(&error) && Instant::now() + wait < until => {
                     tracing::warn!(%error, "Postgres does not answer yet, trying again");
                     tokio::time::sleep(wait).await;
                     wait = (wait * 2).min(Duration::from_secs(2));
                 }
-                Err(error) => return Err(error).or_fail("Postgres is not reachable", HINT_REACH),
+                Err(error) => {
+                    let hint = tls_step(&error).unwrap_or(HINT_REACH);
+                    return Err(error).or_fail("Postgres is not reachable", hint);
+                }
             }
         }
     }
@@ -180,6 +187,22 @@ impl Store {
             source: None,
         }
         .into())
+    }
+}
+
+/// What to do about a Postgres that cannot be reached for the sake of TLS.
+#[must_use]
+pub fn tls_step(error: &sqlx::Error) -> Option<&'static str> {
+    is_untrusted(error).then_some(HINT_TLS)
+}
+
+/// Whether the two sides do not agree on TLS, or the server's certificate is not accepted: waiting does not help.
+fn is_untrusted(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Tls(_) => true,
+        // What rustls complains about while it shakes hands.
+        sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::InvalidData,
+        _ => false,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Rows of `strategies`.
 
 use super::Store;
+use serde::{Deserialize, Serialize};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
@@ -12,7 +13,7 @@ use strat_core::{Quantity, Refusal, Strategy, StrategyKey};
 pub type Fields = BTreeMap<String, String>;
 
 /// A row of `strategies`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
     /// Whose.
     pub user: String,

@@ -1,7 +1,7 @@
 //! Checks of what a person gives, before anything is written.
 
 use crate::calendar::Calendars;
-use crate::failure::failure;
+use crate::failure::refusal;
 use crate::schedule::Times;
 use crate::strategies_csv::StrategyLine;
 use color_eyre::{Report, Result};
@@ -18,11 +18,11 @@ pub(super) fn check_new(new: &StrategyLine, calendars: &Calendars) -> Result<()>
     check_id("strategy id", &new.strategy).map_err(refused)?;
     for (at, (name, value)) in new.fields.iter().enumerate() {
         if new.fields[..at].iter().any(|(known, _)| known == name) {
-            return Err(failure(format!("field {name} is given twice"), "give each field once"));
+            return Err(refusal(format!("field {name} is given twice"), "give each field once"));
         }
         field::check(name.as_bytes(), value.as_bytes()).map_err(refused)?;
         if field::lookup(name).is_some_and(|spec| spec.writer != Writer::Anyone) {
-            return Err(failure(format!("field {name} is kept by the server and cannot be given"), "leave it out"));
+            return Err(refusal(format!("field {name} is kept by the server and cannot be given"), "leave it out"));
         }
     }
     let get = |name: &str| Some(new.text(name)).filter(|text| !text.is_empty());
@@ -35,11 +35,11 @@ pub(super) fn check_new(new: &StrategyLine, calendars: &Calendars) -> Result<()>
 /// # Errors
 /// The first bad field.
 pub(super) fn check_times<'a>(get: impl Fn(&str) -> Option<&'a str>, calendars: &Calendars) -> Result<()> {
-    Times::read(get, calendars).map(drop).map_err(|error| failure(error.to_string(), "nothing was changed"))
+    Times::read(get, calendars).map(drop).map_err(|error| refusal(error.to_string(), "nothing was changed"))
 }
 
-fn refused(refusal: Refusal) -> Report {
-    failure(refusal.detail, "nothing was written; README.md lists the fields")
+fn refused(why: Refusal) -> Report {
+    refusal(why.detail, "nothing was written; docs/fields.md lists the fields")
 }
 
 #[cfg(test)]

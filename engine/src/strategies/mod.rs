@@ -9,7 +9,7 @@ pub(crate) use desk::{Changed, Created, Desk, DeskError};
 use crate::calendar::Calendars;
 use crate::cli::{Output, StrategyCommand};
 use crate::config::Settings;
-use crate::failure::{OrFail as _, failure};
+use crate::failure::{Exit, OrFail as _, ends_with, failure, refusal};
 use crate::link::Link;
 use crate::store::{Filter, Store};
 use crate::strategies_csv::{self, StrategyLine};
@@ -39,7 +39,7 @@ struct Clerk {
 pub async fn run(command: &StrategyCommand, settings: &Settings, output: Output) -> Result<()> {
     let store = Store::connect(&settings.database_url, "strat-engine strategy", PATIENCE).await?;
     store.require_schema().await?;
-    let link = Link::connect(&settings.redis_url, PATIENCE).await?;
+    let link = Link::connect(settings, PATIENCE).await?;
     let calendars = Calendars::load(settings.calendars_dir.as_deref()).or_fail(
         "the session calendars cannot be read",
         "check schedule.calendars_dir (STRAT_SCHEDULE_CALENDARS_DIR)",
@@ -63,8 +63,9 @@ pub async fn run(command: &StrategyCommand, settings: &Settings, output: Output)
 
 fn id<'a>(user: &'a str, strategy: &'a str) -> Result<StrategyKey<'a>> {
     let hint = "ids are 1 to 128 of A-Z a-z 0-9 _ . @ -";
-    strat_core::key::check_id("user id", user).or_fail("this is no user id", hint)?;
-    strat_core::key::check_id("strategy id", strategy).or_fail("this is no strategy id", hint)?;
+    for (what, id) in [("user id", user), ("strategy id", strategy)] {
+        strat_core::key::check_id(what, id).map_err(|why| refusal(why.detail, hint))?;
+    }
     Ok(StrategyKey { prefix: "", user, strategy })
 }
 
@@ -87,6 +88,8 @@ fn report(error: DeskError) -> Report {
     };
     match error {
         DeskError::Bad(report) => report,
+        error @ (DeskError::Unknown { .. } | DeskError::InMarket { .. }) => refusal(error.to_string(), hint),
+        error if error.code().is_some() => refusal(error.to_string(), hint),
         error => failure(error.to_string(), hint),
     }
 }
@@ -99,17 +102,19 @@ impl Clerk {
             Created::Yes(version) => self.say(user, strategy, "added", version),
             Created::Exists => {
                 let hint = format!("strat-engine strategy update {user} {strategy} FIELD=VALUE");
-                return Err(failure(format!("user {user} has a strategy {strategy} already; it stays as it is"), hint));
+                return Err(refusal(format!("user {user} has a strategy {strategy} already; it stays as it is"), hint));
             }
         }
         Ok(())
     }
 
     async fn import(&self, path: &Path, skip_bad: bool) -> Result<()> {
-        let file = strategies_csv::read(path, skip_bad, &self.desk.calendars).or_fail(
-            "the strategies cannot be imported, none was",
-            "correct the line, or pass over bad ones with --skip-bad",
-        )?;
+        let file = strategies_csv::read(path, skip_bad, &self.desk.calendars)
+            .or_fail(
+                "the strategies cannot be imported, none was",
+                "correct the line, or pass over bad ones with --skip-bad",
+            )
+            .map_err(|report| ends_with(report, Exit::Refused))?;
         let bar = ProgressBar::new(file.lines.len() as u64)
             .with_style(ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}")?)
             .with_message("importing");

@@ -56,6 +56,8 @@ pub struct Backlog {
     pub unread: Option<u64>,
     /// Entries read and not acknowledged.
     pub pending: u64,
+    /// When the oldest of both was written, epoch ms.
+    pub oldest_ms: Option<i64>,
 }
 
 /// How far Postgres is behind the journal.
@@ -64,10 +66,16 @@ pub struct Backlog {
 /// Of Redis.
 pub async fn backlog<C: ConnectionLike + Send>(connection: &mut C) -> Result<Backlog> {
     let name = strat_core::key::journal("");
-    let Some(group) = sync_group(connection, &name).await? else { return Ok(Backlog { unread: None, pending: 0 }) };
+    let Some(group) = sync_group(connection, &name).await? else { return Ok(Backlog::default()) };
     let last = last_id(connection).await?;
     let unread = if group.last_delivered_id == last { Some(0) } else { group.lag.map(|lag| lag as u64) };
-    Ok(Backlog { unread, pending: group.pending as u64 })
+    let oldest = match (group.pending, unread) {
+        (0, Some(0)) => None,
+        (0, _) => first_after(connection, &name, &group.last_delivered_id).await?,
+        _ => oldest_pending(connection, &name, SYNC_GROUP, "+").await?,
+    };
+    let oldest_ms = oldest.as_deref().and_then(parse_id).and_then(|(ms, _)| i64::try_from(ms).ok());
+    Ok(Backlog { unread, pending: group.pending as u64, oldest_ms })
 }
 
 /// Id of the journal's newest entry, also where that has been trimmed since.
@@ -120,6 +128,13 @@ async fn oldest_pending<C: ConnectionLike + Send>(
     let pending: StreamPendingCountReply =
         redis::cmd("XPENDING").arg(name).arg(group).arg("-").arg(up_to).arg(1).query_async(connection).await?;
     Ok(pending.ids.into_iter().next().map(|entry| entry.id))
+}
+
+async fn first_after<C: ConnectionLike + Send>(connection: &mut C, name: &str, id: &str) -> Result<Option<String>> {
+    let mut range = redis::cmd("XRANGE");
+    range.arg(name).arg(format!("({id}")).arg("+").arg("COUNT").arg(1);
+    let found: StreamRangeReply = range.query_async(connection).await?;
+    Ok(found.ids.into_iter().next().map(|entry| entry.id))
 }
 
 /// Redis' answer where the stream does not exist.

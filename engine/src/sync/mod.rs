@@ -37,6 +37,9 @@ const LEADER_LOCK: i64 = 0x73_74_72_61_74;
 const CONSUMER: &str = "postgres";
 /// Entries that a slow listener may fall behind before it has to look for itself.
 const FEED_CAPACITY: usize = 16_384;
+/// How long a short batch waits for more: what comes in the same moment goes into one transaction, and the order that it
+/// is about is on its way before Postgres takes the processor.
+const LINGER: Duration = Duration::from_millis(2);
 /// Time between two trims of the journal.
 const TRIM_EVERY: Duration = Duration::from_secs(10);
 /// Longest wait for Postgres. A statement ends at the server's own limit before; this one is for a server that hangs.
@@ -83,12 +86,14 @@ impl SyncStatus {
 pub struct SyncHandle {
     status: Arc<watch::Sender<SyncStatus>>,
     feed: broadcast::Sender<Arc<JournalEntry>>,
+    mended: broadcast::Sender<Arc<str>>,
     doubts: Arc<Notify>,
 }
 
 impl Default for SyncHandle {
     fn default() -> Self {
-        Self { status: Arc::default(), feed: broadcast::Sender::new(FEED_CAPACITY), doubts: Arc::default() }
+        let (feed, mended) = (broadcast::Sender::new(FEED_CAPACITY), broadcast::Sender::new(FEED_CAPACITY));
+        Self { status: Arc::default(), feed, mended, doubts: Arc::default() }
     }
 }
 
@@ -108,6 +113,18 @@ impl SyncHandle {
     /// Has everything compared soon, as after an entry that leaves a doubt.
     pub fn ask_to_compare(&self) {
         self.doubts.notify_one();
+    }
+
+    /// Keys of strategies whose rows were written without an entry: a reconciliation has mended them.
+    #[must_use]
+    pub fn subscribe_mended(&self) -> broadcast::Receiver<Arc<str>> {
+        self.mended.subscribe()
+    }
+
+    /// Tells of such a row.
+    pub fn tell_mended(&self, key: &str) {
+        // Nobody listening is no error.
+        let _ = self.mended.send(key.into());
     }
 
     /// Waits for an entry after which a row needs a look at the hash itself.
@@ -242,6 +259,9 @@ impl Sync {
                     self.take(&mut journal, &mut postgres, left).await?;
                 }
             } else {
+                if read.len() < BATCH {
+                    tokio::time::sleep(LINGER).await;
+                }
                 self.take(&mut journal, &mut postgres, read).await?;
             }
             if trimmed.elapsed() >= TRIM_EVERY {
@@ -317,10 +337,10 @@ mod tests {
     async fn a_leader_that_stands_still_before_a_backlog_is_complained_about() {
         let started = Instant::now();
         let status = SyncStatus { leader: true, progress: Some(started), ..SyncStatus::default() };
-        let behind = Backlog { unread: Some(0), pending: 3 };
+        let behind = Backlog { unread: Some(0), pending: 3, oldest_ms: Some(1) };
         assert_eq!(status.complaint(&behind, started + STALL / 2), None);
         assert!(status.complaint(&behind, started + STALL).is_some_and(|words| words.contains("10 s")));
-        assert_eq!(status.complaint(&Backlog { unread: Some(0), pending: 0 }, started + STALL), None);
+        assert_eq!(status.complaint(&Backlog { unread: Some(0), ..Backlog::default() }, started + STALL), None);
         let standing_by = SyncStatus { leader: false, ..status };
         assert_eq!(standing_by.complaint(&behind, started + STALL), None);
     }

@@ -5,10 +5,10 @@ use crate::args::Args;
 use crate::server::{may_read, selected_db};
 use crate::state;
 use redis_module::{Context, RedisString, RedisValue};
+use strat_core::book::AlertPage;
 use strat_core::key::{alerts_of, check_id};
 use strat_core::{AlertKey, Code, Refusal};
 
-const FORM: &str = "user [TAG t] [CURSOR c] [COUNT n] [WITHVALUES]";
 /// Where a walk begins, and what the last page answers.
 const ENDS: &str = "0";
 
@@ -19,12 +19,36 @@ pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Ref
     let request = parse(&mut args)?;
     let db = selected_db(ctx);
     let start = alerts_of(&request.prefix, request.user);
-    let page = state::with(|state| state.book(db).alerts(&start, request.after, request.count));
-    // The cursor is a key: it says nothing that the page does not.
-    let last = page.keys.last().filter(|key| page.more && may_read(ctx, key));
-    let cursor = last.map_or_else(|| ENDS.to_owned(), Clone::clone);
-    let visible = page.keys.into_iter().filter(|key| may_read(ctx, key)).collect();
+    let (visible, cursor) = walk(
+        |after, count| state::with(|state| state.book(db).alerts(&start, after, count)),
+        |key| may_read(ctx, key),
+        &request,
+    );
     Ok(reply_page(ctx, cursor, visible, request.with_values))
+}
+
+/// The next page of readable keys and its cursor. What may not be read is passed over: the cursor is a key, and says nothing that
+/// the page does not; a page that ended with an unreadable one would have none, and look like the last. A walk is no longer than a
+/// user's alerts.
+fn walk(
+    page_of: impl Fn(Option<&str>, usize) -> AlertPage,
+    may_read: impl Fn(&str) -> bool,
+    request: &Request<'_>,
+) -> (Vec<String>, String) {
+    let mut visible: Vec<String> = Vec::new();
+    let mut after = request.after.map(str::to_owned);
+    loop {
+        let page = page_of(after.as_deref(), request.count - visible.len());
+        after = page.keys.last().cloned();
+        visible.extend(page.keys.into_iter().filter(|key| may_read(key)));
+        if !page.more {
+            return (visible, ENDS.to_owned());
+        }
+        // As many as were asked for in this step: so all of them could be read, and the last one is the cursor.
+        if visible.len() == request.count {
+            return (visible, after.unwrap_or_else(|| ENDS.to_owned()));
+        }
+    }
 }
 
 struct Request<'a> {
@@ -51,7 +75,7 @@ fn parse<'a>(args: &mut Args<'a>) -> Result<Request<'a>, Refusal> {
         } else if args.option("WITHVALUES") {
             request.with_values = true;
         } else {
-            return Err(args.syntax(FORM));
+            return Err(args.syntax());
         }
     }
     Ok(request)

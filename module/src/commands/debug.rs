@@ -8,28 +8,26 @@ use redis_module::{Context, RedisString, RedisValue};
 use std::collections::BTreeSet;
 use strat_core::{AlertKey, Refusal, Status, StrategyKey, key};
 
-const FORM: &str = "VERIFY | PANIC COMMAND|EVENT|SERVER|TIMER|INFO|SCAN|FIRE|WRITE [AFTER n] [TIMES n]";
-
 /// Does what the subcommand says.
 pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Refusal> {
     let mut args = Args::new("STRAT.DEBUG", args);
     if args.option("VERIFY") {
-        args.end(FORM)?;
+        args.end()?;
         return Ok(verify(ctx));
     }
     if args.option("PANIC") {
         let rehearsal = rehearsal(&mut args)?;
-        args.end(FORM)?;
+        args.end()?;
         server::check_panic_allowed(ctx)?;
         server::arm_panic(rehearsal);
         return Ok(RedisValue::SimpleStringStatic("OK"));
     }
-    Err(args.syntax(FORM))
+    Err(args.syntax())
 }
 
 /// `point [AFTER n] [TIMES n]`: where to panic, how often to pass it before, how often to panic then.
 fn rehearsal(args: &mut Args<'_>) -> Result<Rehearsal, Refusal> {
-    let point = Point::parse(args.text()?).ok_or_else(|| args.syntax(FORM))?;
+    let point = Point::parse(args.text()?).ok_or_else(|| args.syntax())?;
     let mut count = |option: &str, default: u32| {
         let given = args.option(option).then(|| args.count(option, 0, i64::from(u32::MAX))).transpose()?;
         Ok(given.map_or(default, |count| u32::try_from(count).unwrap_or(default)))

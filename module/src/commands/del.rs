@@ -10,7 +10,7 @@ use strat_core::Refusal;
 pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Refusal> {
     let mut args = Args::new("STRAT.DEL", args);
     let key = args.strategy_key()?;
-    args.end("key")?;
+    args.end()?;
     match server::key_kind(ctx, &key.hash()) {
         KeyKind::Empty => return Ok(RedisValue::Integer(0)),
         KeyKind::Hash => {}

@@ -24,7 +24,7 @@ pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Ref
         } else if args.option("LIMIT") {
             limit = args.count("LIMIT", 1, LIMIT_MAX)?;
         } else {
-            return Err(args.syntax("now-ms [TAG t] [LIMIT n]"));
+            return Err(args.syntax());
         }
     }
     let db = selected_db(ctx);

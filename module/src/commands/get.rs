@@ -9,7 +9,7 @@ use strat_core::Refusal;
 pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Refusal> {
     let mut args = Args::new("STRAT.GET", args);
     let key = args.strategy_key()?;
-    args.end("key")?;
+    args.end()?;
     match server::key_kind(ctx, &key.hash()) {
         KeyKind::Empty => Ok(RedisValue::Null),
         KeyKind::Hash => Ok(reply_map(ctx, members(ctx, &key.hash()))),

@@ -101,7 +101,7 @@ fn parse<'a>(args: &mut Args<'a>) -> Result<Request<'a>, Refusal> {
         } else if args.option("WITHVALUES") {
             request.with_values = true;
         } else {
-            return Err(args.syntax("[TAG t] [USER u] [SYMBOL s] [STATUS st] [CURSOR c] [COUNT n] [WITHVALUES]"));
+            return Err(args.syntax());
         }
     }
     Ok(request)

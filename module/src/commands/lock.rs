@@ -19,21 +19,32 @@ pub(crate) fn lock(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Re
     check_owner(owner)?;
     let ttl_ms = args.count("ttl-ms", 1, TTL_MS_MAX)?;
     let epoch = if args.option("EPOCH") { Some(args.text()?) } else { None };
-    args.end("key action owner ttl-ms [EPOCH e]")?;
+    args.end()?;
     effects::check_partition(ctx, key.prefix)?;
     check_epoch(epoch)?;
-    let strategy = strategy_required(ctx, &key)?;
+    Ok(claim(ctx, &key, action, owner, ttl_ms)?.map_or(RedisValue::Null, RedisValue::BulkString))
+}
+
+/// Claims the strategy, if its state allows the action. Answers the token; `None` where somebody holds it.
+pub(super) fn claim(
+    ctx: &Context,
+    key: &StrategyKey<'_>,
+    action: Action,
+    owner: &str,
+    ttl_ms: i64,
+) -> Result<Option<String>, Refusal> {
+    let strategy = strategy_required(ctx, key)?;
     let name = key.lock();
     match server::key_kind(ctx, &name) {
         KeyKind::Empty => {}
-        KeyKind::String => return Ok(RedisValue::Null),
+        KeyKind::String => return Ok(None),
         _ => return Err(Refusal::new(Code::WrongType, format!("{name} holds another type than a lock: delete it"))),
     }
     strategy.check_claim(action)?;
     let token = state::with(|state| state.next_token(wall_clock_ms())).to_string();
     let value = Lock { action, owner, token: &token }.to_string();
     effects::call(ctx, "SET", &[name.as_bytes(), value.as_bytes(), b"PX", ttl_ms.to_string().as_bytes()])?;
-    Ok(RedisValue::BulkString(token))
+    Ok(Some(token))
 }
 
 /// Prolongs a lock. Replies 1, or 0 where the token does not hold it.
@@ -42,7 +53,7 @@ pub(crate) fn extend(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, 
     let key = args.strategy_key()?;
     let token = args.text()?;
     let ttl_ms = args.count("ttl-ms", 1, TTL_MS_MAX)?;
-    args.end("key token ttl-ms")?;
+    args.end()?;
     let holds = holds(ctx, &key, token);
     if holds {
         effects::call(ctx, "PEXPIRE", &[key.lock().as_bytes(), ttl_ms.to_string().as_bytes()])?;
@@ -55,7 +66,7 @@ pub(crate) fn unlock(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, 
     let mut args = Args::new("STRAT.UNLOCK", args);
     let key = args.strategy_key()?;
     let token = args.text()?;
-    args.end("key token")?;
+    args.end()?;
     let holds = holds(ctx, &key, token);
     if holds {
         effects::call(ctx, "DEL", &[key.lock().as_bytes()])?;

@@ -12,8 +12,8 @@ pub(crate) mod lock;
 pub(crate) mod report;
 pub(crate) mod set;
 pub(crate) mod slcheck;
-pub(crate) mod spec;
 pub(crate) mod symbols;
+pub(crate) mod take;
 pub(crate) mod update;
 
 use crate::server::{self, Found};

@@ -6,13 +6,11 @@ use crate::effects::{self, Write};
 use crate::server::{self, Reply, wall_clock_ms};
 use crate::settings;
 use redis_module::{Context, RedisString, RedisValue};
-use strat_core::order::queue_field;
+use strat_core::order::{ENGINE_GROUP, queue_field};
 use strat_core::refusal::shown;
 use strat_core::strategy::Report;
 use strat_core::{Action, Code, ExecType, Price, Quantity, Refusal, StrategyKey, key};
 
-/// The consumer group that executes the queues.
-const GROUP: &[u8] = b"engine";
 /// Longest order id, in bytes.
 const ORDER_BYTES_MAX: usize = 128;
 /// Longest text, in bytes.
@@ -41,7 +39,11 @@ pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Ref
         version = effects::apply(ctx, Write::of(&key, &strategy, change, request.report.ts_ms))?;
     }
     if let Some((stream, entry)) = request.ack {
-        effects::best_effort(effects::call(ctx, "XACK", &[stream.as_bytes(), GROUP, entry.as_bytes()]));
+        effects::best_effort(effects::call(
+            ctx,
+            "XACK",
+            &[stream.as_bytes(), ENGINE_GROUP.as_bytes(), entry.as_bytes()],
+        ));
         effects::best_effort(effects::call(ctx, "XDEL", &[stream.as_bytes(), entry.as_bytes()]));
     }
     Ok(RedisValue::Integer(version.cast_signed()))
@@ -71,8 +73,6 @@ struct Request<'a> {
 }
 
 fn parse<'a>(args: &mut Args<'a>, key: &StrategyKey<'_>) -> Result<Request<'a>, Refusal> {
-    const FORM: &str =
-        "key token exec-type [CUMQTY q AVGPX p] [ORDER id] [ACTION a] [ACK stream entry] [TEXT t] [TS ms]";
     let exec_type: ExecType =
         args.text()?.parse().map_err(|why| Refusal::new(Code::BadField, format!("exec-type {why}")))?;
     let report =
@@ -96,7 +96,7 @@ fn parse<'a>(args: &mut Args<'a>, key: &StrategyKey<'_>) -> Result<Request<'a>, 
         } else if args.option("TS") {
             request.report.ts_ms = args.count("TS", 0, i64::MAX)?;
         } else {
-            return Err(args.syntax(FORM));
+            return Err(args.syntax());
         }
     }
     request.report.filled = match (quantity, price) {

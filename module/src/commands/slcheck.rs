@@ -13,7 +13,6 @@ use strat_core::{Code, Price, Refusal, field};
 
 /// Most ticks in one call.
 const TICKS_MAX: usize = 10_000;
-const FORM: &str = "symbol price [symbol price ...] [TS ms]";
 
 /// The time to live of a stored price is renewed when this part of it has passed: that is a look-up less for most ticks.
 const RENEWED_AFTER: i64 = 16;
@@ -111,7 +110,7 @@ impl<'a> Call<'a> {
     fn parse(args: Argv<'a>, book: &Book, ticks: &mut Ticks<'a>) -> Result<Self, Refusal> {
         let count = args.len().saturating_sub(1);
         if count == 0 || count % 2 == 1 || count > 2 * TICKS_MAX {
-            return Err(Refusal::new(Code::Err, format!("syntax: STRAT.SLCHECK {FORM}")));
+            return Err(crate::args::syntax("STRAT.SLCHECK"));
         }
         // A symbol may be called TS: the option is only looked for in the last pair, behind at least one tick.
         let dated = count > 2 && args.get(count - 1).eq_ignore_ascii_case(b"TS");

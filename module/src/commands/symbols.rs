@@ -10,7 +10,7 @@ use strat_core::Refusal;
 pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Refusal> {
     let mut args = Args::new("STRAT.SYMBOLS", args);
     let prefix = if args.option("TAG") { args.tag()? } else { String::new() };
-    args.end("[TAG t]")?;
+    args.end()?;
     let db = selected_db(ctx);
     let members = state::with(|state| {
         let symbols = state.book(db).symbols(&prefix).into_iter();

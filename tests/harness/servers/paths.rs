@@ -65,6 +65,13 @@ pub fn postgres_bin() -> PathBuf {
         .expect("no Postgres programs (initdb) found: run `make setup`")
 }
 
+/// The folder of node-redis: `STRAT_NODE_MODULES`, else what `make setup-test` made; with Node itself in `PATH`.
+pub fn node_modules() -> Option<PathBuf> {
+    let modules =
+        std::env::var_os("STRAT_NODE_MODULES").map_or_else(|| root().join(".run/node/node_modules"), PathBuf::from);
+    (modules.join("redis").is_dir() && in_path("node").is_some()).then_some(modules)
+}
+
 /// A Python with redis-py: `STRAT_PYTHON`, else what `make setup-test` made.
 pub fn python() -> Option<PathBuf> {
     let python = std::env::var_os("STRAT_PYTHON").map_or_else(|| root().join(".run/venv/bin/python"), PathBuf::from);

@@ -13,9 +13,19 @@ const READY_LIMIT: Duration = Duration::from_secs(60);
 /// An initialised data folder. Lives as long as some guard uses it: statics are never dropped.
 static TEMPLATE: Mutex<Weak<TempDir>> = Mutex::new(Weak::new());
 
+/// How to start a server.
+#[derive(Debug, Clone)]
+struct Options {
+    synchronous_commit: &'static str,
+    /// Of its socket; where it has a certificate, of the loopback as well.
+    port: u16,
+    /// Folder with `server.crt` and `server.key`.
+    tls: Option<PathBuf>,
+}
+
 /// A running Postgres with a database `strat`.
 pub struct Postgres {
-    synchronous_commit: &'static str,
+    options: Options,
     // Dropped in this order: first the process, then its folder.
     process: Process,
     dir: TempDir,
@@ -25,32 +35,46 @@ pub struct Postgres {
 impl Postgres {
     /// Starts one with an empty database, fast rather than durable.
     pub fn start() -> Self {
-        Self::with("off")
+        Self::with(Options { synchronous_commit: "off", port: 5432, tls: None })
     }
 
     /// Starts one that keeps what it has committed when it is killed (a power cut is not tested).
     pub fn durable() -> Self {
-        Self::with("on")
+        Self::with(Options { synchronous_commit: "on", port: 5432, tls: None })
     }
 
-    fn with(synchronous_commit: &'static str) -> Self {
+    /// Starts one that listens on the loopback too, with the `server.crt` and `server.key` of a folder.
+    pub fn encrypted(certificates: &Path) -> Self {
+        let port = super::process::free_port();
+        Self::with(Options { synchronous_commit: "off", port, tls: Some(certificates.to_path_buf()) })
+    }
+
+    fn with(options: Options) -> Self {
         let template = template();
         let dir = owned_dir();
         run(as_owner("cp").arg("-a").arg(template.path().join("data")).arg(dir.path()), "copy of the template");
-        let process = launch(dir.path(), synchronous_commit);
-        let started = Self { synchronous_commit, process, dir, _template: template };
+        if let Some(folder) = &options.tls {
+            own_certificates(folder, dir.path());
+        }
+        let process = launch(dir.path(), &options);
+        let started = Self { options, process, dir, _template: template };
         started.sql_in("postgres", "CREATE DATABASE strat");
         started
     }
 
     /// URL of the database.
     pub fn url(&self) -> String {
-        format!("postgres://strat@localhost/strat?host={}&port=5432", self.dir.path().display())
+        format!("postgres://strat@localhost/strat?host={}&port={}", self.dir.path().display(), self.options.port)
+    }
+
+    /// Port of the loopback, where it listens there.
+    pub fn port(&self) -> u16 {
+        self.options.port
     }
 
     /// Its Unix socket.
     pub fn socket(&self) -> PathBuf {
-        self.dir.path().join(".s.PGSQL.5432")
+        self.dir.path().join(format!(".s.PGSQL.{}", self.options.port))
     }
 
     /// What it has logged.
@@ -65,7 +89,7 @@ impl Postgres {
 
     /// Starts it again after a kill, with its data.
     pub fn start_again(&mut self) {
-        self.process = launch(self.dir.path(), self.synchronous_commit);
+        self.process = launch(self.dir.path(), &self.options);
     }
 
     /// Runs a statement; lines of the result, columns separated by `|`.
@@ -74,17 +98,17 @@ impl Postgres {
     }
 
     fn sql_in(&self, database: &str, statement: &str) -> Vec<String> {
-        let output = psql(self.dir.path(), database, statement);
+        let output = psql(self.dir.path(), self.options.port, database, statement);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         assert!(output.status.success(), "{statement}\n{}", text(&output.stderr));
         text(&output.stdout).lines().map(str::to_owned).collect()
     }
 }
 
-fn psql(dir: &Path, database: &str, statement: &str) -> Output {
+fn psql(dir: &Path, port: u16, database: &str, statement: &str) -> Output {
     let mut command = clean("psql");
     command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", "strat", "-d", database, "-c", statement]);
-    command.arg("-h").arg(dir).output().unwrap()
+    command.arg("-h").arg(dir).args(["-p", &port.to_string()]).output().unwrap()
 }
 
 /// One of Postgres' programs, not confused by the user's PG* settings.
@@ -138,15 +162,15 @@ fn template() -> Arc<TempDir> {
     template
 }
 
-fn launch(dir: &Path, synchronous_commit: &str) -> Process {
+fn launch(dir: &Path, options: &Options) -> Process {
     // After kill -9 the children of the last one may take a moment to let go of the shared memory.
     for _ in 0..50 {
-        let mut process = spawn(dir, synchronous_commit);
+        let mut process = spawn(dir, options);
         let ready = crate::support::until("Postgres is ready", READY_LIMIT, || {
             if process.ended().is_some() {
                 return Some(false);
             }
-            psql(dir, "postgres", "SELECT 1").status.success().then_some(true)
+            psql(dir, options.port, "postgres", "SELECT 1").status.success().then_some(true)
         });
         if ready {
             return process;
@@ -158,14 +182,34 @@ fn launch(dir: &Path, synchronous_commit: &str) -> Process {
     panic!("the last Postgres in {} does not end", dir.display());
 }
 
-fn spawn(dir: &Path, synchronous_commit: &str) -> Process {
+/// Postgres takes no key that others may read, or that is somebody else's.
+fn own_certificates(from: &Path, dir: &Path) {
+    let user = owner().map_or_else(Vec::new, |user| vec!["-o", user]);
+    for file in ["server.crt", "server.key"] {
+        let mut command = Command::new("install");
+        run(command.args(["-m", "600"]).args(&user).arg(from.join(file)).arg(dir.join(file)), "the certificates");
+    }
+}
+
+fn spawn(dir: &Path, options: &Options) -> Process {
     let program: PathBuf = paths::postgres_bin().join("postgres");
     let log = dir.join("postgres.log");
     Process::start("postgres", &program, &log, owner(), |command| {
         command.arg("-D").arg(dir.join("data")).current_dir("/");
-        let sockets = format!("unix_socket_directories={}", dir.display());
-        let commit = format!("synchronous_commit={synchronous_commit}");
-        for setting in ["listen_addresses=", &sockets, "fsync=off", &commit, "full_page_writes=off"] {
+        let mut settings = vec![
+            format!("unix_socket_directories={}", dir.display()),
+            format!("synchronous_commit={}", options.synchronous_commit),
+            format!("port={}", options.port),
+        ];
+        settings.extend(["fsync=off", "full_page_writes=off"].map(str::to_owned));
+        if options.tls.is_some() {
+            let file = |name: &str, file: &str| format!("{name}={}", dir.join(file).display());
+            let files = [file("ssl_cert_file", "server.crt"), file("ssl_key_file", "server.key")];
+            settings.extend(["listen_addresses=127.0.0.1".to_owned(), "ssl=on".to_owned()].into_iter().chain(files));
+        } else {
+            settings.push("listen_addresses=".to_owned());
+        }
+        for setting in &settings {
             command.args(["-c", setting]);
         }
     })

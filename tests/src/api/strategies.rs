@@ -73,6 +73,8 @@ fn a_strategy_lives_over_http_and_earns_what_its_fills_say() {
 
     let path = "/api/v1/strategies/s1";
     let tag = world.asks(&alice, "GET", path, "").header("etag");
+    let known = [format!("authorization: Bearer {alice}"), format!("if-none-match: {tag}")];
+    assert_eq!(world.ask("GET", path, &[&known[0], &known[1]], "").status, 304);
     let change = |tag: &str, fields: Json| {
         let headers = [format!("authorization: Bearer {alice}"), format!("if-match: {tag}")];
         let headers: Vec<_> = headers.iter().map(String::as_str).collect();

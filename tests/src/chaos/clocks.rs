@@ -15,15 +15,15 @@ use tempfile::TempDir;
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/chaos/clock.c");
 
 /// Clocks, by the names of the processes.
-pub(super) struct Clocks {
+pub(crate) struct Clocks {
     dir: TempDir,
     /// Until then something may wait for a time that a clock named while it was ahead.
-    pub(super) settled: Instant,
+    pub(crate) settled: Instant,
 }
 
 impl Clocks {
     /// None without a C compiler.
-    pub(super) fn build() -> Option<Self> {
+    pub(crate) fn build() -> Option<Self> {
         let clocks = Self { dir: temp_dir(), settled: Instant::now() };
         let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
         let mut command = Command::new(compiler);
@@ -33,7 +33,7 @@ impl Clocks {
     }
 
     /// What gives a process a clock of its own.
-    pub(super) fn env(&self, name: &str) -> Env {
+    pub(crate) fn env(&self, name: &str) -> Env {
         std::fs::write(self.file(name), 0_i64.to_ne_bytes()).unwrap();
         [("LD_PRELOAD", self.library()), ("CHAOS_CLOCK", self.file(name))]
             .map(|(variable, path)| (variable.to_owned(), path.display().to_string()))
@@ -41,13 +41,13 @@ impl Clocks {
     }
 
     /// From now on this clock is so far from the right time, ms.
-    pub(super) fn set(&self, name: &str, offset_ms: i64) {
+    pub(crate) fn set(&self, name: &str, offset_ms: i64) {
         let file = std::fs::OpenOptions::new().write(true).open(self.file(name)).unwrap();
         file.write_all_at(&offset_ms.to_ne_bytes(), 0).unwrap();
     }
 
     /// Sets a clock right that was so far ahead.
-    pub(super) fn set_right(&mut self, name: &str, offset_ms: i64) {
+    pub(crate) fn set_right(&mut self, name: &str, offset_ms: i64) {
         self.set(name, 0);
         let ahead = Duration::from_millis(offset_ms.max(0).unsigned_abs());
         self.settled = self.settled.max(Instant::now() + ahead);

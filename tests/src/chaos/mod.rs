@@ -9,7 +9,7 @@
 //! | `STRAT_CHAOS_SEED` | repeats a schedule; which request a fault meets still depends on the machine |
 
 mod checker;
-mod clocks;
+pub(crate) mod clocks;
 mod faults;
 mod flush;
 mod ledger;

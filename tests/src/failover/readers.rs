@@ -9,6 +9,8 @@ use tokio::runtime::Runtime;
 
 /// Reads block in the server for so long. Much longer than a failover takes: who waited for that to pass would be late.
 const BLOCK: Duration = Duration::from_secs(60);
+/// Locks live for so long.
+const LOCK: Duration = Duration::from_millis(100);
 /// Pause after an error.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -43,8 +45,9 @@ impl Seen {
     async fn queue(self, connection: Connection) {
         let mut queue = QueueReader::new(&connection, "", "w", BLOCK).unwrap();
         loop {
-            let found = match queue.read(Queue::Exits, 10, BLOCK).await {
-                Ok(found) => found,
+            // As the engine reads: the lock comes with the entry.
+            let found = match queue.take(Queue::Exits, 10, BLOCK, LOCK, None).await {
+                Ok(found) => found.into_iter().map(|taken| taken.delivery).collect(),
                 Err(error) => {
                     println!("queue: {error}");
                     tokio::time::sleep(PAUSE).await;

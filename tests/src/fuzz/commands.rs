@@ -93,7 +93,7 @@ pub(super) fn any(rng: &mut Rng, known: &Known) -> Words {
 
 fn strat(rng: &mut Rng, known: &Known) -> Words {
     let key = if rng.chance(50) { known.strategy(rng) } else { key(rng) };
-    match rng.below(30) {
+    match rng.below(32) {
         0..7 => set(rng, &key),
         7 => words(&format!("STRAT.GET {key}")),
         8..11 => update(rng, &key, known),
@@ -115,6 +115,8 @@ fn strat(rng: &mut Rng, known: &Known) -> Words {
             words(&format!("STRAT.UNLOCK {key} {token}"))
         }
         26..29 => report(rng, known),
+        29 => take(rng, known),
+        30 => words(&format!("XGROUP CREATE {}queue:exits engine 0 MKSTREAM", if rng.chance(80) { "" } else { "{t}" })),
         _ => {
             let line: &&str = rng.pick(&["STRAT.EPOCH", "INFO strat", "STRAT.DEBUG VERIFY", "COMMAND DOCS strat.set"]);
             words(line)
@@ -203,6 +205,12 @@ fn lock(rng: &mut Rng, key: &str, known: &Known) -> Words {
     let ttl = if rng.chance(50) { 3_600_000 } else { rng.between(1, 30) };
     let epoch = if rng.chance(20) { format!("EPOCH {}", known.epoch) } else { String::new() };
     words(&format!("STRAT.LOCK {key} {action} engine {ttl} {epoch}"))
+}
+
+fn take(rng: &mut Rng, known: &Known) -> Words {
+    let queue = *rng.pick(&["queue:exits", "queue:orders", "{t}queue:exits", "queue:others"]);
+    let epoch = if rng.chance(20) { format!("EPOCH {}", known.epoch) } else { String::new() };
+    words(&format!("STRAT.TAKE {queue} engine {} COUNT {} {epoch}", rng.between(1, 3_600_000), rng.between(0, 5)))
 }
 
 fn report(rng: &mut Rng, known: &Known) -> Words {

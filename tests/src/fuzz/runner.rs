@@ -26,8 +26,19 @@ const HEAL_LIMIT: Duration = Duration::from_secs(20);
 /// What may be left in memory after a flush: buffers of connections and of the allocator.
 const LEFT_BYTES_MAX: i64 = 4 << 20;
 /// First words of errors: the interface's own.
-const OUR_CODES: &[&str] =
-    &["ERR", "BADFIELD", "BADPRICE", "BADVERSION", "BADTOKEN", "BUSY", "NOSTRAT", "UNSYNCED", "LOADING", "WRONGTYPE"];
+const OUR_CODES: &[&str] = &[
+    "ERR",
+    "BADFIELD",
+    "BADPRICE",
+    "BADVERSION",
+    "BADTOKEN",
+    "BUSY",
+    "NOSTRAT",
+    "UNSYNCED",
+    "LOADING",
+    "WRONGTYPE",
+    "LIMIT",
+];
 /// First words of errors that Redis itself gives to any command.
 const REDIS_CODES: &[&str] =
     &["ERR", "WRONGTYPE", "OOM", "EXECABORT", "NOSCRIPT", "BUSYKEY", "BUSYGROUP", "NOGROUP", "NOPROTO"];

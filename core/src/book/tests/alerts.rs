@@ -116,6 +116,7 @@ proptest! {
         for user in USERS {
             let start = crate::key::alerts_of("", user);
             let expected: Vec<_> = model.keys().filter(|name| name.starts_with(&start)).cloned().collect();
+            prop_assert_eq!(book.alerts_count(&start, "").0 as usize, expected.len());
             prop_assert_eq!(pages(&book, &start, count), expected);
         }
     }

@@ -111,6 +111,7 @@ fn request() -> OrderRequest {
         symbol: "M&M".into(),
         side: OrderSide::Buy,
         quantity: "10".parse().unwrap(),
+        leg: strat_core::Leg::Entry,
     }
 }
 

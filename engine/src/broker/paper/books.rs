@@ -5,7 +5,7 @@ use crate::broker::{BrokerOrder, Ledger, LedgerEvent, LedgerLine, OrderRequest, 
 use crate::random::SplitMix;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use strat_core::decimal::average_price;
-use strat_core::{ExecType, Price, Quantity};
+use strat_core::{ExecType, Leg, Price, Quantity};
 
 /// Ended orders that can still be looked up; the oldest are forgotten first.
 const ENDED_MAX: usize = 1_000_000;
@@ -147,6 +147,8 @@ impl Books {
                     symbol: line.symbol.clone(),
                     side: line.side,
                     quantity,
+                    // The ledger does not say, and nobody asks: it was sent long ago.
+                    leg: Leg::Entry,
                 };
                 if !self.orders.contains_key(id) {
                     self.add(Order::new(request, false, line.ts));

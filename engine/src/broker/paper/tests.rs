@@ -13,6 +13,7 @@ fn order(id: &str) -> OrderRequest {
         symbol: "IBM".into(),
         side: OrderSide::Buy,
         quantity: "10".parse().unwrap(),
+        leg: strat_core::Leg::Entry,
     }
 }
 

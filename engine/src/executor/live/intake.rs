@@ -3,10 +3,13 @@
 use super::job::Name;
 use super::{ALONE, BLOCK, Driver, EXITS, EntryName, ORDERS, held};
 use crate::executor::machine::OrderMachine;
+use crate::executor::shell::Ahead;
 use crate::executor::{Job, crash_point};
 use std::sync::Arc;
 use std::time::Duration;
 use strat_client::{Delivery, Queue, QueueEntry, QueueReader};
+use strat_core::Code;
+use strat_core::planted::{self, Mistake};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
@@ -41,7 +44,7 @@ impl Driver {
             // Never closed, so this always holds.
             if let Ok(permit) = permit {
                 let name = Name::Adopted((job.key.clone(), job.action));
-                self.start(OrderMachine::new(job, self.executor.rules()), name, EXITS, Some(permit));
+                self.start(OrderMachine::new(job, self.executor.rules()), None, name, EXITS, Some(permit));
             }
         }
         self.cancel.cancelled().await;
@@ -57,7 +60,7 @@ impl Driver {
             };
             let Some(exit) = exit else { return };
             let (machine, id) = self.executor.machine_alone(exit);
-            self.start(machine, Name::Alone(id), ALONE, None);
+            self.start(machine, None, Name::Alone(id), ALONE, None);
         }
     }
 
@@ -71,10 +74,10 @@ impl Driver {
         let backlog = &self.backlog[room_of(queue)];
         while !self.cancel.is_cancelled() {
             // Without an open gate nothing may be claimed, so nothing is read either.
-            tokio::select! {
+            let epoch = tokio::select! {
                 () = self.cancel.cancelled() => return,
-                () = self.may_work() => {}
-            }
+                epoch = self.may_work() => epoch,
+            };
             let free = backlog.available_permits().min(COUNT);
             if free == 0 {
                 // Waits for room without keeping it.
@@ -84,17 +87,24 @@ impl Driver {
                 }
                 continue;
             }
-            match reader.read(queue, free, BLOCK).await {
-                Ok(deliveries) => self.accept(&mut reader, deliveries).await,
+            let ttl = self.executor.settings.lock_ttl;
+            let epoch_given = (!planted::is(Mistake::StaleEpoch)).then_some(&*epoch);
+            match reader.take(queue, free, BLOCK, ttl, epoch_given).await {
+                Ok(taken) => {
+                    let ahead = |claim| Ahead { epoch: Arc::clone(&epoch), claim };
+                    let deliveries = taken.into_iter().map(|taken| (taken.delivery, taken.claim.map(ahead)));
+                    self.accept(&mut reader, deliveries.collect()).await;
+                }
+                Err(error) if error.code() == Some(Code::Unsynced) => self.executor.epoch.invalidate(&epoch),
                 Err(error) => self.trouble("cannot read an order queue", &error).await,
             }
         }
     }
 
-    /// Waits until the gate is open and this engine may trade.
-    async fn may_work(&self) {
+    /// Waits until the gate is open and this engine may trade; answers the epoch.
+    async fn may_work(&self) -> Arc<str> {
         self.executor.settings.lease.trading().await;
-        self.executor.epoch.current().await;
+        self.executor.epoch.current().await
     }
 
     /// Takes over what a dead engine, or this one before its last restart, left unfinished.
@@ -111,19 +121,21 @@ impl Driver {
                 continue;
             }
             match queue.claim(ttl, COUNT).await {
-                Ok(deliveries) => self.accept(&mut queue, deliveries).await,
+                Ok(deliveries) => {
+                    self.accept(&mut queue, deliveries.into_iter().map(|delivery| (delivery, None)).collect()).await;
+                }
                 Err(error) => self.trouble("cannot take over unfinished orders", &error).await,
             }
         }
     }
 
-    async fn accept(self: &Arc<Self>, queue: &mut QueueReader, deliveries: Vec<Delivery>) {
-        for delivery in deliveries {
+    async fn accept(self: &Arc<Self>, queue: &mut QueueReader, deliveries: Vec<(Delivery, Option<Ahead>)>) {
+        for (delivery, ahead) in deliveries {
             match delivery {
                 Ok(entry) => {
                     crash_point("delivered");
                     let queue = if entry.stream.ends_with("exits") { Queue::Exits } else { Queue::Orders };
-                    self.take(entry, room_of(queue));
+                    self.take(entry, ahead, room_of(queue));
                 }
                 Err(bad) => {
                     tracing::error!(%bad, "an entry that is no order was discarded");
@@ -137,13 +149,13 @@ impl Driver {
 
     /// Starts an entry's job. Entries whose order works, or whose job is under way, come again from `claim` and are in
     /// good hands; one that there is no room for comes again as well.
-    fn take(self: &Arc<Self>, mut entry: QueueEntry, which: usize) {
+    fn take(self: &Arc<Self>, mut entry: QueueEntry, ahead: Option<Ahead>, which: usize) {
         let name = EntryName::of(&entry);
         let deliveries = entry.deliveries;
         // Held to the end: the reader and whoever takes over must not start an entry twice.
         let mut refused = held(&self.refused);
         if held(&self.under_way).contains(&name) {
-            return;
+            return self.give_back(&entry.key, ahead);
         }
         // Nobody else had it in between.
         if refused.remove(&name).is_some_and(|deliveries| entry.deliveries == deliveries + 1) {
@@ -154,14 +166,23 @@ impl Driver {
                 held(&self.under_way).insert(name.clone());
                 let job = Job::of_entry(entry, self.executor.epoch.began_ms());
                 let machine = OrderMachine::new(job, self.executor.rules());
-                self.start(machine, Name::Entry(name), which, Some(permit));
+                self.start(machine, ahead, Name::Entry(name), which, Some(permit));
             }
             Err(_) => {
+                self.give_back(&entry.key, ahead);
                 tracing::debug!(key = entry.key, action = %entry.action, "no room for an order now");
                 if entry.deliveries == 1 && refused.len() < REFUSED_MAX {
                     refused.insert(name, deliveries);
                 }
             }
+        }
+    }
+
+    /// Gives the lock of an entry back that is not worked on here and now.
+    fn give_back(&self, key: &str, ahead: Option<Ahead>) {
+        if let Some(ahead) = ahead {
+            let (executor, key) = (Arc::clone(&self.executor), key.to_owned());
+            self.tasks.spawn(async move { executor.unlock(&key, &ahead.claim.token).await });
         }
     }
 

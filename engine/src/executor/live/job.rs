@@ -2,7 +2,7 @@
 
 use super::{ALONE, Driver, EntryName, ORDERS, held};
 use crate::executor::machine::{Effect, OrderMachine, Waits};
-use crate::executor::shell::Run;
+use crate::executor::shell::{Ahead, Run};
 use std::sync::Arc;
 use std::time::Duration;
 use strat_core::Action;
@@ -41,12 +41,13 @@ impl Driver {
     pub(super) fn start(
         self: &Arc<Self>,
         machine: OrderMachine,
+        ahead: Option<Ahead>,
         name: Name,
         which: usize,
         room: Option<OwnedSemaphorePermit>,
     ) {
         let under_way = UnderWay { driver: Arc::clone(self), name };
-        let run = Run::new(Arc::clone(&self.executor), machine);
+        let run = Run::new(Arc::clone(&self.executor), machine).with_claim(ahead);
         self.tasks.spawn(Arc::clone(self).job(run, under_way, which, room));
     }
 

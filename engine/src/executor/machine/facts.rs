@@ -245,6 +245,7 @@ impl Facts<'_> {
             symbol: self.strategy.symbol.clone(),
             side: OrderSide::of(self.action, self.strategy.side),
             quantity,
+            leg: self.action.leg(self.strategy.side),
         }
     }
 }

@@ -142,7 +142,7 @@ pub(super) async fn engine(
         entries_wait: watched.gate.entries_wait(),
         redis_away: watched.gate.redis_away(),
         orders_working: api.executor.working(),
-        health: crate::http::health_of(watched).await.1,
+        health: crate::http::health::health_of(watched).await.1,
     };
     Ok(answer(&headers, Keep::Nobody, &json!(state)))
 }
@@ -176,7 +176,7 @@ async fn say(api: &Api, caller: &Caller, halted: bool, Why { reason }: &Why) -> 
     Ok(Json(said(api.halt.say(halted, by.trim_end(), reason).await?)))
 }
 
-fn said(HaltState { halted, at_ms, caller, reason }: HaltState) -> Halted {
+fn said(HaltState { halted, at_ms, caller, reason, .. }: HaltState) -> Halted {
     Halted { halted, at: at_ms, by: caller, reason }
 }
 

@@ -3,6 +3,7 @@
 use super::Api;
 use crate::http::answer::{Keep, Problem, answer};
 use crate::http::auth::Caller;
+use crate::http::extract::bad_cursor;
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Query, State};
@@ -13,9 +14,9 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 use strat_client::{AlertCommands as _, AlertQuery, AlertSpec, PriceAlert};
-use strat_core::AlertKey;
 use strat_core::alert::{alert_field, parse_condition};
 use strat_core::key::check_id;
+use strat_core::{AlertKey, Code};
 
 /// Alerts on one page.
 const PAGE: u32 = 500;
@@ -57,10 +58,15 @@ pub(super) async fn list(
 ) -> Result<Response, Problem> {
     let Query(which) = which.map_err(|why| Problem::bad_request(why.body_text()))?;
     let mut query = AlertQuery::of(caller.tenant(which.user_id.as_deref())?).count(PAGE);
+    let goes_on = which.cursor.is_some();
     if let Some(cursor) = which.cursor {
         query = query.cursor(cursor);
     }
-    let page = api.redis.clone().strat_alerts(&query).await?;
+    let page = api.redis.clone().strat_alerts(&query).await.map_err(|error| match error.code() {
+        // The only part of the command that is the caller's and was not checked before.
+        Some(Code::Err) if goes_on => bad_cursor(),
+        _ => error.into(),
+    })?;
     let alerts: Vec<_> = page.items.iter().map(alert_json).collect();
     Ok(answer(&asked, Keep::Nobody, &json!({ "alerts": alerts, "cursor": page.cursor })))
 }

@@ -9,7 +9,7 @@ use crate::strategies::{Changed, Created};
 use crate::strategies_csv::StrategyLine;
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::header::{ETAG, IF_MATCH, LOCATION};
+use axum::http::header::{CACHE_CONTROL, ETAG, IF_MATCH, IF_NONE_MATCH, LOCATION};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
@@ -147,10 +147,17 @@ pub(super) async fn show(
     caller: Caller,
     Path(id): Path<String>,
     Params(which): Params<Which>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let user = caller.tenant(which.user_id.as_deref())?;
     let key = key(&user, &id)?;
-    Ok(tagged(of_fields(&key, api.desk.read(&key).await?)))
+    let strategy = tagged(of_fields(&key, api.desk.read(&key).await?));
+    let known = headers.get(IF_NONE_MATCH).is_some_and(|tag| Some(tag) == strategy.headers().get(ETAG));
+    if known {
+        Ok((StatusCode::NOT_MODIFIED, [(ETAG, strategy.headers()[ETAG].clone())]).into_response())
+    } else {
+        Ok(strategy)
+    }
 }
 
 /// Changes some fields, if the strategy is still at the version that `If-Match` says.
@@ -276,7 +283,7 @@ fn of_fields(id: &StrategyKey<'_>, fields: Vec<(String, String)>) -> Strategy {
 
 fn tagged(strategy: Strategy) -> Response {
     let tag = format!("\"{}\"", strategy.version);
-    let kept = (axum::http::header::CACHE_CONTROL, "private, no-store".to_owned());
+    let kept = (CACHE_CONTROL, "private, no-store".to_owned());
     ([(ETAG, tag), kept], Json(strategy)).into_response()
 }
 

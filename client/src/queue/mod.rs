@@ -1,18 +1,22 @@
 //! The order queues: exits before entries, every entry until somebody acknowledges it.
 
+mod take;
+
+pub use self::take::{Claimed, Taken};
+pub(crate) use self::take::{last_delivered, wait_command};
+
 use crate::connection::Connection;
 use crate::entry::{BadEntry, RawEntry, entries};
 use crate::error::Result;
 use crate::group::GroupReader;
 use crate::reply::count_of_text;
 use redis::Value;
+use redis::streams::StreamRangeReply;
 use std::time::Duration;
 use strat_core::field::parse_count;
+pub use strat_core::order::ENGINE_GROUP;
 use strat_core::order::queue_field;
 use strat_core::{Action, key};
-
-/// The consumer group of everybody who executes orders.
-pub const ENGINE_GROUP: &str = "engine";
 
 /// An order to execute.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +60,10 @@ pub struct QueueDepths {
     pub exits: u64,
     /// Of `queue:orders`.
     pub orders: u64,
+    /// When the oldest exit was enqueued, epoch ms; `None` where there is none.
+    pub oldest_exit_ms: Option<i64>,
+    /// When the oldest entry was.
+    pub oldest_order_ms: Option<i64>,
 }
 
 /// One worker's view of the order queues of one partition.
@@ -100,13 +108,17 @@ impl QueueReader {
     /// # Errors
     /// Whatever the server or the connection says. What a lost reply held comes back by [`QueueReader::claim`].
     pub async fn read(&mut self, queue: Queue, count: usize, block: Duration) -> Result<Vec<Delivery>> {
-        let stream = match queue {
+        let stream = self.stream(queue).to_owned();
+        let block = Some(block).filter(|block| !block.is_zero());
+        let found = self.group.read_new(&stream, count, block).await?;
+        Ok(found.into_iter().map(typed).collect())
+    }
+
+    fn stream(&self, queue: Queue) -> &str {
+        match queue {
             Queue::Exits => &self.exits,
             Queue::Orders => &self.orders,
-        };
-        let block = Some(block).filter(|block| !block.is_zero());
-        let found = self.group.read_new(stream, count, block).await?;
-        Ok(found.into_iter().map(typed).collect())
+        }
     }
 
     /// Takes over orders that some worker was given `min_idle` ago or earlier and has neither finished nor given up:
@@ -129,15 +141,26 @@ impl QueueReader {
         discard(&mut self.group.commands, stream, id).await
     }
 
-    /// Length of both queues.
+    /// Length of both queues, and since when their oldest orders wait.
     ///
     /// # Errors
     /// Whatever the server or the connection says.
     pub async fn depths(&mut self) -> Result<QueueDepths> {
         let mut pipeline = redis::pipe();
         pipeline.cmd("XLEN").arg(&self.exits).cmd("XLEN").arg(&self.orders);
-        let (exits, orders): (Value, Value) = pipeline.query_async(&mut self.group.commands).await?;
-        Ok(QueueDepths { exits: crate::reply::count(exits, "XLEN")?, orders: crate::reply::count(orders, "XLEN")? })
+        for queue in [&self.exits, &self.orders] {
+            pipeline.cmd("XRANGE").arg(queue).arg("-").arg("+").arg("COUNT").arg(1);
+        }
+        let (exits, orders, exit, order): (Value, Value, StreamRangeReply, StreamRangeReply) =
+            pipeline.query_async(&mut self.group.commands).await?;
+        // An id begins with the time at which it was given.
+        let ms = |oldest: &StreamRangeReply| oldest.ids.first()?.id.split('-').next()?.parse().ok();
+        Ok(QueueDepths {
+            exits: crate::reply::count(exits, "XLEN")?,
+            orders: crate::reply::count(orders, "XLEN")?,
+            oldest_exit_ms: ms(&exit),
+            oldest_order_ms: ms(&order),
+        })
     }
 }
 

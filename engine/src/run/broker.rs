@@ -1,0 +1,74 @@
+//! The broker that the settings ask for.
+
+use super::{Base, Crew};
+use crate::broker::{Bridge, Broker, EXIT_WAIT_MAX, Idempotency, Ledger, Limited, PaperBroker};
+use crate::config::BrokerKind;
+use crate::failure::{OrFail as _, failure};
+use crate::lease::Lease;
+use color_eyre::Result;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Longest wait for one answer of the broker; one with a time-out of its own gets a little more than that.
+const BROKER_TIMEOUT: Duration = Duration::from_secs(2);
+const BROKER_MARGIN: Duration = Duration::from_millis(500);
+
+/// The broker, and the paper broker once more if it is that one: it trades at the feed's prices.
+pub(super) struct Trading {
+    pub(super) broker: Arc<dyn Broker>,
+    pub(super) paper: Option<Arc<PaperBroker>>,
+}
+
+impl Base {
+    pub(super) fn start_broker(&self, crew: &mut Crew) -> Result<Trading> {
+        let settings = &self.settings.broker;
+        if settings.kind == BrokerKind::Paper {
+            let paper = Arc::new(self.paper_broker()?);
+            return Ok(Trading { broker: Arc::clone(&paper) as _, paper: Some(paper) });
+        }
+        let bridge = Bridge::new(settings.bridge(self.settings.concurrency));
+        let bridge =
+            Arc::new(bridge.or_fail("the broker's address cannot be used", "check broker.url (STRAT_BROKER_URL)")?);
+        let (reports, cancel) = (Arc::clone(&bridge), crew.cancel.clone());
+        crew.spawn("broker's reports", async move {
+            reports.poll_reports(cancel).await;
+            Ok(())
+        });
+        Ok(Trading { broker: bridge, paper: None })
+    }
+
+    /// The broker, called no more often than it likes, where somebody has said how often that is.
+    pub(super) fn limited(&self, broker: Arc<dyn Broker>) -> Result<Arc<dyn Broker>> {
+        let limits = self.settings.broker.limits;
+        if !limits.let_entries_pass() {
+            return Err(failure(
+                "the limits of calls to the broker leave no room for entries: most are looked up, then sent",
+                "raise broker.calls_per_second, _minute or _day to 3 at least, or lower broker.exit_share",
+            ));
+        }
+        Ok(if limits.are_none() { broker } else { Arc::new(Limited::new(broker, limits)) })
+    }
+
+    /// Longest wait for an answer of the broker; a call may have to wait for its turn first.
+    pub(super) fn broker_timeout(&self) -> Duration {
+        let broker = &self.settings.broker;
+        let turn = if broker.limits.are_none() { Duration::ZERO } else { EXIT_WAIT_MAX };
+        BROKER_TIMEOUT.max(broker.timeout + BROKER_MARGIN) + turn
+    }
+
+    fn paper_broker(&self) -> Result<PaperBroker> {
+        let (ledger, lines) = Ledger::open(&self.settings.paper_ledger).or_fail(
+            "the paper broker's ledger cannot be used",
+            "set paper.ledger (STRAT_PAPER_LEDGER) to a file of this engine's own, in a folder that it may write",
+        )?;
+        Ok(PaperBroker::new(self.settings.paper, Arc::clone(&self.clock), ledger, &lines))
+    }
+}
+
+/// With a broker that dedupes ids every engine trades.
+pub(super) fn lease_for(broker: &dyn Broker) -> Lease {
+    match broker.idempotency() {
+        Idempotency::Dedupes => Lease::not_needed(),
+        Idempotency::Queryable | Idempotency::None => Lease::needed(broker.settles_within()),
+    }
+}
