@@ -150,7 +150,9 @@ impl Browser {
 
     /// As where the system's colours are `light` or `dark`.
     pub(super) fn colours(&self, scheme: &str) {
-        let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        // A colour that is on its way to another has a contrast of its own, which says nothing.
+        let still = json!({ "name": "prefers-reduced-motion", "value": "reduce" });
+        let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }, still] });
         self.devtools("Emulation.setEmulatedMedia", &features);
     }
 
