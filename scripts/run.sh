@@ -34,6 +34,7 @@ fi
 # For a second terminal: the programs and where these servers are.
 {
     printf 'export REDIS_URL=%q REDIS_SOCKET=%q DATABASE_URL=%q\n' "$REDIS_URL" "$redis_sock" "$DATABASE_URL"
+    # shellcheck disable=SC2016 # for the shell that reads the file
     printf 'export PATH=%q:$PATH\n' "$(dirname "$engine")"
 } >"$run_dir/env"
 

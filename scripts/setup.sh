@@ -182,10 +182,10 @@ setup_node() {
 fetch_promtool() {
     local bin=$run_dir/bin/promtool dir
     [[ ! -x $bin ]] || return 0
-    command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || {
+    if ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then
         failed+=("promtool (in the package prometheus)")
         return 0
-    }
+    fi
     say "fetching promtool from the package prometheus for the tests"
     dir=$(mktemp -d /tmp/strat.XXXXXX)
     mkdir -p "$run_dir/bin"
