@@ -116,6 +116,9 @@ export class Model extends EventTarget {
   /** The position of a strategy that is in the market, and whether what it says of the price is fresh. */
   position(strategy) {
     const position = this.positions.get(keyOf(strategy.user_id, strategy.id));
-    return position && isOpen(strategy) ? { ...position, fresh: age(position.at) <= FRESH_MS } : null;
+    if (!position || !isOpen(strategy)) return null;
+    // The engine computes it from the last price, which may have been old by then.
+    const priced = this.quote(strategy.fields.symbol)?.fresh ?? true;
+    return { ...position, fresh: priced && age(position.at) <= FRESH_MS };
   }
 }

@@ -66,9 +66,18 @@ fn the_modules_keep_their_rules() {
          event('STRATEGY_REMOVED', 5, {});
          model.put({ user_id: 'u', id: 's', version: 4, fields: {} });
          model.price('X', '1', 60_000);
-         return [said, fields, model.strategies.size, model.quote('X').fresh, model.quote('Y')]",
+         const open = { user_id: 'u', id: 'o', version: 1, fields: { symbol: 'X', position: 'BOUGHT' } };
+         model.holds('u', [{ user_id: 'u', strategy_id: 'o' }]);
+         const old = model.position(open).fresh;
+         model.price('X', '2', 0);
+         const fresh = model.position(open).fresh;
+         return [said, fields, model.strategies.size, [old, fresh], model.quote('Y')]",
     );
-    assert_eq!(model, json!([[true, false, true], { "stop_loss": "2" }, 0, false, null]), "old words change nothing");
+    assert_eq!(
+        model,
+        json!([[true, false, true], { "stop_loss": "2" }, 0, [false, true], null]),
+        "old words change nothing"
+    );
 
     let chart = browser.js_async(
         "const { scale, spread, pieces } = await import('/page/chart.js');
