@@ -6,6 +6,7 @@ use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
+use strat_core::key::is_id;
 
 /// Rows on a page unless said.
 const PAGE: i64 = 100;
@@ -62,6 +63,20 @@ pub(super) fn number(cursor: Option<&str>) -> Result<Option<i64>, Problem> {
 /// A cursor of two parts.
 pub(super) fn pair(cursor: Option<&str>) -> Result<Option<(&str, &str)>, Problem> {
     cursor.map(|text| text.split_once(':').ok_or_else(bad_cursor)).transpose()
+}
+
+/// A cursor of a user's id and a strategy's.
+pub(super) fn id_pair(cursor: Option<&str>) -> Result<Option<(&str, &str)>, Problem> {
+    match pair(cursor)? {
+        Some((user, strategy)) if !is_id(user) || !is_id(strategy) => Err(bad_cursor()),
+        ids => Ok(ids),
+    }
+}
+
+/// Where the next page begins; `None` where a page that is not full was the last.
+pub(super) fn next_cursor<T>(rows: &[T], limit: i64, cursor: impl FnOnce(&T) -> String) -> Option<String> {
+    let is_last = (rows.len() as i64) < limit;
+    rows.last().filter(|_| !is_last).map(cursor)
 }
 
 pub(super) fn bad_cursor() -> Problem {

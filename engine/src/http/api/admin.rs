@@ -3,7 +3,7 @@
 use super::Api;
 use crate::http::answer::{Keep, Problem, answer};
 use crate::http::auth::Caller;
-use crate::http::extract::{Body, Params, number, page_size};
+use crate::http::extract::{Body, Params, next_cursor, number, page_size};
 use crate::store::{AuditRow, HaltState};
 use axum::Json;
 use axum::extract::State;
@@ -233,8 +233,7 @@ pub(super) async fn audit(
     caller.only_admins()?;
     let limit = page_size(asked.limit)?;
     let rows = api.store.audit_page(number(asked.cursor.as_deref())?, limit).await?;
-    let is_last = (rows.len() as i64) < limit;
-    let cursor = rows.last().filter(|_| !is_last).map(|row| row.seq.to_string());
+    let cursor = next_cursor(&rows, limit, |row| row.seq.to_string());
     let body = Audit { audit: rows.into_iter().map(audited).collect(), cursor };
     Ok(answer(&headers, Keep::Nobody, &json!(body)))
 }

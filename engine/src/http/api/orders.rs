@@ -3,7 +3,7 @@
 use super::Api;
 use crate::http::answer::{Keep, Problem, answer};
 use crate::http::auth::Caller;
-use crate::http::extract::{Params, bad_cursor, no_nul, number, page_size, pair};
+use crate::http::extract::{Params, bad_cursor, id_pair, next_cursor, no_nul, number, page_size, pair};
 use crate::store::{Earned, ListedFill, ListedOrder, OrderFilter};
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -132,8 +132,7 @@ pub(super) async fn orders(
     };
     let filter = filter(&caller, &asked)?;
     let rows = api.store.orders(&filter, after, limit).await?;
-    let is_last = (rows.len() as i64) < limit;
-    let cursor = rows.last().filter(|_| !is_last).map(|row| format!("{}:{}", row.submitted_at_ms, row.client_order_id));
+    let cursor = next_cursor(&rows, limit, |row| format!("{}:{}", row.submitted_at_ms, row.client_order_id));
     let body = Orders { orders: rows.into_iter().map(order).collect(), cursor };
     Ok(answer(&headers, Keep::Nobody, &json!(body)))
 }
@@ -149,8 +148,7 @@ pub(super) async fn fills(
     let limit = page_size(asked.limit)?;
     let before = number(asked.cursor.as_deref())?;
     let rows = api.store.fills(&filter(&caller, &asked)?, before, limit).await?;
-    let is_last = (rows.len() as i64) < limit;
-    let cursor = rows.last().filter(|_| !is_last).map(|row| row.seq.to_string());
+    let cursor = next_cursor(&rows, limit, |row| row.seq.to_string());
     let body = Fills { fills: rows.into_iter().map(fill).collect(), cursor };
     Ok(answer(&headers, Keep::Nobody, &json!(body)))
 }
@@ -165,14 +163,10 @@ pub(super) async fn pnl(
 ) -> Result<Response, Problem> {
     let user = caller.tenants(asked.user_id.as_deref())?;
     let limit = page_size(asked.limit)?;
-    let after = pair(asked.cursor.as_deref())?;
-    if after.is_some_and(|(user, strategy)| !is_id(user) || !is_id(strategy)) {
-        return Err(bad_cursor());
-    }
+    let after = id_pair(asked.cursor.as_deref())?;
     let rows = api.store.earned(user.as_deref(), after, limit).await?;
     let realised = api.store.earned_in_all(user.as_deref()).await?;
-    let is_last = (rows.len() as i64) < limit;
-    let cursor = rows.last().filter(|_| !is_last).map(|row| format!("{}:{}", row.user, row.strategy));
+    let cursor = next_cursor(&rows, limit, |row| format!("{}:{}", row.user, row.strategy));
     let body = Pnl { realised, strategies: rows.into_iter().map(earning).collect(), cursor };
     Ok(answer(&headers, Keep::Nobody, &json!(body)))
 }

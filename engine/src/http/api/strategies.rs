@@ -3,7 +3,7 @@
 use super::Api;
 use crate::http::answer::{Keep, Problem, answer};
 use crate::http::auth::Caller;
-use crate::http::extract::{Body, Params, bad_cursor, no_nul, page_size, pair};
+use crate::http::extract::{Body, Params, id_pair, next_cursor, no_nul, page_size};
 use crate::store::{Filter, Row};
 use crate::strategies::{Changed, Created};
 use crate::strategies_csv::StrategyLine;
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use strat_core::key::{check_id, is_id};
+use strat_core::key::check_id;
 use strat_core::{Status, StrategyKey};
 use utoipa::{IntoParams, ToSchema};
 
@@ -123,10 +123,7 @@ pub(super) async fn list(
 ) -> Result<Response, Problem> {
     let user = caller.tenants(asked.user_id.as_deref())?;
     let limit = page_size(asked.limit)?;
-    let after = pair(asked.cursor.as_deref())?;
-    if after.is_some_and(|(user, strategy)| !is_id(user) || !is_id(strategy)) {
-        return Err(bad_cursor());
-    }
+    let after = id_pair(asked.cursor.as_deref())?;
     no_nul(asked.symbol.as_deref())?;
     if asked.status.as_deref().is_some_and(|status| Status::parse(status).is_none()) {
         return Err(Problem::bad_request("status is not RUNNING, STOPPED, COMPLETED or FAILED"));
@@ -136,8 +133,7 @@ pub(super) async fn list(
         Some(rows) => rows,
         None => api.store.page(&filter, after, limit).await?,
     };
-    let is_last = (rows.len() as i64) < limit;
-    let cursor = rows.last().filter(|_| !is_last).map(|row| format!("{}:{}", row.user, row.strategy));
+    let cursor = next_cursor(&rows, limit, |row| format!("{}:{}", row.user, row.strategy));
     let body = Strategies { strategies: rows.into_iter().map(of_row).collect(), cursor };
     Ok(answer(&headers, Keep::Nobody, &json!(body)))
 }
