@@ -2,6 +2,7 @@
 
 mod broker;
 mod feed;
+mod lane;
 mod watch;
 
 use crate::calendar::Calendars;
@@ -20,14 +21,16 @@ use crate::market::Market;
 use crate::metrics;
 use crate::reconcile::{ReconcileSettings, Reconciler};
 use crate::schedule::{Missed, Scheduler, SchedulerSettings};
-use crate::store::{Rows, START_PATIENCE, Store};
+use crate::store::{Rows, START_PATIENCE, Store, StoreRecords};
 use crate::sync::{Sync, SyncHandle};
 use broker::{Trading, lease_for};
 use color_eyre::eyre::eyre;
 use color_eyre::{Report, Result};
+use lane::Lane;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -44,15 +47,28 @@ const SYNC_STOP: Duration = Duration::from_secs(3);
 struct Crew {
     tasks: JoinSet<(&'static str, Result<()>)>,
     cancel: CancellationToken,
+    /// As long as all parts: connections that were opened on one may serve others too.
+    lanes: Vec<Lane>,
 }
 
 impl Crew {
     fn new() -> Self {
-        Self { tasks: JoinSet::new(), cancel: CancellationToken::new() }
+        Self { tasks: JoinSet::new(), cancel: CancellationToken::new(), lanes: Vec::new() }
     }
 
     fn spawn(&mut self, name: &'static str, work: impl Future<Output = Result<()>> + Send + 'static) {
         self.tasks.spawn(async move { (name, work.await) });
+    }
+
+    /// A thread for one part alone.
+    fn lane(&mut self, name: &'static str) -> Result<Handle> {
+        let lane = Lane::open(name).or_fail(
+            "the system gives the engine no more threads",
+            "raise its limits (ulimit -u, TasksMax= of its unit), or end what uses them up",
+        )?;
+        let handle = lane.handle();
+        self.lanes.push(lane);
+        Ok(handle)
     }
 
     /// Waits until a part ends, and says which and why.
@@ -241,7 +257,7 @@ impl Base {
                 lock_ttl: settings.lock_ttl,
                 broker_timeout: self.broker_timeout(),
                 concurrency: settings.concurrency,
-                records: Some(Arc::new(self.store.clone())),
+                records: Some(Arc::new(StoreRecords::new(self.store.clone()))),
                 lease,
                 missed: Some(self.missed()),
             },
@@ -262,14 +278,17 @@ impl Base {
         self.spawn_reconciler(sync, adopted, Arc::clone(&executor), guard, crew);
         self.spawn_scheduler(crew)?;
         let (redis, cancel, works) = (self.link.connection(), crew.cancel.clone(), Arc::clone(&executor));
-        crew.spawn("executor", async move { Ok(executor::live::run(works, redis, orphans, cancel).await?) });
+        let exits = crew.lane("exits")?;
+        crew.spawn("executor", async move { Ok(executor::live::run(works, redis, orphans, &exits, cancel).await?) });
         let (feed, cancel) = (self.feed()?, crew.cancel.clone());
-        crew.spawn("market listener", async move {
+        let listener = async move {
             Arc::clone(&market).run(feed, cancel.clone()).await?;
             // A file of ticks ends; orders, exits by time and everything else go on.
             market.stand_by(cancel).await;
             Ok(())
-        });
+        };
+        let ticks = crew.lane("ticks")?;
+        crew.tasks.spawn_on(async move { ("market listener", listener.await) }, &ticks);
         let cancel = crew.cancel.clone();
         crew.spawn("live view", async move {
             live.run(cancel).await;

@@ -24,6 +24,7 @@ pub use fold::{Fold, Slot};
 pub use halts::HaltState;
 pub use leases::Claim;
 pub use orders::{Earned, ListedFill, ListedOrder, OrderFilter};
+pub use records::StoreRecords;
 pub use rows::{Fields, Filter, KnownOrder, Row};
 pub(crate) use rows::{count, state};
 
