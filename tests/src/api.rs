@@ -65,6 +65,8 @@ impl World {
         let ledger = dir.path().join("ledger.jsonl").display().to_string();
         let own = [("REDIS_URL", redis.url()), ("DATABASE_URL", postgres.url()), ("STRAT_PAPER_LEDGER", ledger)];
         let mut env: Env = own.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        // Most tests are refused on purpose; the one that is about that says how often.
+        env.push(("STRAT_HTTP_REFUSED_PER_MINUTE".to_owned(), "600000".to_owned()));
         env.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         assert!(engine::run(&["migrate"], &env, Duration::from_secs(60)).status.success());
         let engine = Engine::start(&["run"], env);
