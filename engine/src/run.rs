@@ -4,6 +4,7 @@ mod broker;
 mod feed;
 mod watch;
 
+use crate::broker::BrokerHealth;
 use crate::calendar::Calendars;
 use crate::candles::Candles;
 use crate::clock::{Clock, LiveClock};
@@ -99,6 +100,7 @@ struct Base {
 struct Started {
     market: Arc<Market>,
     executor: Arc<Executor>,
+    broker: Arc<BrokerHealth>,
 }
 
 /// Trades until SIGINT or SIGTERM.
@@ -118,7 +120,7 @@ pub async fn run(settings: Settings) -> Result<()> {
     let mut trading = Crew::new();
     let mut sync = Crew::new();
     let handle = base.start_sync(&mut sync);
-    let Started { market, executor } = base.start_trading(&handle, &mut trading)?;
+    let Started { market, executor, broker } = base.start_trading(&handle, &mut trading)?;
     base.spawn_lease(executor.settings().lease.clone(), &mut sync);
     base.spawn_upkeep(&handle, &mut trading)?;
     let rows = base.spawn_rows(&handle, &mut trading)?;
@@ -129,6 +131,8 @@ pub async fn run(settings: Settings) -> Result<()> {
         sync: handle.clone(),
         gate: base.gate.clone(),
         market,
+        executor,
+        broker,
         silence: base.settings.feed.silence,
         clock: Arc::clone(&base.clock),
         engine: base.settings.engine_name.clone(),
@@ -140,8 +144,7 @@ pub async fn run(settings: Settings) -> Result<()> {
         Ok(())
     });
     base.spawn_halt(&mut trading);
-    let api =
-        http::Api::new(base.api_parts(watched, executor, trading.cancel.clone())?, &base.settings.http, address.ip())?;
+    let api = http::Api::new(base.api_parts(watched, trading.cancel.clone())?, &base.settings.http, address.ip())?;
     trading.spawn("HTTP server", http::serve(listener, api, trading.cancel.clone()));
     tracing::info!(engine = base.settings.engine_name, health = format!("http://{address}/health"), "running");
     let trouble = tokio::select! {
@@ -204,7 +207,7 @@ impl Base {
     }
 
     /// What HTTP works on. It has connections of its own: what is asked there holds up no order.
-    fn api_parts(&self, watched: Watched, executor: Arc<Executor>, cancel: CancellationToken) -> Result<ApiParts> {
+    fn api_parts(&self, watched: Watched, cancel: CancellationToken) -> Result<ApiParts> {
         Ok(ApiParts {
             connection: self.link.own()?,
             store: Store::lazy(&self.settings.database_url, "strat-engine http")?,
@@ -212,7 +215,6 @@ impl Base {
             hours: self.settings.candles.hours().cloned(),
             watched,
             halt: self.halt.clone(),
-            executor,
             cancel,
         })
     }
@@ -231,8 +233,7 @@ impl Base {
 
     fn start_trading(&self, sync: &SyncHandle, crew: &mut Crew) -> Result<Started> {
         let settings = &self.settings;
-        let Trading { broker, paper } = self.start_broker(crew)?;
-        let broker = self.limited(broker)?;
+        let Trading { broker, paper, health } = self.start_broker(crew)?;
         let (entries, lease) = (Arc::clone(&broker), lease_for(&*broker));
         let executor = Arc::new(Executor::new(
             ExecutorSettings {
@@ -275,7 +276,7 @@ impl Base {
             live.run(cancel).await;
             Ok(())
         });
-        Ok(Started { market: watched, executor })
+        Ok(Started { market: watched, executor, broker: health })
     }
 
     /// The candles of the feed, where they are wanted.
