@@ -6,6 +6,7 @@ mod admin;
 mod alerts;
 mod candles;
 mod events;
+mod fired;
 mod orders;
 mod positions;
 mod prices;
@@ -19,7 +20,6 @@ use super::tail::Tail;
 use super::{Watched, audit, openapi};
 use crate::calendar::Calendars;
 use crate::config::HttpSettings;
-use crate::executor::Executor;
 use crate::halt::Halt;
 use crate::store::Store;
 use crate::strategies::Desk;
@@ -57,8 +57,6 @@ pub struct ApiParts {
     pub watched: Watched,
     /// Whether entries are halted.
     pub halt: Halt,
-    /// Who sends orders.
-    pub executor: Arc<Executor>,
     /// When the engine stops.
     pub cancel: CancellationToken,
 }
@@ -85,7 +83,6 @@ pub struct Api {
     streams: Streams,
     pub(super) watched: Arc<Watched>,
     halt: Halt,
-    executor: Arc<Executor>,
     cancel: CancellationToken,
 }
 
@@ -95,7 +92,7 @@ impl Api {
     /// # Errors
     /// Where the client's settings cannot be; they are its defaults.
     pub fn new(parts: ApiParts, settings: &HttpSettings, listening: IpAddr) -> Result<Self> {
-        let ApiParts { connection, store, calendars, hours, watched, halt, executor, cancel } = parts;
+        let ApiParts { connection, store, calendars, hours, watched, halt, cancel } = parts;
         let redis = Guarded::around(connection, Breaker::new(BreakerSettings::default())?)?;
         let desk = Desk { redis: redis.clone(), store: store.clone(), calendars };
         Ok(Self {
@@ -115,7 +112,6 @@ impl Api {
             redis,
             store,
             halt,
-            executor,
             cancel,
         })
     }
