@@ -9,7 +9,8 @@ import { condition } from "./words.js";
 
 const ID_BYTES = 8;
 
-let user = null;
+/** `undefined` before anybody is known. */
+let user;
 let alerts = new Map();
 let more = false;
 /** Counts readings: an answer that comes late is not shown. */

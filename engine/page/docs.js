@@ -94,6 +94,10 @@ function find(text) {
 function go() {
   const target = location.hash ? $(decodeURIComponent(location.hash.slice(1))) : null;
   if (!target) return;
+  if (target.closest("[hidden]")) {
+    $("find").value = "";
+    find("");
+  }
   if (target.matches("details")) target.open = true;
   target.scrollIntoView({ block: "start" });
 }

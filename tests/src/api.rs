@@ -142,6 +142,11 @@ fn prices_alerts_and_sessions_are_read_over_http() {
         let refused = world.ask("POST", "/api/v1/cache/price-alerts", &[], bad);
         assert_eq!(refused.json()["code"], "BAD_REQUEST", "{what}: {}", refused.body);
     }
+    for seconds in ["0", "315360001", "9223372036854775808"] {
+        let mut bad = alert.clone();
+        bad["expires_in_seconds"] = serde_json::from_str(seconds).unwrap();
+        world.ask("POST", "/api/v1/alerts", &[], &bad.to_string()).is_problem(400, "BAD_REQUEST");
+    }
     let mut hostile = alert.clone();
     hostile["user_id"] = json!("alice:strategy:x");
     world.ask("POST", "/api/v1/cache/price-alerts", &[], &hostile.to_string()).is_problem(400, "BAD_REQUEST");

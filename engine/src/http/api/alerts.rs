@@ -14,7 +14,7 @@ use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 use strat_client::{AlertCommands as _, AlertQuery, AlertSpec, PriceAlert};
-use strat_core::alert::{alert_field, parse_condition};
+use strat_core::alert::{LIFE_SECONDS_MAX, alert_field, parse_condition};
 use strat_core::key::check_id;
 use strat_core::{AlertKey, Code};
 use utoipa::{IntoParams, ToSchema};
@@ -51,7 +51,7 @@ pub(super) struct NewAlert {
     condition: String,
     /// A decimal above 0.
     price: String,
-    /// Forgotten then; kept until it fires where left out.
+    /// Forgotten then, 1 to 315360000; kept until it fires where left out.
     expires_in_seconds: Option<u64>,
 }
 
@@ -124,6 +124,9 @@ pub(super) async fn arm(
     let condition = parse_condition(&wanted.condition).map_err(|why| Problem::bad_request(why.to_string()))?;
     let mut spec = AlertSpec::new(wanted.symbol, condition, wanted.price);
     if let Some(seconds) = wanted.expires_in_seconds {
+        if !(1..=LIFE_SECONDS_MAX.unsigned_abs()).contains(&seconds) {
+            return Err(Problem::bad_request(format!("expires_in_seconds is not 1 to {LIFE_SECONDS_MAX}")));
+        }
         spec = spec.expires_in(Duration::from_secs(seconds));
     }
     api.redis.clone().strat_alert(&key, &spec).await?;
