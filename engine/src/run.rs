@@ -4,7 +4,7 @@ mod broker;
 mod feed;
 mod watch;
 
-use crate::broker::BrokerHealth;
+use crate::broker::{Broker, BrokerHealth, Noted};
 use crate::calendar::Calendars;
 use crate::candles::Candles;
 use crate::clock::{Clock, LiveClock};
@@ -233,7 +233,9 @@ impl Base {
 
     fn start_trading(&self, sync: &SyncHandle, crew: &mut Crew) -> Result<Started> {
         let settings = &self.settings;
-        let Trading { broker, paper, health } = self.start_broker(crew)?;
+        let health = self.broker_health();
+        let Trading { broker, paper } = self.start_broker(&health, crew)?;
+        let broker: Arc<dyn Broker> = Arc::new(Noted::new(self.limited(broker)?, Arc::clone(&health)));
         let (entries, lease) = (Arc::clone(&broker), lease_for(&*broker));
         let executor = Arc::new(Executor::new(
             ExecutorSettings {

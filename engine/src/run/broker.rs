@@ -1,7 +1,7 @@
 //! The broker that the settings ask for.
 
 use super::{Base, Crew};
-use crate::broker::{Bridge, Broker, BrokerHealth, EXIT_WAIT_MAX, Idempotency, Ledger, Limited, Noted, PaperBroker};
+use crate::broker::{Bridge, Broker, BrokerHealth, EXIT_WAIT_MAX, Idempotency, Ledger, Limited, PaperBroker};
 use crate::config::BrokerKind;
 use crate::failure::{OrFail as _, failure};
 use crate::lease::Lease;
@@ -17,32 +17,33 @@ const BROKER_MARGIN: Duration = Duration::from_millis(500);
 pub(super) struct Trading {
     pub(super) broker: Arc<dyn Broker>,
     pub(super) paper: Option<Arc<PaperBroker>>,
-    pub(super) health: Arc<BrokerHealth>,
 }
 
 impl Base {
-    pub(super) fn start_broker(&self, crew: &mut Crew) -> Result<Trading> {
+    /// What will be known of the broker.
+    pub(super) fn broker_health(&self) -> Arc<BrokerHealth> {
+        Arc::new(BrokerHealth::new(self.settings.broker.kind_word(), Arc::clone(&self.clock)))
+    }
+
+    pub(super) fn start_broker(&self, health: &Arc<BrokerHealth>, crew: &mut Crew) -> Result<Trading> {
         let settings = &self.settings.broker;
-        let health = Arc::new(BrokerHealth::new(settings.kind_word(), Arc::clone(&self.clock)));
         if settings.kind == BrokerKind::Paper {
             let paper = Arc::new(self.paper_broker()?);
-            let broker = self.limited(Arc::clone(&paper) as _, &health)?;
-            return Ok(Trading { broker, paper: Some(paper), health });
+            return Ok(Trading { broker: Arc::clone(&paper) as _, paper: Some(paper) });
         }
         let bridge = Bridge::new(settings.bridge(self.settings.concurrency));
         let bridge =
             Arc::new(bridge.or_fail("the broker's address cannot be used", "check broker.url (STRAT_BROKER_URL)")?);
-        let (reports, heard, cancel) = (Arc::clone(&bridge), Arc::clone(&health), crew.cancel.clone());
+        let (reports, heard, cancel) = (Arc::clone(&bridge), Arc::clone(health), crew.cancel.clone());
         crew.spawn("broker's reports", async move {
             reports.poll_reports(&heard, cancel).await;
             Ok(())
         });
-        Ok(Trading { broker: self.limited(bridge, &health)?, paper: None, health })
+        Ok(Trading { broker: bridge, paper: None })
     }
 
-    /// The broker, called no more often than it likes, where somebody has said how often that is. What its calls come to is
-    /// noted.
-    fn limited(&self, broker: Arc<dyn Broker>, health: &Arc<BrokerHealth>) -> Result<Arc<dyn Broker>> {
+    /// The broker, called no more often than it likes, where somebody has said how often that is.
+    pub(super) fn limited(&self, broker: Arc<dyn Broker>) -> Result<Arc<dyn Broker>> {
         let limits = self.settings.broker.limits;
         if !limits.let_entries_pass() {
             return Err(failure(
@@ -50,8 +51,7 @@ impl Base {
                 "raise broker.calls_per_second, _minute or _day to 3 at least, or lower broker.exit_share",
             ));
         }
-        let broker = if limits.are_none() { broker } else { Arc::new(Limited::new(broker, limits)) };
-        Ok(Arc::new(Noted::new(broker, Arc::clone(health))))
+        Ok(if limits.are_none() { broker } else { Arc::new(Limited::new(broker, limits)) })
     }
 
     /// Longest wait for an answer of the broker; a call may have to wait for its turn first.

@@ -95,11 +95,9 @@ fn an_alert_is_set_seen_to_fire_and_deleted() {
     browser.says("#events", "price alert: RELIANCE at or above 2510.00, at 2511.25");
     browser.says("#notes", "at 2511.25");
     browser.holds("document.getElementById('announcer').textContent.includes('price alert')");
-    assert_eq!(
-        browser.js("return document.querySelectorAll('#events [data-type=PRICE_ALERT]').length"),
-        1,
-        "hers, once"
-    );
+    let told = "return [...document.querySelectorAll('#events [data-type=PRICE_ALERT]')].map((line) => line.innerText)";
+    let (told, listed) = (browser.js(told), browser.js("return document.getElementById('alerts').innerText"));
+    assert_eq!(told.as_array().map(Vec::len), Some(1), "hers, once: {told}; listed are {listed}");
     browser.click("#alerts [data-state=TRIGGERED] button");
     browser.click("#alerts [data-alert=other] button");
     browser.says("#no-alerts", "None yet.");
