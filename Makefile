@@ -97,7 +97,7 @@ lint: setup ## Check formatting, clippy, the pages of the code, scripts, contain
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked -q
 	@scripts/lint.sh
 
-coverage: setup-test ## How many lines the tests inside the crates reach: [ARGS='-p strat-core --lib']
+coverage: setup-test ## How many lines the tests reach, black-box ones included: [TOPICS='api bridge'] [ARGS='--html']
 	@scripts/coverage.sh
 
 clean: ## Stop leftover servers of make run, remove target/; data in .run/ are kept

@@ -84,6 +84,8 @@ pub const ALL: &[(&str, Kind, &str)] = &[
     ("strat_guard_exits_total", Kind::Counter, "exits that the engine sent by itself while Redis was away"),
     ("strat_guard_alarms_total", Kind::Counter, "exits that were crossed without Redis and left to another engine"),
     ("strat_redis_outages_total", Kind::Counter, "times that Redis did not take prices"),
+    ("strat_broker_up", Kind::Gauge, "1 while calls to the broker are answered, a refusal included"),
+    ("strat_orders_unknown", Kind::Gauge, "orders of which it is not known whether the broker has them"),
     ("strat_reconciled", Kind::Gauge, "1 while Redis' memory is the one that was reconciled: orders are sent"),
     ("strat_journal_unread_entries", Kind::Gauge, "journal entries that Postgres has not got and nobody has read"),
     ("strat_journal_pending_entries", Kind::Gauge, "journal entries that were read and not applied yet"),

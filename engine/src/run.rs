@@ -5,6 +5,7 @@ mod feed;
 mod lane;
 mod watch;
 
+use crate::broker::{Broker, BrokerHealth, Noted};
 use crate::calendar::Calendars;
 use crate::candles::Candles;
 use crate::clock::{Clock, LiveClock};
@@ -115,6 +116,7 @@ struct Base {
 struct Started {
     market: Arc<Market>,
     executor: Arc<Executor>,
+    broker: Arc<BrokerHealth>,
 }
 
 /// Trades until SIGINT or SIGTERM.
@@ -134,7 +136,7 @@ pub async fn run(settings: Settings) -> Result<()> {
     let mut trading = Crew::new();
     let mut sync = Crew::new();
     let handle = base.start_sync(&mut sync);
-    let Started { market, executor } = base.start_trading(&handle, &mut trading)?;
+    let Started { market, executor, broker } = base.start_trading(&handle, &mut trading)?;
     base.spawn_lease(executor.settings().lease.clone(), &mut sync);
     base.spawn_upkeep(&handle, &mut trading)?;
     let rows = base.spawn_rows(&handle, &mut trading)?;
@@ -145,6 +147,8 @@ pub async fn run(settings: Settings) -> Result<()> {
         sync: handle.clone(),
         gate: base.gate.clone(),
         market,
+        executor,
+        broker,
         silence: base.settings.feed.silence,
         clock: Arc::clone(&base.clock),
         engine: base.settings.engine_name.clone(),
@@ -156,8 +160,7 @@ pub async fn run(settings: Settings) -> Result<()> {
         Ok(())
     });
     base.spawn_halt(&mut trading);
-    let api =
-        http::Api::new(base.api_parts(watched, executor, trading.cancel.clone())?, &base.settings.http, address.ip())?;
+    let api = http::Api::new(base.api_parts(watched, trading.cancel.clone())?, &base.settings.http, address.ip())?;
     trading.spawn("HTTP server", http::serve(listener, api, trading.cancel.clone()));
     tracing::info!(engine = base.settings.engine_name, health = format!("http://{address}/health"), "running");
     let trouble = tokio::select! {
@@ -220,7 +223,7 @@ impl Base {
     }
 
     /// What HTTP works on. It has connections of its own: what is asked there holds up no order.
-    fn api_parts(&self, watched: Watched, executor: Arc<Executor>, cancel: CancellationToken) -> Result<ApiParts> {
+    fn api_parts(&self, watched: Watched, cancel: CancellationToken) -> Result<ApiParts> {
         Ok(ApiParts {
             connection: self.link.own()?,
             store: Store::lazy(&self.settings.database_url, "strat-engine http")?,
@@ -228,7 +231,6 @@ impl Base {
             hours: self.settings.candles.hours().cloned(),
             watched,
             halt: self.halt.clone(),
-            executor,
             cancel,
         })
     }
@@ -247,8 +249,9 @@ impl Base {
 
     fn start_trading(&self, sync: &SyncHandle, crew: &mut Crew) -> Result<Started> {
         let settings = &self.settings;
-        let Trading { broker, paper } = self.start_broker(crew)?;
-        let broker = self.limited(broker)?;
+        let health = self.broker_health();
+        let Trading { broker, paper } = self.start_broker(&health, crew)?;
+        let broker: Arc<dyn Broker> = Arc::new(Noted::new(self.limited(broker)?, Arc::clone(&health)));
         let (entries, lease) = (Arc::clone(&broker), lease_for(&*broker));
         let executor = Arc::new(Executor::new(
             ExecutorSettings {
@@ -294,7 +297,7 @@ impl Base {
             live.run(cancel).await;
             Ok(())
         });
-        Ok(Started { market: watched, executor })
+        Ok(Started { market: watched, executor, broker: health })
     }
 
     /// The candles of the feed, where they are wanted.

@@ -7,6 +7,7 @@
 mod bridge;
 mod ledger;
 mod limited;
+mod noted;
 mod paper;
 mod reports;
 
@@ -14,6 +15,7 @@ pub(crate) use bridge::check_url;
 pub use bridge::{Bridge, BridgeError, BridgeSettings};
 pub use ledger::{Ledger, LedgerError, LedgerEvent, LedgerLine};
 pub use limited::{EXIT_WAIT_MAX, LimitSettings, Limited};
+pub use noted::{BrokerHealth, BrokerStatus, Line, Noted, Trouble};
 pub use paper::{PaperBroker, PaperSettings};
 pub use reports::ReportQueue;
 

@@ -49,6 +49,12 @@ impl Default for BrokerSettings {
 const IN_FLIGHT_SPARE: usize = 64;
 
 impl BrokerSettings {
+    /// `broker.kind` as it is written.
+    #[must_use]
+    pub fn kind_word(&self) -> String {
+        word(KINDS, &self.kind)
+    }
+
     /// What the bridge is opened with, for this many jobs of each kind at a time.
     #[must_use]
     pub fn bridge(&self, concurrency: usize) -> BridgeSettings {
@@ -82,7 +88,7 @@ pub(super) const KIND: Setting = row(
     "STRAT_BROKER_KIND",
     "`paper` fills orders at the feed's prices; `bridge` sends them to broker.url",
     |s, v| one_of(v, KINDS).map(|v| s.broker.kind = v),
-    |s| word(KINDS, &s.broker.kind),
+    |s| s.broker.kind_word(),
 );
 
 /// `broker.url`.

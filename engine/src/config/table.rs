@@ -85,6 +85,7 @@ pub const TABLE: &[Setting] = &[
     http::JWT_SECRET,
     http::READS,
     http::WRITES,
+    http::REFUSED,
     http::STREAMS,
     http::STREAMS_PER_USER,
     row(

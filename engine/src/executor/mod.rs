@@ -210,6 +210,13 @@ impl Executor {
         self.hands.orders()
     }
 
+    /// Orders of which nobody knows whether the broker has them: how many, and the longest time of one.
+    #[must_use]
+    pub fn unknown(&self) -> (usize, Duration) {
+        let unknown = self.hands.unknown();
+        (unknown.len(), unknown.into_iter().max().unwrap_or_default())
+    }
+
     /// Settings it was made with.
     #[must_use]
     pub fn settings(&self) -> &ExecutorSettings {

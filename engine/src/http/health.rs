@@ -1,6 +1,7 @@
 //! How the parts of the engine are, asked at the moment.
 
 use super::Watched;
+use crate::broker::BrokerStatus;
 use crate::guard::{GuardStatus, Watcher};
 use crate::market::MarketStats;
 use crate::store::Ping;
@@ -18,6 +19,8 @@ use strat_client::{Health, QueueDepths, QueueReader};
 
 /// Longest wait for one check; a server that takes longer is not healthy.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long an order may be looked up before somebody should look at the broker.
+const UNKNOWN_MAX: Duration = Duration::from_secs(10);
 /// How old the guard's knowledge may be while Redis is there.
 const BEHIND_MAX: Duration = Duration::from_secs(10);
 
@@ -33,9 +36,10 @@ pub(super) async fn health_of(watched: &Watched) -> (bool, Value) {
     let silent = watched.market.silent();
     let market = check_market(watched.market.stats(), &silent, watched.silence, watched.clock.now_ms());
     let guard = check_guard(watched.market.guard().status());
+    let broker = check_broker(watched.broker.status(), watched.executor.unknown(), watched);
     let reconciled = watched.gate.peek().is_some();
-    let healthy =
-        reconciled && [&redis, &postgres, &journal, &queues, &market, &guard].iter().all(|part| part["status"] == "ok");
+    let parts = [&redis, &postgres, &journal, &queues, &market, &guard, &broker];
+    let healthy = reconciled && parts.iter().all(|part| part["status"] == "ok");
     (
         healthy,
         json!({
@@ -50,6 +54,7 @@ pub(super) async fn health_of(watched: &Watched) -> (bool, Value) {
             "queues": queues,
             "market": market,
             "guard": guard,
+            "broker": broker,
         }),
     )
 }
@@ -200,6 +205,36 @@ fn check_guard(guard: GuardStatus) -> Value {
     })
 }
 
+/// As its calls have gone: it is not asked for the sake of this.
+fn check_broker(broker: BrokerStatus, (unknown, longest): (usize, Duration), watched: &Watched) -> Value {
+    let mut body = broker_json(broker, unknown, longest);
+    body["orders_working"] = watched.executor.working().into();
+    body["trading"] = watched.trades().into();
+    body
+}
+
+fn broker_json(broker: BrokerStatus, unknown: usize, longest: Duration) -> Value {
+    let error = match &broker.trouble {
+        Some(trouble) => Some(trouble.error.clone()),
+        None if longest > UNKNOWN_MAX => {
+            Some(format!("whether it has an order is not known for {} s: look at the broker", longest.as_secs()))
+        }
+        None => None,
+    };
+    json!({
+        "status": status(error.is_none()),
+        "kind": broker.kind,
+        "error": error,
+        "since": broker.trouble.map(|trouble| trouble.since_ms),
+        "last_error": broker.last.as_ref().map(|last| &last.error),
+        "last_error_at": broker.last.as_ref().map(|last| last.since_ms),
+        "calls": broker.calls,
+        "calls_failed": broker.failed,
+        "calls_limited": broker.limited,
+        "unknown_orders": unknown,
+    })
+}
+
 /// Milliseconds with three decimals, rounded: a measurement, not money.
 fn milliseconds(duration: Duration) -> f64 {
     duration.as_micros() as f64 / 1_000.0
@@ -208,6 +243,7 @@ fn milliseconds(duration: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::broker::Trouble;
     use crate::guard::shadow::ShadowStats;
 
     #[test]
@@ -223,6 +259,23 @@ mod tests {
         assert!(!healthy(none, 60, 1_000) && healthy(none, 0, 1_000));
         let silent = (1, vec!["IBM".to_owned()]);
         assert_eq!(check_market(stats, &silent, Duration::ZERO, 1_000)["status"], "unhealthy");
+    }
+
+    #[test]
+    fn a_broker_is_healthy_while_it_answers_and_says_what_it_has() {
+        let status =
+            BrokerStatus { kind: "bridge".to_owned(), trouble: None, last: None, calls: 2, failed: 1, limited: 0 };
+        let of = |status: &BrokerStatus, seconds| broker_json(status.clone(), 1, Duration::from_secs(seconds));
+        assert_eq!(of(&status, 0)["status"], "ok");
+        let unknown = of(&status, 11);
+        assert!(unknown["status"] == "unhealthy" && unknown["error"].to_string().contains("11 s"), "{unknown}");
+        let trouble = Some(Trouble { error: "broker not reachable: refused".to_owned(), since_ms: 7 });
+        let away = of(&BrokerStatus { trouble: trouble.clone(), last: trouble, ..status }, 0);
+        assert_eq!(
+            (&away["status"], &away["since"], &away["last_error_at"]),
+            (&json!("unhealthy"), &json!(7), &json!(7))
+        );
+        assert_eq!((&away["unknown_orders"], &away["calls_failed"]), (&json!(1), &json!(1)));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The broker that the settings ask for.
 
 use super::{Base, Crew};
-use crate::broker::{Bridge, Broker, EXIT_WAIT_MAX, Idempotency, Ledger, Limited, PaperBroker};
+use crate::broker::{Bridge, Broker, BrokerHealth, EXIT_WAIT_MAX, Idempotency, Ledger, Limited, PaperBroker};
 use crate::config::BrokerKind;
 use crate::failure::{OrFail as _, failure};
 use crate::lease::Lease;
@@ -20,7 +20,12 @@ pub(super) struct Trading {
 }
 
 impl Base {
-    pub(super) fn start_broker(&self, crew: &mut Crew) -> Result<Trading> {
+    /// What will be known of the broker.
+    pub(super) fn broker_health(&self) -> Arc<BrokerHealth> {
+        Arc::new(BrokerHealth::new(self.settings.broker.kind_word(), Arc::clone(&self.clock)))
+    }
+
+    pub(super) fn start_broker(&self, health: &Arc<BrokerHealth>, crew: &mut Crew) -> Result<Trading> {
         let settings = &self.settings.broker;
         if settings.kind == BrokerKind::Paper {
             let paper = Arc::new(self.paper_broker()?);
@@ -29,9 +34,9 @@ impl Base {
         let bridge = Bridge::new(settings.bridge(self.settings.concurrency));
         let bridge =
             Arc::new(bridge.or_fail("the broker's address cannot be used", "check broker.url (STRAT_BROKER_URL)")?);
-        let (reports, cancel) = (Arc::clone(&bridge), crew.cancel.clone());
+        let (reports, heard, cancel) = (Arc::clone(&bridge), Arc::clone(health), crew.cancel.clone());
         crew.spawn("broker's reports", async move {
-            reports.poll_reports(cancel).await;
+            reports.poll_reports(&heard, cancel).await;
             Ok(())
         });
         Ok(Trading { broker: bridge, paper: None })

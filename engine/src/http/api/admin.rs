@@ -29,6 +29,7 @@ const REASON_BYTES_MAX: usize = 1_000;
 /// Why entries are halted.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({ "reason": "odd prices since 10:15" }))]
 pub(super) struct Why {
     reason: String,
 }
@@ -68,6 +69,7 @@ pub(super) struct EngineState {
 /// What to square off.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({ "confirm": true, "user_id": "alice" }))]
 pub(super) struct SquareOff {
     /// Must be true.
     confirm: bool,
@@ -130,18 +132,17 @@ pub(super) async fn engine(
 ) -> Result<Response, Problem> {
     caller.only_admins()?;
     let (watched, halt) = (&api.watched, api.halt.state());
-    let reconciled = watched.gate.peek().is_some();
     let state = EngineState {
         engine: watched.engine.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         uptime_seconds: watched.started.elapsed().as_secs(),
         halted: halt.as_ref().is_some_and(|halt| halt.halted),
         halt: halt.map(said),
-        reconciled,
-        trading: reconciled && api.executor.settings().lease.may_trade(),
+        reconciled: watched.gate.peek().is_some(),
+        trading: watched.trades(),
         entries_wait: watched.gate.entries_wait(),
         redis_away: watched.gate.redis_away(),
-        orders_working: api.executor.working(),
+        orders_working: watched.executor.working(),
         health: crate::http::health::health_of(watched).await.1,
     };
     Ok(answer(&headers, Keep::Nobody, &json!(state)))
