@@ -9,6 +9,7 @@ mod ledger;
 mod limited;
 mod paper;
 mod reports;
+mod wire;
 
 pub(crate) use bridge::check_url;
 pub use bridge::{Bridge, BridgeError, BridgeSettings};
