@@ -5,6 +5,7 @@
 //! client order id can prove that it does not.
 
 mod bridge;
+pub(crate) mod kite;
 mod ledger;
 mod limited;
 mod paper;
@@ -13,6 +14,7 @@ mod wire;
 
 pub(crate) use bridge::check_url;
 pub use bridge::{Bridge, BridgeError, BridgeSettings};
+pub use kite::{KiteBroker, KiteError, KiteSettings, MarketProtection, Product, Standing};
 pub use ledger::{Ledger, LedgerError, LedgerEvent, LedgerLine};
 pub use limited::{EXIT_WAIT_MAX, LimitSettings, Limited};
 pub use paper::{PaperBroker, PaperSettings};

@@ -3,10 +3,12 @@
 mod csv;
 #[cfg(test)]
 mod hostile;
+pub(crate) mod kite;
 mod lines;
 mod sim;
 
 pub use self::csv::{CsvFeed, CsvOptions, PacedCsv};
+pub use kite::{KiteFeed, KiteMode};
 pub use lines::LinesFeed;
 pub use sim::{SimFeed, SimSettings};
 

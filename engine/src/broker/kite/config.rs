@@ -107,7 +107,9 @@ mod tests {
 
     #[test]
     fn a_symbol_names_its_exchange_or_is_of_the_usual_one() {
-        for (symbol, exchange, name) in [("M&M", "NSE", "M&M"), ("BSE/INFY", "BSE", "INFY"), ("NSE/INFY", "NSE", "INFY")] {
+        for (symbol, exchange, name) in
+            [("M&M", "NSE", "M&M"), ("BSE/INFY", "BSE", "INFY"), ("NSE/INFY", "NSE", "INFY")]
+        {
             assert_eq!(instrument_of(symbol, "NSE"), (exchange, name));
         }
         assert_eq!(symbol_of("NSE", "NIFTY 50", "NSE"), "NIFTY_50");

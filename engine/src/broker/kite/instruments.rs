@@ -13,8 +13,8 @@ use std::collections::HashMap;
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::Path;
-use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use strat_core::{Price, Quantity};
 
 /// Largest list, unpacked: several times today's.
@@ -38,8 +38,7 @@ pub struct Instrument {
 /// The list.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Instruments {
-    by_symbol: HashMap<Arc<str>, Instrument>,
-    by_token: HashMap<u32, Arc<str>>,
+    by_symbol: HashMap<String, Instrument>,
 }
 
 /// A line of the list; its other columns are not needed.
@@ -84,13 +83,10 @@ impl Instruments {
             tick_size: line.tick_size.parse().map_err(|_| wrong("tick_size", line.tick_size))?,
             lot_size: line.lot_size.parse().map_err(|_| wrong("lot_size", line.lot_size))?,
         };
-        let symbol: Arc<str> = symbol_of(line.exchange, line.tradingsymbol, exchange).into();
+        let symbol = symbol_of(line.exchange, line.tradingsymbol, exchange);
         // Names that cannot be symbols here are of nothing that could be asked for.
         if !strat_core::key::is_symbol(&symbol) {
             return Ok(());
-        }
-        if self.by_token.insert(line.instrument_token, Arc::clone(&symbol)).is_some_and(|other| other != symbol) {
-            return Err(format!("has number {} twice", line.instrument_token));
         }
         self.by_symbol.insert(symbol, instrument);
         Ok(())
@@ -100,12 +96,6 @@ impl Instruments {
     #[must_use]
     pub fn of(&self, symbol: &str) -> Option<&Instrument> {
         self.by_symbol.get(symbol)
-    }
-
-    /// Whose number it is.
-    #[must_use]
-    pub fn symbol(&self, token: u32) -> Option<&Arc<str>> {
-        self.by_token.get(&token)
     }
 }
 
@@ -128,12 +118,13 @@ pub(crate) fn kept(path: &Path, now_ms: i64) -> Option<Vec<u8>> {
     (current && file.len() <= LIST_BYTES_MAX as u64).then(|| fs::read(path).ok())?
 }
 
-/// Keeps the list of the day.
+/// Keeps the list of the day. The broker and the feed may both do so at the same time.
 pub(crate) fn keep(path: &Path, list: &[u8], now_ms: i64) -> io::Result<()> {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
     let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
+    beside.push(format!(".{}-{}.new", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed)));
     fs::write(&beside, list)?;
-    let now: SystemTime = UNIX_EPOCH + std::time::Duration::from_millis(now_ms.unsigned_abs());
+    let now: SystemTime = UNIX_EPOCH + Duration::from_millis(now_ms.unsigned_abs());
     fs::File::options().write(true).open(&beside)?.set_modified(now)?;
     fs::rename(&beside, path)
 }

@@ -5,8 +5,8 @@
 
 use super::config::{Product, symbol_of};
 use super::time;
+use crate::broker::wire::read::{Amount, decimal, excerpt, printable};
 use crate::broker::{BrokerOrder, BrokerPosition, OrderSide, OrderState};
-use crate::failure::one_line;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -106,11 +106,11 @@ struct Order<'a> {
     tag: Option<String>,
     transaction_type: OrderSide,
     #[serde(borrow)]
-    quantity: &'a RawValue,
+    quantity: Amount<'a>,
     #[serde(borrow)]
-    filled_quantity: &'a RawValue,
+    filled_quantity: Amount<'a>,
     #[serde(borrow)]
-    average_price: &'a RawValue,
+    average_price: Amount<'a>,
     status: String,
     status_message: Option<String>,
     order_timestamp: Option<String>,
@@ -120,9 +120,9 @@ struct Order<'a> {
 #[derive(Deserialize)]
 struct Trade<'a> {
     #[serde(borrow)]
-    quantity: &'a RawValue,
+    quantity: Amount<'a>,
     #[serde(borrow)]
-    average_price: &'a RawValue,
+    average_price: Amount<'a>,
 }
 
 #[derive(Deserialize)]
@@ -137,7 +137,7 @@ struct Position<'a> {
     tradingsymbol: String,
     product: String,
     #[serde(borrow)]
-    quantity: &'a RawValue,
+    quantity: Amount<'a>,
 }
 
 #[derive(Deserialize)]
@@ -168,7 +168,7 @@ pub(crate) enum News {
 /// The broker's words of a refusal: exception and message.
 pub(super) fn failure(body: &[u8]) -> Option<(String, String)> {
     let failure: Failure = serde_json::from_slice(body).ok()?;
-    Some((failure.error_type, one_line(&failure.message)))
+    Some((failure.error_type, printable(&failure.message)))
 }
 
 /// Number of an order that was taken.
@@ -205,7 +205,7 @@ pub(super) fn orders(body: &[u8]) -> Result<Vec<Listed>, String> {
 pub(super) fn trades(body: &[u8]) -> Result<(Quantity, Price), String> {
     let mut sum = (Quantity::ZERO, Price::ZERO);
     for trade in data::<Vec<Trade<'_>>>(body)? {
-        let next = (whole("quantity", trade.quantity)?, price(trade.average_price)?);
+        let next = (whole(trade.quantity)?, price(trade.average_price)?);
         let average = average_price(sum, next).ok_or("trades whose average is no price")?;
         sum = (sum.0.plus(next.0), average);
     }
@@ -224,10 +224,10 @@ pub(super) fn positions(
         if position.product != product.as_str() {
             continue;
         }
-        let quantity = quantity("quantity", position.quantity)?;
+        let quantity = position.quantity.quantity("quantity")?;
         let symbol = symbol_of(&position.exchange, &position.tradingsymbol, exchange);
         if held.insert(symbol, quantity).is_some() {
-            return Err(format!("two positions in {}", one_line(&position.tradingsymbol)));
+            return Err(format!("two positions in {}", printable(&position.tradingsymbol)));
         }
     }
     let open = held.into_iter().filter(|(_, quantity)| *quantity != Quantity::ZERO);
@@ -239,31 +239,30 @@ pub(crate) fn news(text: &[u8]) -> News {
     let Ok(Text { kind, data }) = serde_json::from_slice::<Text<'_>>(text) else { return News::Other };
     match kind.as_str() {
         "order" => News::Order(Box::new(order(data.map_or("", RawValue::get)))),
-        "error" => News::Error(one_line(data.map_or("", RawValue::get))),
+        "error" => News::Error(printable(data.map_or("", RawValue::get))),
         _ => News::Other,
     }
 }
 
 fn data<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, String> {
     let envelope: Envelope<T> = serde_json::from_slice(body)
-        .map_err(|error| format!("{} in '{}'", one_line(&error.to_string()), excerpt(body)))?;
-    if envelope.status == "success" { Ok(envelope.data) } else { Err(format!("status '{}'", one_line(&envelope.status))) }
-}
-
-/// The beginning of a body, for messages.
-pub(super) fn excerpt(body: &[u8]) -> String {
-    one_line(&String::from_utf8_lossy(&body[..body.len().min(120)]))
+        .map_err(|error| format!("{} in '{}'", printable(&error.to_string()), excerpt(body)))?;
+    if envelope.status == "success" {
+        Ok(envelope.data)
+    } else {
+        Err(format!("status '{}'", printable(&envelope.status)))
+    }
 }
 
 fn order(json: &str) -> Result<Listed, String> {
     let order: Order<'_> =
-        serde_json::from_str(json).map_err(|error| format!("{} in an order", one_line(&error.to_string())))?;
-    checked(order).map_err(|(id, why)| one_line(&format!("order {id}: {why}")))
+        serde_json::from_str(json).map_err(|error| format!("{} in an order", printable(&error.to_string())))?;
+    checked(order).map_err(|(id, why)| printable(&format!("order {id}: {why}")))
 }
 
 fn checked(order: Order<'_>) -> Result<Listed, (String, String)> {
     let read = || {
-        let quantity = whole("quantity", order.quantity)?;
+        let quantity = whole(order.quantity)?;
         let cum_qty = quantity_of_fills(order.filled_quantity, quantity)?;
         let status = status(&order.status, cum_qty, quantity)?;
         let average = price(order.average_price)?;
@@ -280,7 +279,7 @@ fn checked(order: Order<'_>) -> Result<Listed, (String, String)> {
             tradingsymbol: order.tradingsymbol,
             tag: order.tag.unwrap_or_default(),
             side: order.transaction_type,
-            text: one_line(&order.status_message.unwrap_or_default()),
+            text: printable(&order.status_message.unwrap_or_default()),
             order_id: order.order_id,
             quantity,
             status,
@@ -306,31 +305,26 @@ fn status(word: &str, filled: Quantity, quantity: Quantity) -> Result<ExecType, 
     }
 }
 
-fn quantity_of_fills(raw: &RawValue, quantity: Quantity) -> Result<Quantity, String> {
-    let filled = self::quantity("filled_quantity", raw)?;
+fn quantity_of_fills(filled: Amount<'_>, quantity: Quantity) -> Result<Quantity, String> {
+    let filled = filled.quantity("filled_quantity")?;
     if filled < Quantity::ZERO || filled > quantity {
         return Err(format!("filled_quantity {filled} is not within the quantity {quantity}"));
     }
     Ok(filled)
 }
 
-fn quantity(what: &str, raw: &RawValue) -> Result<Quantity, String> {
-    Quantity::parse(raw.get().as_bytes()).map_err(|why| format!("{what} '{}' {why}", one_line(raw.get())))
-}
-
-fn whole(what: &str, raw: &RawValue) -> Result<Quantity, String> {
-    Quantity::parse_positive(raw.get().as_bytes()).map_err(|why| format!("{what} '{}' {why}", one_line(raw.get())))
+fn whole(amount: Amount<'_>) -> Result<Quantity, String> {
+    decimal("quantity", amount.text(), Quantity::parse_positive)
 }
 
 /// A price, which where it is an average may have more decimals than prices have: rounded half away from zero then.
-fn price(raw: &RawValue) -> Result<Price, String> {
-    let text = raw.get();
-    let complaint = |why: strat_core::decimal::DecimalError| format!("average_price '{}' {why}", one_line(text));
+fn price(amount: Amount<'_>) -> Result<Price, String> {
+    let text = amount.text();
     let cut = text.find('.').map_or(text.len(), |point| point + 1 + DECIMALS);
-    let Some((kept, rest)) = text.split_at_checked(cut) else { return Price::parse(text.as_bytes()).map_err(complaint) };
-    let price = Price::parse(kept.as_bytes()).map_err(complaint)?;
+    let (kept, rest) = text.split_at_checked(cut).unwrap_or((text, ""));
+    let price = decimal("average_price", kept, Price::parse)?;
     if !rest.bytes().all(|byte| byte.is_ascii_digit()) || price < Price::ZERO {
-        return Err(complaint(strat_core::decimal::DecimalError::Malformed));
+        return Err(format!("average_price '{}' is no price", printable(text)));
     }
     let up = rest.bytes().next().is_some_and(|digit| digit >= b'5');
     Ok(Price::from_units(price.units() + i64::from(up)))

@@ -18,7 +18,7 @@ use strat_core::Price;
 use strat_core::decimal::SCALE;
 
 /// Largest message: 3,000 instruments, which is all that a connection may subscribe to, in `full` mode.
-pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
+pub(crate) const MESSAGE_BYTES_MAX: usize = 1 << 20;
 /// Decimal places of prices in the segment of currencies at NSE.
 const NSE_CURRENCY_SEGMENT: u32 = 3;
 /// Segments of currencies elsewhere.
@@ -32,30 +32,30 @@ const FULL_BYTES: usize = 184;
 
 /// What of a packet is a tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Packet {
+pub(super) struct Packet {
     /// The instrument's number.
-    pub token: u32,
+    pub(super) token: u32,
     /// Price of the last trade, above 0.
-    pub price: Price,
+    pub(super) price: Price,
     /// Units traded since the day began; `None` in modes and of indices that do not tell.
-    pub volume: Option<u32>,
+    pub(super) volume: Option<u32>,
     /// The exchange's time, epoch seconds; `None` in modes that carry none.
-    pub exchange_s: Option<u32>,
+    pub(super) exchange_s: Option<u32>,
 }
 
 /// What a message holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
+pub(super) struct Message {
     /// Packets with a price, in the order in which they came.
-    pub packets: Vec<Packet>,
+    pub(super) packets: Vec<Packet>,
     /// Packets of a length that is not documented, or with a price below 0.
-    pub unreadable: usize,
+    pub(super) unreadable: usize,
 }
 
 /// Why a message is believed in nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a message of {bytes} bytes ends inside packet {packet} of {count}")]
-pub struct Torn {
+pub(super) struct Torn {
     bytes: usize,
     packet: usize,
     count: usize,
@@ -65,7 +65,7 @@ pub struct Torn {
 ///
 /// # Errors
 /// [`Torn`] where a packet is longer than what is left.
-pub fn read(message: &[u8]) -> Result<Message, Torn> {
+pub(super) fn read(message: &[u8]) -> Result<Message, Torn> {
     let mut read = Message { packets: Vec::new(), unreadable: 0 };
     let Some((count, mut rest)) = split_u16(message) else { return Ok(read) };
     for number in 1..=count {
@@ -127,5 +127,4 @@ fn price(token: u32, raw: u32) -> Price {
 }
 
 #[cfg(test)]
-#[path = "packet_tests.rs"]
 mod tests;
