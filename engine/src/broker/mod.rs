@@ -14,7 +14,7 @@ mod wire;
 
 pub(crate) use bridge::check_url;
 pub use bridge::{Bridge, BridgeError, BridgeSettings};
-pub use kite::{KiteBroker, KiteError, KiteSettings, MarketProtection, Product, Standing};
+pub use kite::{KiteBroker, KiteError, KiteSettings, MarketProtection, Product, Standing, log_in as kite_log_in};
 pub use ledger::{Ledger, LedgerError, LedgerEvent, LedgerLine};
 pub use limited::{EXIT_WAIT_MAX, LimitSettings, Limited};
 pub use paper::{PaperBroker, PaperSettings};

@@ -8,6 +8,7 @@
 
 pub mod book;
 pub mod hub;
+pub mod kite;
 pub mod lies;
 mod server;
 mod world;

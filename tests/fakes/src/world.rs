@@ -126,6 +126,11 @@ impl World {
         self.venue.refusals()
     }
 
+    /// Takes an order that came by another way: made by hand, or by another client.
+    pub fn take(&self, asked: NewOrder) {
+        let _ = self.carry_out(asked, |_| None);
+    }
+
     /// Fills a part of the newest order of an id.
     pub fn fill(&self, id: &str, quantity: &str, price: &str) {
         let (quantity, price): (Quantity, Price) = (quantity.parse().unwrap(), price.parse().unwrap());

@@ -2,7 +2,7 @@
 
 use super::config::instrument_of;
 use super::matching::{Wanted, find};
-use super::wire::{self, Listed, TAG_BYTES, is_tag};
+use super::wire::{self, Listed, TAG_BYTES_MAX, is_tag};
 use super::{KiteBroker, lock};
 use crate::broker::wire::http::escaped;
 use crate::broker::{
@@ -26,7 +26,10 @@ impl KiteBroker {
             return refuse(format!("the account at Kite is of {}, not of {}", self.settings.account, order.user));
         }
         if !is_tag(&order.client_order_id) {
-            return refuse(format!("{} is no tag of {TAG_BYTES} letters and digits", order.client_order_id));
+            return refuse(format!(
+                "{} is no tag of at most {TAG_BYTES_MAX} capital letters and digits",
+                order.client_order_id
+            ));
         }
         if order.quantity.units() % SCALE != 0 || order.quantity <= Quantity::ZERO {
             return refuse(format!("Kite trades whole numbers, not {}", order.quantity));

@@ -87,10 +87,11 @@ impl Rest {
         let ask = Ask { method, path, headers: &[VERSION, (AUTHORIZATION, authorization)], body };
         let answer = self.http.send(ask, bounds).await?;
         if answer.status == StatusCode::OK {
+            self.session.judged(&token, true);
             return Ok(answer.body);
         }
         if is_token_refused(&answer) {
-            self.session.refused(&token);
+            self.session.judged(&token, false);
         }
         Err(trouble(&answer))
     }

@@ -97,7 +97,8 @@ struct State {
     /// What the file was when it was read: time of its last change, and length.
     read: Option<(SystemTime, u64)>,
     token: Option<Result<Token, NoToken>>,
-    refused: Option<String>,
+    /// What Kite has refused last.
+    refused: Option<SecretString>,
 }
 
 #[derive(Clone)]
@@ -116,14 +117,16 @@ impl Session {
         self.current().map(|token| token.text)
     }
 
-    /// Kite has refused this one. Another one, once it is in the file, is none the worse for it.
-    pub(crate) fn refused(&self, token: &SecretString) {
-        self.lock().refused = Some(token.expose_secret().to_owned());
+    /// Kite has taken this one, or refused it. It is shown all the same the next time: no exit shall wait because of one
+    /// odd answer, and a request without a login does no harm.
+    pub(crate) fn judged(&self, token: &SecretString, taken: bool) {
+        self.lock().refused = (!taken).then(|| token.clone());
     }
 
     pub(crate) fn standing(&self) -> Standing {
         match self.current() {
             Err(why) => Standing::Without(why),
+            Ok(token) if self.is_refused(&token) => Standing::Without(NoToken::Refused),
             Ok(token) if token.ends_ms.saturating_sub(ANNOUNCED_MS) <= self.clock.now_ms() => {
                 Standing::EndsSoon(shown(token.ends_ms))
             }
@@ -139,13 +142,14 @@ impl Session {
         }
         let token = state.token.get_or_insert_with(|| self.load()).clone()?;
         state.read = found;
-        if state.refused.as_deref() == Some(token.text.expose_secret()) {
-            return Err(NoToken::Refused);
-        }
         if token.ends_ms <= self.clock.now_ms() {
             return Err(NoToken::Expired(shown(token.ends_ms)));
         }
         Ok(token)
+    }
+
+    fn is_refused(&self, token: &Token) -> bool {
+        self.lock().refused.as_ref().is_some_and(|refused| refused.expose_secret() == token.text.expose_secret())
     }
 
     fn load(&self) -> Result<Token, NoToken> {

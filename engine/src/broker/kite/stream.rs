@@ -47,8 +47,8 @@ impl Ticker {
         let bounds = SocketBounds {
             connect: settings.timeout,
             silence: settings.silence,
-            // Kite sends a heartbeat about every second.
-            ping: Duration::ZERO,
+            // Kite sends a heartbeat about every second; this asks for another.
+            ping: settings.silence / 2,
             message_bytes: MESSAGE_BYTES_MAX,
         };
         Self { url: url.to_owned(), api_key: settings.api_key.clone(), session, bounds }
@@ -61,7 +61,7 @@ impl Ticker {
         match Socket::connect(&format!("{}/?{query}", self.url), Vec::new(), self.bounds).await {
             Ok(socket) => Ok(socket),
             Err(SocketError::Refused { status: 403 }) => {
-                self.session.refused(&token);
+                self.session.judged(&token, false);
                 Err("Kite refuses the access token".to_owned())
             }
             Err(error) => Err(error.to_string().replace(token.expose_secret(), "***")),

@@ -13,12 +13,13 @@ use std::collections::BTreeMap;
 use strat_core::decimal::{DECIMALS, average_price};
 use strat_core::{ExecType, Price, Quantity};
 
-/// Longest tag that Kite takes. Client order ids are exactly that long.
-pub(super) const TAG_BYTES: usize = 20;
+/// Longest tag that Kite takes. Client order ids are as long.
+pub(super) const TAG_BYTES_MAX: usize = 20;
 
 /// Whether this can be the tag of an order of ours: upper case and digits, as client order ids are.
 pub(super) fn is_tag(text: &str) -> bool {
-    text.len() == TAG_BYTES && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+    (1..=TAG_BYTES_MAX).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
 }
 
 /// An order of Kite's order book.

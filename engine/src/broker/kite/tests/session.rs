@@ -50,16 +50,21 @@ fn a_token_is_kept_for_its_owner_alone_and_good_until_six() {
 }
 
 #[test]
-fn a_token_that_kite_refuses_is_not_shown_again() {
+fn a_token_that_kite_refuses_is_complained_about_until_there_is_another() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("kite.json");
     let (session, _) = session(&path, LOGIN);
     keep(&path, "key", "first", at(LOGIN)).unwrap();
-    session.refused(&session.token().unwrap());
-    assert_eq!(session.token().unwrap_err(), NoToken::Refused);
-    assert!(session.standing().complaint().is_some());
+    let first = session.token().unwrap();
+    session.judged(&first, false);
+    assert_eq!(session.standing(), Standing::Without(NoToken::Refused));
+    assert!(session.token().is_ok(), "no exit waits for one odd answer");
+    session.judged(&first, true);
+    assert_eq!(session.standing(), Standing::Good);
+    session.judged(&first, false);
     keep(&path, "key", "another", at(LOGIN)).unwrap();
     assert_eq!(session.token().unwrap().expose_secret(), "another");
+    assert_eq!(session.standing(), Standing::Good);
 }
 
 #[test]
