@@ -253,23 +253,28 @@ async fn prices_come_in_every_mode_and_unit() {
     let stage = KiteStage::start().await;
     stage.fake.set_price("M&M", "3051.05");
     stage.fake.set_price("CDS/USDINR26DECFUT", "84.1234567");
-    for mode in [KiteMode::Ltp, KiteMode::Quote, KiteMode::Full] {
+    let modes = [
+        (KiteMode::Ltp, "3051.05", "3051.1"),
+        (KiteMode::Quote, "3051.1", "3051.2"),
+        (KiteMode::Full, "3051.2", "3050"),
+    ];
+    for (mode, price, then) in modes {
         let mut feed = stage.feed(&["M&M", "CDS/USDINR26DECFUT"], mode);
-        let before_ms = LiveClock.now_ms();
-        let (mut seen, mut times) = (std::collections::BTreeMap::new(), Vec::new());
+        let mut seen = std::collections::BTreeMap::new();
         while seen.len() < 2 {
             let tick = next(&mut feed).await;
-            times.push(tick.ts_ms);
             seen.insert(tick.symbol.to_string(), tick.price_text);
         }
         let all: Vec<_> = seen.into_iter().collect();
-        let wanted = [("CDS/USDINR26DECFUT", "84.1234567"), ("M&M", "3051.05")];
+        let wanted = [("CDS/USDINR26DECFUT", "84.1234567"), ("M&M", price)];
         assert_eq!(all, wanted.map(|(symbol, price)| (symbol.to_owned(), price.to_owned())), "{mode:?}");
-        let now_ms = LiveClock.now_ms();
-        // The exchange's time is in whole seconds; others have that of arrival.
+        let before_ms = LiveClock.now_ms();
+        stage.fake.set_price("M&M", then);
+        let ts_ms = next_at(&mut feed, then).await.ts_ms;
+        // The exchange's time is in whole seconds; other modes have none, and it is the time of arrival.
         let from_ms = if mode == KiteMode::Full { before_ms / 1_000 * 1_000 } else { before_ms };
-        assert!(times.iter().all(|ts_ms| (from_ms..=now_ms).contains(ts_ms)), "{mode:?}: {times:?}");
-        assert!(mode != KiteMode::Full || times.iter().all(|ts_ms| ts_ms % 1_000 == 0));
+        assert!((from_ms..=LiveClock.now_ms()).contains(&ts_ms), "{mode:?}: {ts_ms}");
+        assert!(mode != KiteMode::Full || ts_ms % 1_000 == 0, "{ts_ms}");
     }
     assert_eq!(stage.fake.asked("GET /instruments"), 1, "the list of the day is kept");
 }

@@ -27,7 +27,7 @@ const SETTLE: Duration = Duration::from_millis(200);
 /// Between two looks at the order book while an order of ours is open.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
 /// Between two looks at the login.
-const SESSION_EVERY: Duration = Duration::from_secs(5);
+const SESSION_EVERY: Duration = Duration::from_secs(1);
 /// When the login is tried at Kite itself: before the exchanges open.
 const TRIED_AT: Time = Time::constant(9, 0, 0, 0);
 /// Between two attempts to get the list of instruments.
