@@ -10,8 +10,9 @@ mod ledger;
 mod limited;
 mod paper;
 mod reports;
-mod wire;
+pub(crate) mod wire;
 
+pub(crate) use alpaca::credentials as alpaca_credentials;
 pub use alpaca::{AlpacaBroker, AlpacaError, AlpacaSettings};
 pub(crate) use bridge::check_url;
 pub use bridge::{Bridge, BridgeError, BridgeSettings};

@@ -1,11 +1,13 @@
 //! Market data.
 
+mod alpaca;
 mod csv;
 #[cfg(test)]
 mod hostile;
 mod lines;
 mod sim;
 
+pub use self::alpaca::{AlpacaFeed, AlpacaFeedError, AlpacaFeedSettings};
 pub use self::csv::{CsvFeed, CsvOptions, PacedCsv};
 pub use lines::LinesFeed;
 pub use sim::{SimFeed, SimSettings};

@@ -96,6 +96,6 @@ pub(crate) fn credentials(
 }
 
 /// Bounds of a stream: it is pinged twice before it is taken for dead.
-pub(crate) fn bounds(timeout: Duration, silence: Duration) -> SocketBounds {
+fn bounds(timeout: Duration, silence: Duration) -> SocketBounds {
     SocketBounds { connect: timeout, silence, ping: silence / 3, message_bytes: MESSAGE_BYTES_MAX }
 }

@@ -13,8 +13,8 @@ mod execution;
 mod rest;
 mod stream;
 
+pub(crate) use config::credentials;
 pub use config::{AlpacaError, AlpacaSettings};
-pub(crate) use config::{bounds, credentials};
 
 use super::wire::http::Http;
 use super::{
