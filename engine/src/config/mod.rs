@@ -1,5 +1,6 @@
 //! Settings: defaults, then the TOML file, then the environment, then flags. Every one is a row of [`table::TABLE`].
 
+mod alpaca;
 mod broker;
 mod candles;
 mod feed;
@@ -9,6 +10,7 @@ mod redis;
 mod table;
 mod upkeep;
 
+pub use alpaca::AlpacaConfig;
 pub use broker::{BrokerKind, BrokerSettings};
 pub use candles::CandleSettings;
 pub use http::{HttpSettings, is_set};
@@ -53,6 +55,8 @@ pub enum FeedKind {
     Csv,
     /// Lines over TCP.
     Lines,
+    /// Trades from Alpaca.
+    Alpaca,
 }
 
 /// How log lines look.
@@ -77,6 +81,8 @@ pub struct FeedSettings {
     pub tick_ms: u64,
     /// Largest step of the simulated market, in basis points of the price.
     pub step_bps: u32,
+    /// Symbols whose trades are subscribed to at a broker's market data.
+    pub subscribe: Vec<String>,
     /// The file of ticks.
     pub file: Option<PathBuf>,
     /// Host and port of the lines.
@@ -131,6 +137,8 @@ pub struct Settings {
     pub upkeep: UpkeepConfig,
     /// The broker.
     pub broker: BrokerSettings,
+    /// The account at Alpaca.
+    pub alpaca: AlpacaConfig,
     /// The paper broker.
     pub paper: PaperSettings,
     /// Where the paper broker keeps its own books, one JSON per line.
@@ -162,6 +170,7 @@ impl Default for Settings {
                 symbols: parse_symbols("RELIANCE=2500,INFY=1500,TCS=3500,HDFCBANK=1650,SBIN=820").unwrap_or_default(),
                 tick_ms: 250,
                 step_bps: 8,
+                subscribe: Vec::new(),
                 file: None,
                 address: String::new(),
                 idle: Duration::from_secs(30),
@@ -174,6 +183,7 @@ impl Default for Settings {
             guard: guard::DEFAULT,
             upkeep: UpkeepConfig::default(),
             broker: BrokerSettings::default(),
+            alpaca: AlpacaConfig::default(),
             paper: PaperSettings {
                 latency: Duration::from_millis(20),
                 partial_percent: 0,

@@ -1,5 +1,6 @@
 //! Market data.
 
+mod alpaca;
 mod csv;
 #[cfg(test)]
 mod hostile;
@@ -7,6 +8,7 @@ pub(crate) mod kite;
 mod lines;
 mod sim;
 
+pub use self::alpaca::{AlpacaFeed, AlpacaFeedError, AlpacaFeedSettings};
 pub use self::csv::{CsvFeed, CsvOptions, PacedCsv};
 pub use kite::{KiteFeed, KiteMode};
 pub use lines::LinesFeed;
