@@ -4,6 +4,7 @@ mod broker;
 mod feed;
 mod watch;
 
+use crate::broker::Broker;
 use crate::calendar::Calendars;
 use crate::candles::Candles;
 use crate::clock::{Clock, LiveClock};
@@ -22,7 +23,7 @@ use crate::reconcile::{ReconcileSettings, Reconciler};
 use crate::schedule::{Missed, Scheduler, SchedulerSettings};
 use crate::store::{Rows, START_PATIENCE, Store};
 use crate::sync::{Sync, SyncHandle};
-pub(crate) use broker::ALPACA_HINT;
+pub(crate) use broker::{ALPACA_HINT, KITE_HINT};
 use broker::{Trading, lease_for};
 use color_eyre::eyre::eyre;
 use color_eyre::{Report, Result};
@@ -99,6 +100,7 @@ struct Base {
 /// What others look at of what trades.
 struct Started {
     market: Arc<Market>,
+    broker: Arc<dyn Broker>,
     executor: Arc<Executor>,
 }
 
@@ -119,7 +121,7 @@ pub async fn run(settings: Settings) -> Result<()> {
     let mut trading = Crew::new();
     let mut sync = Crew::new();
     let handle = base.start_sync(&mut sync);
-    let Started { market, executor } = base.start_trading(&handle, &mut trading)?;
+    let Started { market, broker, executor } = base.start_trading(&handle, &mut trading)?;
     base.spawn_lease(executor.settings().lease.clone(), &mut sync);
     base.spawn_upkeep(&handle, &mut trading)?;
     let rows = base.spawn_rows(&handle, &mut trading)?;
@@ -130,6 +132,7 @@ pub async fn run(settings: Settings) -> Result<()> {
         sync: handle.clone(),
         gate: base.gate.clone(),
         market,
+        broker,
         silence: base.settings.feed.silence,
         clock: Arc::clone(&base.clock),
         engine: base.settings.engine_name.clone(),
@@ -234,7 +237,7 @@ impl Base {
         let settings = &self.settings;
         let Trading { broker, paper } = self.start_broker(crew)?;
         let broker = self.limited(broker)?;
-        let (entries, lease) = (Arc::clone(&broker), lease_for(&*broker));
+        let (entries, asked, lease) = (Arc::clone(&broker), Arc::clone(&broker), lease_for(&*broker));
         let executor = Arc::new(Executor::new(
             ExecutorSettings {
                 owner: settings.engine_name.clone(),
@@ -276,7 +279,7 @@ impl Base {
             live.run(cancel).await;
             Ok(())
         });
-        Ok(Started { market: watched, executor })
+        Ok(Started { market: watched, broker: asked, executor })
     }
 
     /// The candles of the feed, where they are wanted.

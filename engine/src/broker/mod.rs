@@ -17,7 +17,10 @@ pub(crate) use alpaca::credentials as alpaca_credentials;
 pub use alpaca::{AlpacaBroker, AlpacaError, AlpacaSettings};
 pub(crate) use bridge::check_url;
 pub use bridge::{Bridge, BridgeError, BridgeSettings};
-pub use kite::{KiteBroker, KiteError, KiteSettings, MarketProtection, Product, Standing, log_in as kite_log_in};
+pub use kite::{
+    KITE_LIMITS, KITE_URLS, KiteBroker, KiteError, KiteSettings, MarketProtection, Product, Standing, kite_log_in,
+    kite_log_in_url,
+};
 pub use ledger::{Ledger, LedgerError, LedgerEvent, LedgerLine};
 pub use limited::{EXIT_WAIT_MAX, LimitSettings, Limited};
 pub use paper::{PaperBroker, PaperSettings};
@@ -152,6 +155,15 @@ pub enum Idempotency {
     None,
 }
 
+/// What a person has to see to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Complaint {
+    /// What is wrong, and what to do.
+    pub text: String,
+    /// Whether no order can be sent until then; else it is an announcement.
+    pub urgent: bool,
+}
+
 /// A broker.
 #[async_trait]
 pub trait Broker: Send + Sync {
@@ -173,6 +185,11 @@ pub trait Broker: Send + Sync {
     /// for it.
     fn puts_off(&self, _entry: OrderRef<'_>) -> bool {
         false
+    }
+
+    /// What a person has to see to, where there is something: a login that has ended, or soon will.
+    fn complaint(&self) -> Option<Complaint> {
+        None
     }
 
     /// Places an order.

@@ -133,7 +133,7 @@ pub(super) const SECRET_KEY: Setting = Setting {
     )
 };
 
-fn checked(check: fn(&str) -> Result<String, AddressError>, value: &str) -> Result<String, String> {
+pub(super) fn checked(check: fn(&str) -> Result<String, AddressError>, value: &str) -> Result<String, String> {
     check(value).map_err(|why| why.to_string())
 }
 
@@ -146,14 +146,14 @@ pub(super) fn user(value: &str) -> Result<String, String> {
 }
 
 /// What a header can carry; empty for none.
-fn key(value: &str) -> Result<SecretString, String> {
+pub(super) fn key(value: &str) -> Result<SecretString, String> {
     if value.len() <= 256 && value.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Ok(SecretString::from(value.to_owned()));
     }
     Err("is not up to 256 printable ASCII bytes without blanks".to_owned())
 }
 
-fn shown(secret: &SecretString) -> String {
+pub(super) fn shown(secret: &SecretString) -> String {
     if secret.expose_secret().is_empty() { String::new() } else { "***".to_owned() }
 }
 

@@ -14,6 +14,8 @@ pub enum BrokerKind {
     Bridge,
     /// Alpaca.
     Alpaca,
+    /// Zerodha's Kite.
+    Kite,
 }
 
 /// Settings of the broker.
@@ -70,8 +72,12 @@ impl BrokerSettings {
     }
 }
 
-const KINDS: &[(&str, BrokerKind)] =
-    &[("paper", BrokerKind::Paper), ("bridge", BrokerKind::Bridge), ("alpaca", BrokerKind::Alpaca)];
+const KINDS: &[(&str, BrokerKind)] = &[
+    ("paper", BrokerKind::Paper),
+    ("bridge", BrokerKind::Bridge),
+    ("alpaca", BrokerKind::Alpaca),
+    ("kite", BrokerKind::Kite),
+];
 const CLASSES: &[(&str, Idempotency)] =
     &[("dedupes", Idempotency::Dedupes), ("queryable", Idempotency::Queryable), ("none", Idempotency::None)];
 
@@ -89,7 +95,7 @@ fn set_url(settings: &mut Settings, value: &str) -> Result<(), String> {
 pub(super) const KIND: Setting = row(
     "broker.kind",
     "STRAT_BROKER_KIND",
-    "`paper` fills orders at the feed's prices; `bridge` sends them to broker.url, `alpaca` to Alpaca",
+    "`paper` fills orders at the feed's prices; `bridge` sends them to broker.url, `alpaca` to Alpaca, `kite` to Zerodha's Kite",
     |s, v| one_of(v, KINDS).map(|v| s.broker.kind = v),
     |s| word(KINDS, &s.broker.kind),
 );

@@ -9,8 +9,13 @@ use std::time::Duration;
 const SILENCE_S_MAX: u64 = 86_400;
 
 /// Words of `feed.kind`.
-pub(super) const KINDS: &[(&str, FeedKind)] =
-    &[("sim", FeedKind::Sim), ("csv", FeedKind::Csv), ("lines", FeedKind::Lines), ("alpaca", FeedKind::Alpaca)];
+pub(super) const KINDS: &[(&str, FeedKind)] = &[
+    ("sim", FeedKind::Sim),
+    ("csv", FeedKind::Csv),
+    ("lines", FeedKind::Lines),
+    ("alpaca", FeedKind::Alpaca),
+    ("kite", FeedKind::Kite),
+];
 
 pub(super) const ADDRESS: Setting = row(
     "feed.address",

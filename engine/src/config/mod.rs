@@ -6,6 +6,7 @@ mod candles;
 mod feed;
 mod guard;
 mod http;
+mod kite;
 mod redis;
 mod table;
 mod upkeep;
@@ -14,6 +15,7 @@ pub use alpaca::AlpacaConfig;
 pub use broker::{BrokerKind, BrokerSettings};
 pub use candles::CandleSettings;
 pub use http::{HttpSettings, is_set};
+pub use kite::KiteConfig;
 pub use table::{Secret, Setting, TABLE};
 pub use upkeep::UpkeepConfig;
 
@@ -57,6 +59,8 @@ pub enum FeedKind {
     Lines,
     /// Trades from Alpaca.
     Alpaca,
+    /// Prices from Zerodha's Kite.
+    Kite,
 }
 
 /// How log lines look.
@@ -139,6 +143,8 @@ pub struct Settings {
     pub broker: BrokerSettings,
     /// The account at Alpaca.
     pub alpaca: AlpacaConfig,
+    /// The account at Kite.
+    pub kite: KiteConfig,
     /// The paper broker.
     pub paper: PaperSettings,
     /// Where the paper broker keeps its own books, one JSON per line.
@@ -184,6 +190,7 @@ impl Default for Settings {
             upkeep: UpkeepConfig::default(),
             broker: BrokerSettings::default(),
             alpaca: AlpacaConfig::default(),
+            kite: KiteConfig::default(),
             paper: PaperSettings {
                 latency: Duration::from_millis(20),
                 partial_percent: 0,

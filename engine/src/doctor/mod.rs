@@ -77,6 +77,7 @@ pub async fn examine(settings: &Settings) -> Vec<Finding> {
         BrokerKind::Paper => ledger(&settings.paper_ledger),
         BrokerKind::Bridge => broker::bridge(settings).await,
         BrokerKind::Alpaca => broker::alpaca(settings).await,
+        BrokerKind::Kite => broker::kite(settings).await,
     });
     findings.push(machine::zones());
     findings.push(machine::calendars(settings));

@@ -1,6 +1,7 @@
 //! How the parts of the engine are, asked at the moment.
 
 use super::Watched;
+use crate::broker::Complaint;
 use crate::guard::{GuardStatus, Watcher};
 use crate::market::MarketStats;
 use crate::store::Ping;
@@ -33,9 +34,10 @@ pub(super) async fn health_of(watched: &Watched) -> (bool, Value) {
     let silent = watched.market.silent();
     let market = check_market(watched.market.stats(), &silent, watched.silence, watched.clock.now_ms());
     let guard = check_guard(watched.market.guard().status());
+    let broker = check_broker(watched.broker.complaint());
     let reconciled = watched.gate.peek().is_some();
-    let healthy =
-        reconciled && [&redis, &postgres, &journal, &queues, &market, &guard].iter().all(|part| part["status"] == "ok");
+    let healthy = reconciled
+        && [&redis, &postgres, &journal, &queues, &market, &guard, &broker].iter().all(|part| part["status"] == "ok");
     (
         healthy,
         json!({
@@ -50,6 +52,7 @@ pub(super) async fn health_of(watched: &Watched) -> (bool, Value) {
             "queues": queues,
             "market": market,
             "guard": guard,
+            "broker": broker,
         }),
     )
 }
@@ -200,6 +203,15 @@ fn check_guard(guard: GuardStatus) -> Value {
     })
 }
 
+/// Orders go only where the broker lets the account in, today and tomorrow.
+fn check_broker(complaint: Option<Complaint>) -> Value {
+    let (error, notice) = match complaint {
+        Some(Complaint { text, urgent: true }) => (Some(text), None),
+        other => (None, other.map(|announced| announced.text)),
+    };
+    json!({ "status": status(error.is_none()), "error": error, "notice": notice })
+}
+
 /// Milliseconds with three decimals, rounded: a measurement, not money.
 fn milliseconds(duration: Duration) -> f64 {
     duration.as_micros() as f64 / 1_000.0
@@ -223,6 +235,14 @@ mod tests {
         assert!(!healthy(none, 60, 1_000) && healthy(none, 0, 1_000));
         let silent = (1, vec!["IBM".to_owned()]);
         assert_eq!(check_market(stats, &silent, Duration::ZERO, 1_000)["status"], "unhealthy");
+    }
+
+    #[test]
+    fn a_broker_is_healthy_until_it_lets_no_order_in() {
+        let told = |urgent| check_broker(Some(Complaint { text: "log in".to_owned(), urgent }));
+        assert_eq!(check_broker(None)["status"], "ok");
+        assert_eq!((&told(false)["status"], &told(false)["notice"]), (&json!("ok"), &json!("log in")));
+        assert_eq!((&told(true)["status"], &told(true)["error"]), (&json!("unhealthy"), &json!("log in")));
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod tail;
 
 pub use api::{Api, ApiParts};
 
+use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::config::HttpSettings;
 use crate::failure::{OrFail as _, failure};
@@ -57,6 +58,8 @@ pub struct Watched {
     pub gate: EpochGate,
     /// Prices.
     pub market: Arc<Market>,
+    /// The broker.
+    pub broker: Arc<dyn Broker>,
     /// How long no tick may come; zero for as long as it likes.
     pub silence: Duration,
     /// The time that ticks are measured by.

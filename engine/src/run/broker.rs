@@ -1,7 +1,9 @@
 //! The broker that the settings ask for.
 
 use super::{Base, Crew};
-use crate::broker::{AlpacaBroker, Bridge, Broker, EXIT_WAIT_MAX, Idempotency, Ledger, Limited, PaperBroker};
+use crate::broker::{
+    AlpacaBroker, Bridge, Broker, EXIT_WAIT_MAX, Idempotency, KiteBroker, Ledger, Limited, PaperBroker,
+};
 use crate::config::BrokerKind;
 use crate::failure::{OrFail as _, failure};
 use crate::lease::Lease;
@@ -38,13 +40,18 @@ impl Base {
                     .or_fail("the account at Alpaca cannot be opened", ALPACA_HINT)?;
                 with_reports(crew, Arc::new(alpaca), |alpaca, cancel| async move { alpaca.run(cancel).await })
             }
+            BrokerKind::Kite => {
+                let kite = KiteBroker::new(settings.kite(), Arc::clone(&self.clock))
+                    .or_fail("the account at Kite cannot be opened", KITE_HINT)?;
+                with_reports(crew, Arc::new(kite), |kite, cancel| async move { kite.run(cancel).await })
+            }
         };
         Ok(Trading { broker, paper: None })
     }
 
     /// The broker, called no more often than it likes, where somebody has said how often that is.
     pub(super) fn limited(&self, broker: Arc<dyn Broker>) -> Result<Arc<dyn Broker>> {
-        let limits = self.settings.broker.limits;
+        let limits = self.settings.limits();
         if !limits.let_entries_pass() {
             return Err(failure(
                 "the limits of calls to the broker leave no room for entries: most are looked up, then sent",
@@ -57,7 +64,7 @@ impl Base {
     /// Longest wait for an answer of the broker; a call may have to wait for its turn first.
     pub(super) fn broker_timeout(&self) -> Duration {
         let broker = &self.settings.broker;
-        let turn = if broker.limits.are_none() { Duration::ZERO } else { EXIT_WAIT_MAX };
+        let turn = if self.settings.limits().are_none() { Duration::ZERO } else { EXIT_WAIT_MAX };
         BROKER_TIMEOUT.max(broker.timeout + BROKER_MARGIN) + turn
     }
 
@@ -72,6 +79,9 @@ impl Base {
 
 /// What is to be set for an account at Alpaca.
 pub(crate) const ALPACA_HINT: &str = "set alpaca.user, alpaca.key_id and alpaca.secret_key (STRAT_ALPACA_USER, …_KEY_ID, …_SECRET_KEY); see docs/brokers/alpaca.md";
+
+/// What is to be set for an account at Kite.
+pub(crate) const KITE_HINT: &str = "set kite.user and kite.api_key (STRAT_KITE_USER, …_API_KEY), and log in with `strat-engine kite login`; see docs/brokers/kite.md";
 
 /// A broker, and the task that brings its reports.
 fn with_reports<B: Broker + 'static, F: Future<Output = ()> + Send + 'static>(

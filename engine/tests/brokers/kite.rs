@@ -31,7 +31,7 @@ struct KiteStage {
 
 fn settings(fake: &Fake, folder: &Path, venue: &Kite) -> KiteSettings {
     KiteSettings {
-        account: USER.to_owned(),
+        user: USER.to_owned(),
         api_key: venue.api_key.to_owned(),
         api_secret: SecretString::from(venue.api_secret),
         token_file: folder.join("token.json"),
@@ -108,7 +108,7 @@ async fn a_login_is_taken_up_without_a_restart_and_its_end_is_told() {
         matches!(&early, Err(BrokerError::Unavailable(why)) if why.contains("strat-engine kite login")),
         "{early:?}"
     );
-    assert!(stage.kite.standing().complaint().is_some());
+    assert!(stage.broker.complaint().is_some_and(|complaint| complaint.urgent));
     assert!(stage.fake.requests().is_empty(), "nothing is asked without a login: {:?}", stage.fake.requests());
     let refused = kite_log_in(&stage.settings(), "another", &LiveClock).await.unwrap_err();
     assert!(
@@ -285,11 +285,13 @@ async fn a_feed_that_is_cut_closed_or_silent_subscribes_again() {
     let mut feed = stage.feed(&["IBM"], KiteMode::Full);
     stage.fake.set_price("IBM", "99.05");
     next_at(&mut feed, "99.05").await;
-    let harm: [(&str, fn(&Fake)); 3] =
-        [("99.1", |fake| fake.hub.cut()), ("99.15", |fake| fake.hub.close()), ("99.2", |fake| fake.hub.mute())];
-    for (price, harm) in harm {
+    for (harm, price) in ["cut", "close", "mute"].into_iter().zip(["99.1", "99.15", "99.2"]) {
         let opened = stage.fake.hub.opened();
-        harm(&stage.fake);
+        match harm {
+            "cut" => stage.fake.hub.cut(),
+            "close" => stage.fake.hub.close(),
+            _ => stage.fake.hub.mute(),
+        }
         stage.fake.set_price("IBM", price);
         next_at(&mut feed, price).await;
         assert!(stage.fake.hub.opened() > opened);
@@ -298,7 +300,13 @@ async fn a_feed_that_is_cut_closed_or_silent_subscribes_again() {
     stage.fake.hub.say(&strat_fakes::Message::binary(vec![0, 1, 0, 184, 0, 0, 1, 1, 0, 0]));
     stage.fake.hub.say(&strat_fakes::Message::binary(vec![0, 1, 0, 9, 0, 0, 1, 1, 0, 0, 0, 1, 0]));
     stage.fake.set_price("IBM", "99.25");
-    assert_eq!(next(&mut feed).await.price_text, "99.25");
+    loop {
+        match next(&mut feed).await.price_text.as_str() {
+            // Both answers to the last subscription had it.
+            "99.2" => {}
+            other => break assert_eq!(other, "99.25"),
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

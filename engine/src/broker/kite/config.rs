@@ -5,11 +5,6 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Where Kite's HTTP interface is.
-pub const REST_URL: &str = "https://api.kite.trade";
-/// Where its ticker is, which also tells of orders.
-pub const STREAM_URL: &str = "wss://ws.kite.trade";
-
 /// Under which margin and until when a position is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Product {
@@ -61,8 +56,8 @@ impl fmt::Display for MarketProtection {
 /// Everything that [`super::KiteBroker`] and the feed must be told.
 #[derive(Debug, Clone)]
 pub struct KiteSettings {
-    /// Whose account it is, as users are called here. Orders of anybody else are not sent.
-    pub account: String,
+    /// The user whose account it is. Orders of anybody else are not sent.
+    pub user: String,
     /// Of the app, from Kite's developer console.
     pub api_key: String,
     /// Of the app; only the exchange of a request token needs it.

@@ -6,8 +6,8 @@ use super::wire::{self, Listed, TAG_BYTES_MAX, is_tag};
 use super::{KiteBroker, lock};
 use crate::broker::wire::http::escaped;
 use crate::broker::{
-    Broker, BrokerError, BrokerOrder, BrokerPosition, Idempotency, OrderRef, OrderRequest, OrderSide, OrderState,
-    ReportQueue,
+    Broker, BrokerError, BrokerOrder, BrokerPosition, Complaint, Idempotency, OrderRef, OrderRequest, OrderSide,
+    OrderState, ReportQueue,
 };
 use async_trait::async_trait;
 use hyper::Method;
@@ -22,8 +22,8 @@ impl KiteBroker {
     /// What Kite would refuse is not sent: refused orders count against the day's limit.
     fn check(&self, order: &OrderRequest) -> Result<(), BrokerError> {
         let refuse = |why: String| Err(BrokerError::Rejected(why));
-        if order.user != self.settings.account {
-            return refuse(format!("the account at Kite is of {}, not of {}", self.settings.account, order.user));
+        if order.user != self.settings.user {
+            return refuse(format!("the account at Kite is of {}, not of {}", self.settings.user, order.user));
         }
         if !is_tag(&order.client_order_id) {
             return refuse(format!(
@@ -74,6 +74,10 @@ impl Broker for KiteBroker {
 
     fn settles_within(&self) -> Duration {
         self.settings.settle
+    }
+
+    fn complaint(&self) -> Option<Complaint> {
+        self.standing().complaint()
     }
 
     async fn submit(&self, order: &OrderRequest) -> Result<OrderState, BrokerError> {
@@ -131,15 +135,15 @@ impl Broker for KiteBroker {
         let ours = book.iter().map(|listed| {
             // Fills of others that have no price are theirs to know.
             let listed = if is_tag(&listed.tag) { whole(listed.clone())? } else { listed.clone() };
-            Ok(listed.order(&self.settings.account, &self.settings.exchange))
+            Ok(listed.order(&self.settings.user, &self.settings.exchange))
         });
         ours.collect()
     }
 
     async fn positions(&self) -> Result<Vec<BrokerPosition>, BrokerError> {
         let body = self.rest.get("/portfolio/positions").await?;
-        let super::KiteSettings { product, account, exchange, .. } = &self.settings;
-        wire::positions(&body, *product, account, exchange).map_err(BrokerError::Unknown)
+        let super::KiteSettings { product, user, exchange, .. } = &self.settings;
+        wire::positions(&body, *product, user, exchange).map_err(BrokerError::Unknown)
     }
 
     fn reports(&self) -> &ReportQueue {

@@ -26,18 +26,18 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// What trades under a symbol.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Instrument {
+pub(crate) struct Instrument {
     /// Its number in the ticker.
-    pub token: u32,
+    pub(crate) token: u32,
     /// Smallest step of its price; 0 for what has no orders, as an index.
-    pub tick_size: Price,
+    pub(crate) tick_size: Price,
     /// Its quantities are multiples of this.
-    pub lot_size: Quantity,
+    pub(crate) lot_size: Quantity,
 }
 
 /// The list.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Instruments {
+pub(crate) struct Instruments {
     by_symbol: HashMap<String, Instrument>,
 }
 
@@ -56,7 +56,7 @@ impl Instruments {
     ///
     /// # Errors
     /// Where it is not the list, or one of its lines is not of its form; completes "the list of instruments …".
-    pub fn read(list: &[u8], exchange: &str) -> Result<Self, String> {
+    pub(crate) fn read(list: &[u8], exchange: &str) -> Result<Self, String> {
         let list = unpacked(list)?;
         let mut instruments = Self::default();
         let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(&*list);
@@ -94,7 +94,7 @@ impl Instruments {
 
     /// What trades under a symbol.
     #[must_use]
-    pub fn of(&self, symbol: &str) -> Option<&Instrument> {
+    pub(crate) fn of(&self, symbol: &str) -> Option<&Instrument> {
         self.by_symbol.get(symbol)
     }
 }

@@ -20,7 +20,6 @@ mod time;
 mod wire;
 
 pub use config::{KiteSettings, MarketProtection, Product};
-pub(crate) use config::{REST_URL, STREAM_URL};
 use instruments::Instruments;
 pub(crate) use rest::Rest;
 pub(crate) use session::Session;
@@ -39,7 +38,10 @@ use strat_core::Quantity;
 use tokio::sync::Notify;
 
 /// Orders that an account may send, refused ones included (<https://kite.trade/docs/connect/v3/exceptions/>).
-pub const LIMITS: LimitSettings = LimitSettings { per_second: 10, per_minute: 400, per_day: 5_000, exit_share: 30 };
+pub const KITE_LIMITS: LimitSettings =
+    LimitSettings { per_second: 10, per_minute: 400, per_day: 5_000, exit_share: 30 };
+/// Where Kite's HTTP interface and its ticker are.
+pub const KITE_URLS: (&str, &str) = ("https://api.kite.trade", "wss://ws.kite.trade");
 /// Orders whose side and quantity are remembered: four days of as many as Kite takes.
 const SENT_MAX: usize = 20_000;
 
@@ -51,7 +53,7 @@ pub enum KiteError {
     #[error("{0} is not set")]
     Missing(&'static str),
     /// More symbols than one connection may subscribe to.
-    #[error("kite.symbols names {0} symbols; a connection to Kite's ticker takes 3000")]
+    #[error("feed.subscribe names {0} symbols; a connection to Kite's ticker takes 3000")]
     TooMany(usize),
     /// An address that cannot be used.
     #[error("{0} {1}")]
@@ -80,7 +82,7 @@ impl KiteBroker {
     /// # Errors
     /// Where a setting is missing or an address cannot be used.
     pub fn new(settings: KiteSettings, clock: Arc<dyn Clock>) -> Result<Self, KiteError> {
-        for (name, value) in [("kite.account", &settings.account), ("kite.api_key", &settings.api_key)] {
+        for (name, value) in [("kite.user", &settings.user), ("kite.api_key", &settings.api_key)] {
             if value.is_empty() {
                 return Err(KiteError::Missing(name));
             }
@@ -134,9 +136,15 @@ pub(crate) fn roads(
 ///
 /// # Errors
 /// In words for people.
-pub async fn log_in(settings: &KiteSettings, request_token: &str, clock: &dyn Clock) -> Result<String, String> {
+pub async fn kite_log_in(settings: &KiteSettings, request_token: &str, clock: &dyn Clock) -> Result<String, String> {
     let base = check_rest(&settings.rest_url).map_err(|why| format!("kite.url {why}"))?;
     rest::log_in(settings, &base, request_token, clock).await
+}
+
+/// Where a person logs in with a browser, which comes back with the request token.
+#[must_use]
+pub fn kite_log_in_url(settings: &KiteSettings) -> String {
+    format!("https://kite.zerodha.com/connect/login?v=3&api_key={}", settings.api_key)
 }
 
 /// The list of instruments of the day: from its file, or else from Kite.

@@ -5,6 +5,7 @@
 //! running engine takes a new one from there by itself. All access tokens end at six in the morning in India.
 
 use super::time::{TOKENS_END, next, shown};
+use crate::broker::Complaint;
 use crate::clock::Clock;
 use data_encoding::HEXLOWER;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -73,13 +74,15 @@ pub enum Standing {
 impl Standing {
     /// What a person should see to.
     #[must_use]
-    pub fn complaint(&self) -> Option<String> {
+    pub fn complaint(&self) -> Option<Complaint> {
         match self {
             Self::Good => None,
             Self::EndsSoon(at) => {
-                Some(format!("the access token ends at {at}: log in with `strat-engine kite login` after that"))
+                let text =
+                    format!("Kite's access token ends at {at}: log in with `strat-engine kite login` after that");
+                Some(Complaint { text, urgent: false })
             }
-            Self::Without(why) => Some(why.to_string()),
+            Self::Without(why) => Some(Complaint { text: why.to_string(), urgent: true }),
         }
     }
 }

@@ -8,8 +8,6 @@
 //! of arrival.
 
 mod packet;
-#[cfg(test)]
-mod tests;
 
 pub(crate) use packet::MESSAGE_BYTES_MAX;
 
@@ -29,7 +27,7 @@ use strat_core::decimal::SCALE;
 use tokio::time::sleep;
 
 /// Instruments that a connection may subscribe to.
-pub const SYMBOLS_MAX: usize = 3_000;
+const SYMBOLS_MAX: usize = 3_000;
 /// First and longest pause between two attempts to connect.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
@@ -96,7 +94,7 @@ impl KiteFeed {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, KiteError> {
         if symbols.is_empty() {
-            return Err(KiteError::Missing("kite.symbols"));
+            return Err(KiteError::Missing("feed.subscribe"));
         }
         if symbols.len() > SYMBOLS_MAX {
             return Err(KiteError::TooMany(symbols.len()));
@@ -155,11 +153,11 @@ impl KiteFeed {
                         return Err(format!("{symbol} and {} have the same number, {}", other.symbol, found.token));
                     }
                 }
-                None => tracing::error!(symbol, "NO PRICES: Kite has no such instrument; check kite.symbols"),
+                None => tracing::error!(symbol, "NO PRICES: Kite has no such instrument; check feed.subscribe"),
             }
         }
         if by_token.is_empty() {
-            return Err("Kite has none of the symbols in kite.symbols".to_owned());
+            return Err("Kite has none of the symbols in feed.subscribe".to_owned());
         }
         Ok(Numbers { by_token, until_ms: list_due_after(asked_ms) })
     }

@@ -40,11 +40,13 @@ fn a_token_is_kept_for_its_owner_alone_and_good_until_six() {
     clock.set(at("2026-11-24 05:00:00"));
     assert_eq!(session.standing(), Standing::EndsSoon("2026-11-24 06:00 in India".to_owned()));
     assert!(session.token().is_ok(), "announced, and still good");
-    assert!(session.standing().complaint().unwrap().contains("strat-engine kite login"));
+    let announced = session.standing().complaint().unwrap();
+    assert!(announced.text.contains("strat-engine kite login") && !announced.urgent);
     clock.set(at("2026-11-24 06:00:00"));
     let ended = NoToken::Expired("2026-11-24 06:00 in India".to_owned());
     assert_eq!(session.token().unwrap_err(), ended);
     assert_eq!(session.standing(), Standing::Without(ended));
+    assert!(session.standing().complaint().unwrap().urgent);
     keep(&path, "key", "the second one", at("2026-11-24 06:30:00")).unwrap();
     assert_eq!(session.token().unwrap().expose_secret(), "the second one", "taken without a restart");
 }
