@@ -47,8 +47,8 @@ impl KiteBroker {
     /// The order as the order book has it.
     async fn find(&self, order: OrderRef<'_>) -> Result<Option<Listed>, BrokerError> {
         let (exchange, tradingsymbol) = instrument_of(order.symbol, &self.settings.exchange);
-        let sent = lock(&self.sent).get(order.client_order_id).copied();
-        let wanted = Wanted { tag: order.client_order_id, exchange, tradingsymbol, sent };
+        let wanted =
+            Wanted { tag: order.client_order_id, exchange, tradingsymbol, sent: self.sent(order.client_order_id) };
         let book = self.order_book().await?;
         find(&book, wanted).map(|found| found.cloned()).map_err(BrokerError::Unknown)
     }
@@ -97,6 +97,7 @@ impl Broker for KiteBroker {
         self.remember(order);
         let answer = self.rest.order(Method::POST, "/orders/regular", &fields).await?;
         let number = wire::placed(&answer).map_err(BrokerError::Unknown)?;
+        self.taken(&order.client_order_id, &number);
         tracing::info!(order = order.client_order_id, number, "Kite has taken the order");
         // That it was taken is no word of what becomes of it: checks and the exchange come after.
         self.look.notify_one();

@@ -26,6 +26,14 @@ pub(super) struct Wanted<'a> {
 /// Where one does that is not what was sent, or several do: only a person can say what that is.
 pub(super) fn find<'a>(book: &'a [Listed], wanted: Wanted<'_>) -> Result<Option<&'a Listed>, String> {
     let tagged: Vec<_> = book.iter().filter(|order| order.tag == wanted.tag).collect();
+    choose(&tagged, wanted)
+}
+
+/// As [`find`], among the orders of the tag.
+///
+/// # Errors
+/// As [`find`].
+pub(super) fn choose<'a>(tagged: &[&'a Listed], wanted: Wanted<'_>) -> Result<Option<&'a Listed>, String> {
     if let Some(other) = tagged.iter().find(|order| !is_of(order, wanted)) {
         return Err(format!(
             "order {} at Kite carries the tag of another order, {}: look at it there",
@@ -34,8 +42,8 @@ pub(super) fn find<'a>(book: &'a [Listed], wanted: Wanted<'_>) -> Result<Option<
     }
     // A repeat that Kite refused changes nothing.
     let alive: Vec<_> = tagged.iter().filter(|order| !came_to_nothing(order)).collect();
-    match (alive.as_slice(), tagged.as_slice()) {
-        ([one], _) => Ok(Some(one)),
+    match (alive.as_slice(), tagged) {
+        ([one], _) => Ok(Some(**one)),
         ([], dead) => Ok(dead.iter().copied().max_by_key(|order| order.ts_ms)),
         (several, _) => {
             Err(format!("{} orders at Kite carry the tag {}: end all but one of them there", several.len(), wanted.tag))

@@ -60,6 +60,14 @@ pub enum KiteError {
     Address(&'static str, AddressError),
 }
 
+/// An order that was sent.
+struct Sent {
+    side: OrderSide,
+    quantity: Quantity,
+    /// Kite's number for it, where the answer came.
+    order_id: Option<String>,
+}
+
 /// An account at Kite.
 pub struct KiteBroker {
     settings: KiteSettings,
@@ -69,7 +77,7 @@ pub struct KiteBroker {
     book: Book,
     instruments: Mutex<Option<Arc<Instruments>>>,
     /// What was sent since this engine was started, by tag.
-    sent: Mutex<HashMap<String, (OrderSide, Quantity)>>,
+    sent: Mutex<HashMap<String, Sent>>,
     /// Rings when the order book should be read soon.
     look: Notify,
     reports: ReportQueue,
@@ -114,7 +122,27 @@ impl KiteBroker {
             // Orders of days ago; what is forgotten of a newer one is only what its tag implies.
             sent.clear();
         }
-        sent.insert(order.client_order_id.clone(), (order.side, order.quantity));
+        let OrderRequest { side, quantity, .. } = *order;
+        sent.insert(order.client_order_id.clone(), Sent { side, quantity, order_id: None });
+    }
+
+    fn taken(&self, tag: &str, order_id: &str) {
+        if let Some(sent) = lock(&self.sent).get_mut(tag) {
+            sent.order_id = Some(order_id.to_owned());
+        }
+    }
+
+    /// Side and quantity of an order that was sent.
+    fn sent(&self, tag: &str) -> Option<(OrderSide, Quantity)> {
+        lock(&self.sent).get(tag).map(|sent| (sent.side, sent.quantity))
+    }
+
+    /// Whether nothing is known that speaks against this being the order that was sent under its tag.
+    fn is_what_was_sent(&self, order: &wire::Listed) -> bool {
+        lock(&self.sent).get(&order.tag).is_none_or(|sent| {
+            (sent.side, sent.quantity) == (order.side, order.quantity)
+                && sent.order_id.as_ref().is_none_or(|order_id| *order_id == order.order_id)
+        })
     }
 }
 

@@ -6,6 +6,7 @@
 //! order book: after every connection, soon after every order, and every few seconds as long as one of ours is open.
 
 use super::config::KiteSettings;
+use super::matching::{Wanted, choose};
 use super::session::{Session, Standing};
 use super::time::{LISTED_AT, next};
 use super::wire::{self, Listed, News, is_tag};
@@ -15,6 +16,7 @@ use crate::feed::kite::MESSAGE_BYTES_MAX;
 use crate::net::{Frame, Pauses, Socket, SocketBounds, SocketError};
 use jiff::civil::Time;
 use secrecy::ExposeSecret as _;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
@@ -60,9 +62,9 @@ impl Ticker {
         let query = form(&[("api_key", &self.api_key), ("access_token", token.expose_secret())]);
         match Socket::connect(&format!("{}/?{query}", self.url), Vec::new(), self.bounds).await {
             Ok(socket) => Ok(socket),
+            // Which of the two, a request over HTTP tells.
             Err(SocketError::Refused { status: 403 }) => {
-                self.session.judged(&token, false);
-                Err("Kite refuses the access token".to_owned())
+                Err("Kite refuses it: the access token has ended, or the app has three connections".to_owned())
             }
             Err(error) => Err(error.to_string().replace(token.expose_secret(), "***")),
         }
@@ -95,6 +97,7 @@ impl KiteBroker {
             };
             let pause = pauses.next();
             tracing::warn!(error, again_in_ms = pause.as_millis(), "no order updates from Kite");
+            self.look.notify_one();
             sleep(pause).await;
         }
     }
@@ -117,8 +120,8 @@ impl KiteBroker {
     fn updated(&self, update: Result<Listed, String>) {
         match update {
             Ok(order) if !is_tag(&order.tag) => {}
-            Ok(order) if !order.lacks_price() => self.reports.push(order.state()),
-            // The order book has what is missing here.
+            Ok(order) if !order.lacks_price() && self.is_what_was_sent(&order) => self.reports.push(order.state()),
+            // The order book has what is missing here, and all orders of the tag.
             Ok(_) => self.look.notify_one(),
             Err(why) => {
                 tracing::warn!(why, "an order update cannot be read");
@@ -156,12 +159,18 @@ impl KiteBroker {
     /// Tells how our orders stand; answers whether one is open.
     async fn catch_up(&self) -> Result<bool, crate::broker::BrokerError> {
         let book = self.order_book().await?;
-        let ours = book.iter().filter(|order| is_tag(&order.tag));
+        let mut by_tag: HashMap<&str, Vec<&Listed>> = HashMap::new();
+        for order in book.iter().filter(|order| is_tag(&order.tag)) {
+            by_tag.entry(&order.tag).or_default().push(order);
+        }
         let mut open = false;
-        for order in ours {
-            open |= !order.status.is_terminal() || order.lacks_price();
-            if !order.lacks_price() {
-                self.reports.push(order.state());
+        for (tag, orders) in by_tag {
+            open |= orders.iter().any(|order| !order.status.is_terminal() || order.lacks_price());
+            let Listed { exchange, tradingsymbol, .. } = orders[0];
+            match choose(&orders, Wanted { tag, exchange, tradingsymbol, sent: self.sent(tag) }) {
+                Ok(Some(order)) if !order.lacks_price() => self.reports.push(order.state()),
+                Ok(_) => {}
+                Err(why) => tracing::error!(why, "AN ORDER THAT A PERSON HAS TO LOOK AT"),
             }
         }
         Ok(open)
@@ -184,6 +193,9 @@ impl KiteBroker {
             }
             let standing = self.standing();
             if standing != told {
+                if matches!(told, Standing::Without(_)) {
+                    try_at = 0;
+                }
                 match &standing {
                     Standing::Good => tracing::info!("the access token is good"),
                     Standing::EndsSoon(at) => tracing::warn!(at, "Kite's access token ends soon: log in after that"),
