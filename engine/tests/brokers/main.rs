@@ -6,4 +6,5 @@
 #[macro_use]
 mod suite;
 mod alpaca;
+mod paper;
 mod stage;
