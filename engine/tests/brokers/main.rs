@@ -7,4 +7,5 @@
 mod suite;
 mod alpaca;
 mod kite;
+mod paper;
 mod stage;

@@ -13,6 +13,7 @@ use super::wire::{self, Listed, News, is_tag};
 use super::{KiteBroker, instruments_of_the_day, lock};
 use crate::broker::wire::http::form;
 use crate::feed::kite::MESSAGE_BYTES_MAX;
+use crate::metrics;
 use crate::net::{Frame, Pauses, Socket, SocketBounds, SocketError};
 use jiff::civil::Time;
 use secrecy::ExposeSecret as _;
@@ -96,6 +97,7 @@ impl KiteBroker {
                 }
             };
             let pause = pauses.next();
+            metrics::stream_lost();
             tracing::warn!(error, again_in_ms = pause.as_millis(), "no order updates from Kite");
             self.look.notify_one();
             sleep(pause).await;
