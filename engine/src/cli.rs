@@ -81,6 +81,9 @@ pub enum Command {
     /// Issue and revoke the tokens that users show to the HTTP API (needs http.jwt_secret)
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Log in at Zerodha's Kite, every trading day after 06:00 in India (broker.kind or feed.kind kite)
+    #[command(subcommand)]
+    Kite(KiteCommand),
     /// Bring the database schema up to date
     Migrate,
     /// Say what is missing, and how to get it
@@ -206,6 +209,20 @@ pub enum StrategyCommand {
         user: String,
         /// Strategy id
         strategy: String,
+    },
+}
+
+/// Commands on the account at Kite.
+#[derive(Debug, Subcommand)]
+pub enum KiteCommand {
+    /// Exchange the request token of a login for the access token of the day, into kite.token_file; a running engine takes it
+    ///
+    /// Without a request token, print the address where to log in with a browser. Kite then sends the browser to the app's
+    /// redirect URL, with request_token in its query. It is good once, for minutes, and of no use without kite.api_secret.
+    Login {
+        /// The request token
+        #[arg(long, value_name = "TOKEN")]
+        request_token: Option<String>,
     },
 }
 

@@ -1,6 +1,7 @@
 //! The commands, one function each.
 
-use crate::cli::{Cli, Output, ReplayArgs, StrategyCommand, TokenCommand};
+use crate::broker::{kite_log_in, kite_log_in_url};
+use crate::cli::{Cli, KiteCommand, Output, ReplayArgs, StrategyCommand, TokenCommand};
 use crate::clock::{Clock as _, LiveClock};
 use crate::config::{Settings, Sources, TABLE, is_set};
 use crate::doctor::{self, Mark};
@@ -110,6 +111,42 @@ async fn revoke(keys: &Keys, settings: &Settings) -> Result<()> {
     kept.or_fail("the token may still be good", "repeat it once Redis answers")?;
     print_line(&format!("revoked a token of {}", claims.sub));
     Ok(())
+}
+
+/// `kite …`
+///
+/// # Errors
+/// With a sentence and a hint for people.
+pub async fn kite(command: &KiteCommand, settings: &Settings, output: Output) -> Result<ExitCode> {
+    let KiteCommand::Login { request_token } = command;
+    let account = settings.kite();
+    if account.api_key.is_empty() {
+        return Err(failure(
+            "kite.api_key is not set",
+            "set it (STRAT_KITE_API_KEY) to the app's, from Kite's developer console",
+        ));
+    }
+    let (name, value) = match request_token {
+        None => ("login_url", kite_log_in_url(&account)),
+        Some(_) if !is_set(&account.api_secret) => {
+            return Err(failure(
+                "kite.api_secret is not set",
+                "set it (STRAT_KITE_API_SECRET) to the app's, for this command",
+            ));
+        }
+        Some(token) => {
+            let hint = "log in with the browser again, and exchange the new request token within minutes";
+            ("good_until", kite_log_in(&account, token, &LiveClock).await.map_err(|why| failure(why, hint))?)
+        }
+    };
+    match (output, name) {
+        (Output::Json, _) => print_line(&json!({name: value}).to_string()),
+        (Output::Table, "login_url") => print_line(&value),
+        (Output::Table, _) => {
+            print_line(&format!("logged in until {value}; a running engine takes the token by itself"))
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// `migrate`

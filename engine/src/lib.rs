@@ -24,6 +24,7 @@ pub mod live;
 pub mod logging;
 pub mod market;
 pub mod metrics;
+pub mod net;
 pub mod page;
 pub mod positions;
 pub mod random;

@@ -47,6 +47,7 @@ fn start(cli: &Cli) -> Result<ExitCode> {
             Command::Replay(args) => commands::replay(args, &settings).await,
             Command::Strategy(command) => commands::strategy(command, &settings, output).await,
             Command::Token(command) => commands::token(command, &settings, output).await,
+            Command::Kite(command) => commands::kite(command, &settings, output).await,
             Command::Migrate => commands::migrate(&settings).await,
             Command::Doctor => commands::doctor(&settings, output).await,
             Command::Settings => Ok(commands::settings(&settings, &sources, output)),

@@ -5,7 +5,7 @@ mod feed;
 mod lane;
 mod watch;
 
-use crate::broker::{Broker, BrokerHealth, Noted};
+use crate::broker::{Broker, Noted};
 use crate::calendar::Calendars;
 use crate::candles::Candles;
 use crate::clock::{Clock, LiveClock};
@@ -24,6 +24,7 @@ use crate::reconcile::{ReconcileSettings, Reconciler};
 use crate::schedule::{Missed, Scheduler, SchedulerSettings};
 use crate::store::{Rows, START_PATIENCE, Store, StoreRecords};
 use crate::sync::{Sync, SyncHandle};
+pub(crate) use broker::{ALPACA_HINT, KITE_HINT};
 use broker::{Trading, lease_for};
 use color_eyre::eyre::eyre;
 use color_eyre::{Report, Result};
@@ -116,7 +117,7 @@ struct Base {
 struct Started {
     market: Arc<Market>,
     executor: Arc<Executor>,
-    broker: Arc<BrokerHealth>,
+    broker: Arc<Noted>,
 }
 
 /// Trades until SIGINT or SIGTERM.
@@ -251,7 +252,8 @@ impl Base {
         let settings = &self.settings;
         let health = self.broker_health();
         let Trading { broker, paper } = self.start_broker(&health, crew)?;
-        let broker: Arc<dyn Broker> = Arc::new(Noted::new(self.limited(broker)?, Arc::clone(&health)));
+        let noted = Arc::new(Noted::new(self.limited(broker)?, health));
+        let broker: Arc<dyn Broker> = Arc::clone(&noted) as _;
         let (entries, lease) = (Arc::clone(&broker), lease_for(&*broker));
         let executor = Arc::new(Executor::new(
             ExecutorSettings {
@@ -297,7 +299,7 @@ impl Base {
             live.run(cancel).await;
             Ok(())
         });
-        Ok(Started { market: watched, executor, broker: health })
+        Ok(Started { market: watched, executor, broker: noted })
     }
 
     /// The candles of the feed, where they are wanted.

@@ -4,15 +4,24 @@
 //! **A timeout is never a rejection.** [`BrokerError::Unknown`] says that an order may exist; only a look-up by
 //! client order id can prove that it does not.
 
+mod alpaca;
 mod bridge;
+pub(crate) mod kite;
 mod ledger;
 mod limited;
 mod noted;
 mod paper;
 mod reports;
+pub(crate) mod wire;
 
+pub(crate) use alpaca::credentials as alpaca_credentials;
+pub use alpaca::{AlpacaBroker, AlpacaError, AlpacaSettings};
 pub(crate) use bridge::check_url;
 pub use bridge::{Bridge, BridgeError, BridgeSettings};
+pub use kite::{
+    KITE_LIMITS, KITE_URLS, KiteBroker, KiteError, KiteSettings, MarketProtection, Product, Standing, kite_log_in,
+    kite_log_in_url,
+};
 pub use ledger::{Ledger, LedgerError, LedgerEvent, LedgerLine};
 pub use limited::{EXIT_WAIT_MAX, LimitSettings, Limited};
 pub use noted::{BrokerHealth, BrokerStatus, Line, Noted, Trouble};
@@ -148,6 +157,15 @@ pub enum Idempotency {
     None,
 }
 
+/// What a person has to see to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Complaint {
+    /// What is wrong, and what to do.
+    pub text: String,
+    /// Whether no order can be sent until then; else it is an announcement.
+    pub urgent: bool,
+}
+
 /// A broker.
 #[async_trait]
 pub trait Broker: Send + Sync {
@@ -169,6 +187,11 @@ pub trait Broker: Send + Sync {
     /// for it.
     fn puts_off(&self, _entry: OrderRef<'_>) -> bool {
         false
+    }
+
+    /// What a person has to see to, where there is something: a login that has ended, or soon will.
+    fn complaint(&self) -> Option<Complaint> {
+        None
     }
 
     /// Places an order.

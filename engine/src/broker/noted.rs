@@ -1,7 +1,8 @@
 //! What calls to the broker have come to, for whoever asks how it is.
 
 use super::{
-    Broker, BrokerError, BrokerOrder, BrokerPosition, Idempotency, OrderRef, OrderRequest, OrderState, ReportQueue,
+    Broker, BrokerError, BrokerOrder, BrokerPosition, Complaint, Idempotency, OrderRef, OrderRequest, OrderState,
+    ReportQueue,
 };
 use crate::clock::Clock;
 use async_trait::async_trait;
@@ -65,6 +66,24 @@ pub struct BrokerStatus {
     pub failed: u64,
     /// Of them, those that were too many: for the broker, or for the limits that the engine keeps to.
     pub limited: u64,
+    /// What a person has to see to.
+    pub complaint: Option<Complaint>,
+}
+
+impl BrokerStatus {
+    /// Why orders do not get through, where they do not.
+    #[must_use]
+    pub fn error(&self) -> Option<&str> {
+        let urgent =
+            self.complaint.as_ref().filter(|complaint| complaint.urgent).map(|complaint| complaint.text.as_str());
+        urgent.or(self.trouble.as_ref().map(|trouble| trouble.error.as_str()))
+    }
+
+    /// What will be the matter unless somebody sees to it.
+    #[must_use]
+    pub fn notice(&self) -> Option<&str> {
+        self.complaint.as_ref().filter(|complaint| !complaint.urgent).map(|complaint| complaint.text.as_str())
+    }
 }
 
 impl BrokerHealth {
@@ -112,6 +131,7 @@ impl BrokerHealth {
             calls: book.calls,
             failed: book.failed,
             limited: book.limited,
+            complaint: None,
         }
     }
 
@@ -154,6 +174,12 @@ impl Noted {
     pub fn new(inner: Arc<dyn Broker>, health: Arc<BrokerHealth>) -> Self {
         Self { inner, health }
     }
+
+    /// How the broker is, by its calls and by what it asks of a person.
+    #[must_use]
+    pub fn status(&self) -> BrokerStatus {
+        BrokerStatus { complaint: self.inner.complaint(), ..self.health.status() }
+    }
 }
 
 #[async_trait]
@@ -172,6 +198,10 @@ impl Broker for Noted {
 
     fn puts_off(&self, entry: OrderRef<'_>) -> bool {
         self.inner.puts_off(entry)
+    }
+
+    fn complaint(&self) -> Option<Complaint> {
+        self.inner.complaint()
     }
 
     async fn submit(&self, order: &OrderRequest) -> Result<OrderState, BrokerError> {

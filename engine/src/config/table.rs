@@ -1,7 +1,7 @@
 //! The table of settings: name, environment variable, meaning, how to read and how to show each.
 
 use super::{LogFormat, MissedPolicy, Settings, UnknownPolicy, parse_symbols};
-use super::{broker, candles, feed, guard, http, redis, upkeep};
+use super::{alpaca, broker, candles, feed, guard, http, kite, redis, upkeep};
 use crate::replay::Speed;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -153,7 +153,7 @@ pub const TABLE: &[Setting] = &[
     row(
         "feed.kind",
         "STRAT_FEED_KIND",
-        "where prices come from: `sim` (simulated market), `csv` (a file of ticks) or `lines` (over TCP)",
+        "where prices come from: `sim` (simulated market), `csv` (a file of ticks), `lines` (over TCP), `alpaca` or `kite` (trades of feed.subscribe)",
         |s, v| one_of(v, feed::KINDS).map(|v| s.feed.kind = v),
         |s| feed::KINDS.iter().find(|(_, kind)| *kind == s.feed.kind).map_or("", |(word, _)| word).to_owned(),
     ),
@@ -217,6 +217,7 @@ pub const TABLE: &[Setting] = &[
         },
     ),
     feed::ADDRESS,
+    feed::SUBSCRIBE,
     feed::IDLE,
     feed::SILENCE_BY_SYMBOL,
     feed::MAX_JUMP,
@@ -239,6 +240,23 @@ pub const TABLE: &[Setting] = &[
     broker::PER_MINUTE,
     broker::PER_DAY,
     broker::EXIT_SHARE,
+    alpaca::USER,
+    alpaca::URL,
+    alpaca::STREAM_URL,
+    alpaca::DATA_URL,
+    alpaca::KEY_ID,
+    alpaca::SECRET_KEY,
+    kite::USER,
+    kite::API_KEY,
+    kite::API_SECRET,
+    kite::TOKEN_FILE,
+    kite::INSTRUMENTS_FILE,
+    kite::URL,
+    kite::STREAM_URL,
+    kite::EXCHANGE,
+    kite::PRODUCT,
+    kite::MARKET_PROTECTION,
+    kite::MODE,
     row(
         "paper.latency_ms",
         "STRAT_PAPER_LATENCY_MS",

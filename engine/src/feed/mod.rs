@@ -1,12 +1,16 @@
 //! Market data.
 
+mod alpaca;
 mod csv;
 #[cfg(test)]
 mod hostile;
+pub(crate) mod kite;
 mod lines;
 mod sim;
 
+pub use self::alpaca::{AlpacaFeed, AlpacaFeedError, AlpacaFeedSettings};
 pub use self::csv::{CsvFeed, CsvOptions, PacedCsv};
+pub use kite::{KiteFeed, KiteMode};
 pub use lines::LinesFeed;
 pub use sim::{SimFeed, SimSettings};
 

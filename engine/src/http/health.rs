@@ -214,8 +214,8 @@ fn check_broker(broker: BrokerStatus, (unknown, longest): (usize, Duration), wat
 }
 
 fn broker_json(broker: BrokerStatus, unknown: usize, longest: Duration) -> Value {
-    let error = match &broker.trouble {
-        Some(trouble) => Some(trouble.error.clone()),
+    let error = match broker.error() {
+        Some(error) => Some(error.to_owned()),
         None if longest > UNKNOWN_MAX => {
             Some(format!("whether it has an order is not known for {} s: look at the broker", longest.as_secs()))
         }
@@ -225,6 +225,7 @@ fn broker_json(broker: BrokerStatus, unknown: usize, longest: Duration) -> Value
         "status": status(error.is_none()),
         "kind": broker.kind,
         "error": error,
+        "notice": broker.notice(),
         "since": broker.trouble.map(|trouble| trouble.since_ms),
         "last_error": broker.last.as_ref().map(|last| &last.error),
         "last_error_at": broker.last.as_ref().map(|last| last.since_ms),
@@ -243,7 +244,7 @@ fn milliseconds(duration: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::Trouble;
+    use crate::broker::{Complaint, Trouble};
     use crate::guard::shadow::ShadowStats;
 
     #[test]
@@ -263,8 +264,15 @@ mod tests {
 
     #[test]
     fn a_broker_is_healthy_while_it_answers_and_says_what_it_has() {
-        let status =
-            BrokerStatus { kind: "bridge".to_owned(), trouble: None, last: None, calls: 2, failed: 1, limited: 0 };
+        let status = BrokerStatus {
+            kind: "bridge".to_owned(),
+            trouble: None,
+            last: None,
+            calls: 2,
+            failed: 1,
+            limited: 0,
+            complaint: None,
+        };
         let of = |status: &BrokerStatus, seconds| broker_json(status.clone(), 1, Duration::from_secs(seconds));
         assert_eq!(of(&status, 0)["status"], "ok");
         let unknown = of(&status, 11);
@@ -276,6 +284,21 @@ mod tests {
             (&json!("unhealthy"), &json!(7), &json!(7))
         );
         assert_eq!((&away["unknown_orders"], &away["calls_failed"]), (&json!(1), &json!(1)));
+    }
+
+    #[test]
+    fn a_broker_is_healthy_until_it_lets_no_order_in() {
+        let told = |urgent| {
+            let complaint = Some(Complaint { text: "log in".to_owned(), urgent });
+            let (kind, trouble, last) = ("kite".to_owned(), None, None);
+            broker_json(
+                BrokerStatus { kind, trouble, last, calls: 0, failed: 0, limited: 0, complaint },
+                0,
+                Duration::ZERO,
+            )
+        };
+        assert_eq!((&told(false)["status"], &told(false)["notice"]), (&json!("ok"), &json!("log in")));
+        assert_eq!((&told(true)["status"], &told(true)["error"]), (&json!("unhealthy"), &json!("log in")));
     }
 
     #[test]

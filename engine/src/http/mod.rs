@@ -13,7 +13,7 @@ mod tail;
 
 pub use api::{Api, ApiParts};
 
-use crate::broker::BrokerHealth;
+use crate::broker::Noted;
 use crate::clock::Clock;
 use crate::config::HttpSettings;
 use crate::executor::Executor;
@@ -61,8 +61,8 @@ pub struct Watched {
     pub market: Arc<Market>,
     /// Who sends orders.
     pub executor: Arc<Executor>,
-    /// What calls to the broker have come to.
-    pub broker: Arc<BrokerHealth>,
+    /// The broker, and what calls to it have come to.
+    pub broker: Arc<Noted>,
     /// How long no tick may come; zero for as long as it likes.
     pub silence: Duration,
     /// The time that ticks are measured by.

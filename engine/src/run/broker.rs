@@ -1,13 +1,16 @@
 //! The broker that the settings ask for.
 
 use super::{Base, Crew};
-use crate::broker::{Bridge, Broker, BrokerHealth, EXIT_WAIT_MAX, Idempotency, Ledger, Limited, PaperBroker};
+use crate::broker::{
+    AlpacaBroker, Bridge, Broker, BrokerHealth, EXIT_WAIT_MAX, Idempotency, KiteBroker, Ledger, Limited, PaperBroker,
+};
 use crate::config::BrokerKind;
 use crate::failure::{OrFail as _, failure};
 use crate::lease::Lease;
 use color_eyre::Result;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// Longest wait for one answer of the broker; one with a time-out of its own gets a little more than that.
 const BROKER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -26,25 +29,37 @@ impl Base {
     }
 
     pub(super) fn start_broker(&self, health: &Arc<BrokerHealth>, crew: &mut Crew) -> Result<Trading> {
-        let settings = &self.settings.broker;
-        if settings.kind == BrokerKind::Paper {
-            let paper = Arc::new(self.paper_broker()?);
-            return Ok(Trading { broker: Arc::clone(&paper) as _, paper: Some(paper) });
-        }
-        let bridge = Bridge::new(settings.bridge(self.settings.concurrency));
-        let bridge =
-            Arc::new(bridge.or_fail("the broker's address cannot be used", "check broker.url (STRAT_BROKER_URL)")?);
-        let (reports, heard, cancel) = (Arc::clone(&bridge), Arc::clone(health), crew.cancel.clone());
-        crew.spawn("broker's reports", async move {
-            reports.poll_reports(&heard, cancel).await;
-            Ok(())
-        });
-        Ok(Trading { broker: bridge, paper: None })
+        let settings = &self.settings;
+        let broker: Arc<dyn Broker> = match settings.broker.kind {
+            BrokerKind::Paper => {
+                let paper = Arc::new(self.paper_broker()?);
+                return Ok(Trading { broker: Arc::clone(&paper) as _, paper: Some(paper) });
+            }
+            BrokerKind::Bridge => {
+                let bridge = Bridge::new(settings.broker.bridge(settings.concurrency))
+                    .or_fail("the broker's address cannot be used", "check broker.url (STRAT_BROKER_URL)")?;
+                let heard = Arc::clone(health);
+                with_reports(crew, Arc::new(bridge), |bridge, cancel| async move {
+                    bridge.poll_reports(&heard, cancel).await;
+                })
+            }
+            BrokerKind::Alpaca => {
+                let alpaca = AlpacaBroker::new(settings.alpaca(), Arc::clone(&self.clock))
+                    .or_fail("the account at Alpaca cannot be opened", ALPACA_HINT)?;
+                with_reports(crew, Arc::new(alpaca), |alpaca, cancel| async move { alpaca.run(cancel).await })
+            }
+            BrokerKind::Kite => {
+                let kite = KiteBroker::new(settings.kite(), Arc::clone(&self.clock))
+                    .or_fail("the account at Kite cannot be opened", KITE_HINT)?;
+                with_reports(crew, Arc::new(kite), |kite, cancel| async move { kite.run(cancel).await })
+            }
+        };
+        Ok(Trading { broker, paper: None })
     }
 
     /// The broker, called no more often than it likes, where somebody has said how often that is.
     pub(super) fn limited(&self, broker: Arc<dyn Broker>) -> Result<Arc<dyn Broker>> {
-        let limits = self.settings.broker.limits;
+        let limits = self.settings.limits();
         if !limits.let_entries_pass() {
             return Err(failure(
                 "the limits of calls to the broker leave no room for entries: most are looked up, then sent",
@@ -57,7 +72,7 @@ impl Base {
     /// Longest wait for an answer of the broker; a call may have to wait for its turn first.
     pub(super) fn broker_timeout(&self) -> Duration {
         let broker = &self.settings.broker;
-        let turn = if broker.limits.are_none() { Duration::ZERO } else { EXIT_WAIT_MAX };
+        let turn = if self.settings.limits().are_none() { Duration::ZERO } else { EXIT_WAIT_MAX };
         BROKER_TIMEOUT.max(broker.timeout + BROKER_MARGIN) + turn
     }
 
@@ -68,6 +83,26 @@ impl Base {
         )?;
         Ok(PaperBroker::new(self.settings.paper, Arc::clone(&self.clock), ledger, &lines))
     }
+}
+
+/// What is to be set for an account at Alpaca.
+pub(crate) const ALPACA_HINT: &str = "set alpaca.user, alpaca.key_id and alpaca.secret_key (STRAT_ALPACA_USER, …_KEY_ID, …_SECRET_KEY); see docs/brokers/alpaca.md";
+
+/// What is to be set for an account at Kite.
+pub(crate) const KITE_HINT: &str = "set kite.user and kite.api_key (STRAT_KITE_USER, …_API_KEY), and log in with `strat-engine kite login`; see docs/brokers/kite.md";
+
+/// A broker, and the task that brings its reports.
+fn with_reports<B: Broker + 'static, F: Future<Output = ()> + Send + 'static>(
+    crew: &mut Crew,
+    broker: Arc<B>,
+    reports: impl FnOnce(Arc<B>, CancellationToken) -> F,
+) -> Arc<dyn Broker> {
+    let bring = reports(Arc::clone(&broker), crew.cancel.clone());
+    crew.spawn("broker's reports", async move {
+        bring.await;
+        Ok(())
+    });
+    broker
 }
 
 /// With a broker that dedupes ids every engine trades.

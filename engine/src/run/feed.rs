@@ -3,7 +3,7 @@
 use super::Base;
 use crate::config::FeedKind;
 use crate::failure::{OrFail as _, failure};
-use crate::feed::{CsvFeed, CsvOptions, Feed, LinesFeed, PacedCsv, SimFeed, SimSettings};
+use crate::feed::{AlpacaFeed, CsvFeed, CsvOptions, Feed, KiteFeed, LinesFeed, PacedCsv, SimFeed, SimSettings};
 use color_eyre::Result;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +35,18 @@ impl Base {
                 "set feed.address (STRAT_FEED_ADDRESS) to host:port",
             )),
             (FeedKind::Lines, _) => Ok(Box::new(LinesFeed::new(&feed.address, feed.idle, Arc::clone(&self.clock)))),
+            (FeedKind::Alpaca, _) => Ok(Box::new(AlpacaFeed::new(self.settings.alpaca_feed()).or_fail(
+                "Alpaca's market data cannot be listened to",
+                "set feed.subscribe (STRAT_FEED_SUBSCRIBE) to SYMBOL,SYMBOL, and alpaca.key_id and alpaca.secret_key",
+            )?)),
+            (FeedKind::Kite, _) => {
+                let (account, symbols, mode) =
+                    (self.settings.kite_feed(), feed.subscribe.clone(), self.settings.kite.mode);
+                Ok(Box::new(KiteFeed::new(account, symbols, mode, Arc::clone(&self.clock)).or_fail(
+                    "Kite's ticker cannot be listened to",
+                    "set feed.subscribe (STRAT_FEED_SUBSCRIBE) to SYMBOL,SYMBOL, and kite.api_key",
+                )?))
+            }
             (FeedKind::Csv, None) => Err(failure(
                 "feed.kind is csv and feed.file is not set",
                 "set feed.file (STRAT_FEED_FILE) to a file of ticks",

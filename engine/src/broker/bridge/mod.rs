@@ -3,15 +3,15 @@
 //! What is certain is told apart from what is not: a request that could not be sent is `Unavailable`; once it may
 //! have left, everything but a clear answer is `Unknown`, whatever the status line says.
 
-mod http;
 mod poll;
 mod wire;
 
+use super::wire::http::{Answer, Ask, Body, Bounds, Http, escaped};
+use super::wire::read::excerpt;
 use super::{
     Broker, BrokerError, BrokerOrder, BrokerPosition, Idempotency, OrderRef, OrderRequest, OrderState, ReportQueue,
 };
 use async_trait::async_trait;
-use http::{Answer, Bounds, Failed, Http, escaped};
 use hyper::{Method, StatusCode, Uri};
 use std::time::Duration;
 
@@ -58,21 +58,21 @@ impl Bridge {
         Ok(Self { settings, http, reports: ReportQueue::default() })
     }
 
-    async fn ask(&self, method: Method, path: &str, body: Option<String>) -> Result<Answer, BrokerError> {
+    async fn ask(&self, method: Method, path: &str, body: Body) -> Result<Answer, BrokerError> {
         let bounds = Bounds { time: self.settings.timeout, body_bytes: ORDER_BYTES_MAX };
-        Ok(self.http.send(method, path, body, bounds).await?)
+        Ok(self.http.send(Ask { method, path, headers: &[], body }, bounds).await?)
     }
 
     async fn list(&self, path: &str) -> Result<Answer, BrokerError> {
         let bounds = Bounds { time: self.settings.timeout, body_bytes: LIST_BYTES_MAX };
-        let answer = self.http.send(Method::GET, path, None, bounds).await?;
+        let answer = self.http.send(get(path), bounds).await?;
         if answer.status == StatusCode::OK { Ok(answer) } else { Err(unclear(&answer)) }
     }
 
     /// An order that is asked for, or the proof that there is none.
     async fn about(&self, method: Method, order: OrderRef<'_>) -> Result<Option<BrokerOrder>, BrokerError> {
         let (id, user, symbol) = (escaped(order.client_order_id), escaped(order.user), escaped(order.symbol));
-        let answer = self.ask(method, &format!("/v1/orders/{id}?user={user}&symbol={symbol}"), None).await?;
+        let answer = self.ask(method, &format!("/v1/orders/{id}?user={user}&symbol={symbol}"), Body::Empty).await?;
         match answer.status {
             StatusCode::OK => wire::order(&answer.body, order).map(Some).map_err(BrokerError::Unknown),
             // Any other 404 may come from something in between, or from a wrong path.
@@ -103,18 +103,13 @@ pub(crate) fn check_url(url: &str) -> Result<String, BridgeError> {
 /// Everything that is neither yes nor no.
 fn unclear(answer: &Answer) -> BrokerError {
     if answer.status == StatusCode::TOO_MANY_REQUESTS {
-        return BrokerError::RateLimited { retry_after: answer.retry_after };
+        return BrokerError::RateLimited { retry_after: answer.retry_after() };
     }
-    BrokerError::Unknown(format!("HTTP {}: '{}'", answer.status.as_u16(), wire::excerpt(&answer.body)))
+    BrokerError::Unknown(format!("HTTP {}: '{}'", answer.status.as_u16(), excerpt(&answer.body)))
 }
 
-impl From<Failed> for BrokerError {
-    fn from(failed: Failed) -> Self {
-        match failed {
-            Failed::NotSent(why) => Self::Unavailable(why),
-            Failed::Lost(why) => Self::Unknown(why),
-        }
-    }
+fn get(path: &str) -> Ask<'_> {
+    Ask { method: Method::GET, path, headers: &[], body: Body::Empty }
 }
 
 #[async_trait]
@@ -130,7 +125,7 @@ impl Broker for Bridge {
     async fn submit(&self, order: &OrderRequest) -> Result<OrderState, BrokerError> {
         let body = serde_json::to_string(&wire::Submission::from(order))
             .map_err(|error| BrokerError::Unavailable(error.to_string()))?;
-        let answer = self.ask(Method::POST, "/v1/orders", Some(body)).await?;
+        let answer = self.ask(Method::POST, "/v1/orders", Body::Json(body)).await?;
         match answer.status {
             StatusCode::OK => {
                 let name =

@@ -1,9 +1,9 @@
 //! Execution reports: a long poll that never ends. Whatever may have been missed is made good by the list of orders.
 
-use super::http::{Bounds, escaped};
-use super::{Bridge, LIST_BYTES_MAX, unclear, wire};
+use super::{Bridge, LIST_BYTES_MAX, get, unclear, wire};
+use crate::broker::wire::http::{Bounds, escaped};
 use crate::broker::{Broker as _, BrokerError, BrokerHealth, Line};
-use hyper::{Method, StatusCode};
+use hyper::StatusCode;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -94,7 +94,7 @@ impl Bridge {
         let after = place.after.unwrap_or(-1);
         let path = format!("/v1/reports?after={}&wait_ms={}", escaped(&after.to_string()), wait.as_millis());
         let bounds = Bounds { time: wait + self.settings.timeout, body_bytes: LIST_BYTES_MAX };
-        let answer = self.http.send(Method::GET, &path, None, bounds).await?;
+        let answer = self.http.send(get(&path), bounds).await?;
         if answer.status != StatusCode::OK {
             return Err(unclear(&answer));
         }

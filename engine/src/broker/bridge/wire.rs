@@ -1,13 +1,12 @@
 //! What the bridge says, read strictly: a contradiction is no answer, and nobody guesses.
 
+use crate::broker::wire::read::{decimal, json, printable};
 use crate::broker::{BrokerOrder, BrokerPosition, OrderRef, OrderRequest, OrderSide, OrderState};
 use crate::failure::one_line;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use strat_core::{ExecType, Price, Quantity};
 
-/// Longest text taken over from a broker.
-const TEXT_CHARS_MAX: usize = 500;
 /// The one refusal that says that the order exists.
 pub(super) const DUPLICATE: &str = "duplicate order";
 /// The one answer that says that it does not.
@@ -134,28 +133,6 @@ pub(super) fn reports(body: &[u8]) -> Result<Reports, String> {
 pub(super) fn report(value: serde_json::Value) -> Result<(i64, OrderState), String> {
     let numbered: Numbered = serde_json::from_value(value).map_err(|error| one_line(&error.to_string()))?;
     Ok((numbered.seq, numbered.order.checked()?.state))
-}
-
-fn json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, String> {
-    serde_json::from_slice(body).map_err(|error| format!("{} in '{}'", one_line(&error.to_string()), excerpt(body)))
-}
-
-/// The beginning of a body, for messages.
-pub(super) fn excerpt(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(&body[..body.len().min(120)]);
-    printable(&text)
-}
-
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(TEXT_CHARS_MAX).collect()
-}
-
-fn decimal<T>(
-    what: &str,
-    text: &str,
-    parse: fn(&[u8]) -> Result<T, strat_core::decimal::DecimalError>,
-) -> Result<T, String> {
-    parse(text.as_bytes()).map_err(|why| format!("{what} '{}' {why}", printable(text)))
 }
 
 impl Order {

@@ -18,7 +18,8 @@ mod account;
 mod window;
 
 use super::{
-    Broker, BrokerError, BrokerOrder, BrokerPosition, Idempotency, OrderRef, OrderRequest, OrderState, ReportQueue,
+    Broker, BrokerError, BrokerOrder, BrokerPosition, Complaint, Idempotency, OrderRef, OrderRequest, OrderState,
+    ReportQueue,
 };
 use crate::metrics;
 use account::{Account, CALLS_PER_ENTRY, Turn};
@@ -171,6 +172,10 @@ impl Broker for Limited {
     /// A request that was sent may have waited here first.
     fn settles_within(&self) -> Duration {
         self.inner.settles_within() + EXIT_WAIT_MAX + SLACK
+    }
+
+    fn complaint(&self) -> Option<Complaint> {
+        self.inner.complaint()
     }
 
     fn puts_off(&self, entry: OrderRef<'_>) -> bool {

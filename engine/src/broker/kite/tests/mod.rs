@@ -1,0 +1,3 @@
+mod instruments;
+mod session;
+mod wire;

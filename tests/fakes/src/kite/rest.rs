@@ -1,0 +1,129 @@
+//! The routes under `https://api.kite.trade`.
+
+use super::{INSTRUMENTS, Kite, as_json, number, order_id, order_no, refusal, symbol};
+use crate::book::{NewOrder, Order, Status};
+use crate::world::World;
+use axum::extract::{Form, Path, Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{delete, get, post};
+use axum::{Json, Router};
+use data_encoding::HEXLOWER;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use std::sync::Arc;
+
+/// What the routes share.
+#[derive(Clone)]
+pub(super) struct Desk {
+    pub(super) world: Arc<World>,
+    pub(super) kite: Kite,
+}
+
+pub(super) fn routes(desk: Desk) -> Router {
+    let with_login = Router::new()
+        .route("/user/profile", get(async || good(json!({"user_id": "AB1234"}))))
+        .route("/orders", get(list))
+        .route("/orders/regular", post(place))
+        .route("/orders/{order_id}/trades", get(trades))
+        .route("/orders/regular/{order_id}", delete(cancel))
+        .route("/portfolio/positions", get(positions))
+        .route("/instruments", get(instruments))
+        .layer(from_fn_with_state(desk.clone(), login));
+    with_login.route("/session/token", post(log_in)).with_state(desk)
+}
+
+fn good(data: Value) -> Response {
+    Json(json!({"status": "success", "data": data})).into_response()
+}
+
+/// Whoever comes without the login of the day gets nowhere.
+async fn login(State(Desk { kite, .. }): State<Desk>, request: Request, next: Next) -> Response {
+    let wanted = format!("token {}:{}", kite.api_key, kite.access_token);
+    let expected = [("x-kite-version", "3"), ("authorization", &wanted)];
+    if expected.iter().any(|(name, value)| request.headers().get(*name).is_none_or(|got| got != value)) {
+        return refusal(403, "TokenException", "Incorrect `api_key` or `access_token`.");
+    }
+    next.run(request).await
+}
+
+async fn log_in(State(Desk { kite, .. }): State<Desk>, Form(form): Form<Vec<(String, String)>>) -> Response {
+    let text = [kite.api_key, kite.request_token, kite.api_secret].concat();
+    let checksum = HEXLOWER.encode(&Sha256::digest(text.as_bytes()));
+    let wanted = [("api_key", kite.api_key), ("request_token", kite.request_token), ("checksum", &checksum)];
+    if !wanted.iter().all(|(name, value)| field(&form, name) == *value) {
+        return refusal(403, "TokenException", "Token is invalid or has expired.");
+    }
+    good(json!({"user_id": "AB1234", "api_key": kite.api_key, "access_token": kite.access_token, "refresh_token": ""}))
+}
+
+fn field<'a>(form: &'a [(String, String)], name: &str) -> &'a str {
+    form.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
+}
+
+async fn place(State(Desk { world, kite }): State<Desk>, Form(form): Form<Vec<(String, String)>>) -> Response {
+    kite.remember(&form);
+    let read = |name| field(&form, name);
+    let is_known = INSTRUMENTS.iter().any(|(_, name, at, _)| (*name, *at) == (read("tradingsymbol"), read("exchange")));
+    let wrong = [
+        ("tradingsymbol", !is_known),
+        ("transaction_type", !matches!(read("transaction_type"), "BUY" | "SELL")),
+        ("order_type", read("order_type") != "MARKET"),
+        ("product", !matches!(read("product"), "MIS" | "CNC" | "NRML")),
+        ("validity", read("validity") != "DAY"),
+        ("market_protection", !matches!(read("market_protection").parse(), Ok(-1 | 1..=100))),
+        ("tag", read("tag").len() > 20),
+        ("quantity", read("quantity").parse::<u32>().is_err()),
+    ];
+    if let Some((name, _)) = wrong.into_iter().find(|(_, wrong)| *wrong) {
+        return refusal(400, "InputException", &format!("Invalid `{name}`."));
+    }
+    let asked = NewOrder {
+        id: read("tag").to_owned(),
+        symbol: symbol(read("exchange"), read("tradingsymbol")),
+        buy: read("transaction_type") == "BUY",
+        quantity: read("quantity").parse().unwrap(),
+    };
+    // The same tag again is another order.
+    world.place(asked, |_| None, |order| good(json!({"order_id": order_id(order)}))).await
+}
+
+async fn list(State(Desk { world, .. }): State<Desk>) -> Response {
+    good(world.book(|book| book.orders().iter().map(as_json).collect()))
+}
+
+async fn trades(State(Desk { world, .. }): State<Desk>, Path(id): Path<String>) -> Response {
+    let Some(order) = world.book(|book| book.get(order_no(&id)).cloned()) else { return unknown(&id) };
+    let average = |order: &Order| order.average().map(|average| number(&average.to_string()));
+    let trade = average(&order)
+        .map(|price| json!({"trade_id": "1", "order_id": id, "average_price": price, "quantity": number(&order.filled.to_string())}));
+    good(trade.into_iter().collect())
+}
+
+async fn cancel(State(Desk { world, .. }): State<Desk>, Path(id): Path<String>) -> Response {
+    match world.end(order_no(&id), Status::Canceled) {
+        Some(_) => good(json!({"order_id": id})),
+        None => refusal(400, "OrderException", "Order cannot be cancelled as it is being processed. Try later."),
+    }
+}
+
+async fn positions(State(Desk { world, .. }): State<Desk>) -> Response {
+    let held = world.book(|book| book.positions());
+    let net = held.into_iter().map(|(symbol, quantity)| {
+        let (token, name, exchange) = super::instrument(&symbol);
+        json!({"tradingsymbol": name, "exchange": exchange, "instrument_token": token, "product": "MIS",
+            "quantity": number(&quantity.to_string()), "overnight_quantity": 0, "multiplier": 1, "average_price": 100.05})
+    });
+    good(json!({"net": net.collect::<Vec<_>>(), "day": []}))
+}
+
+async fn instruments() -> String {
+    let head = "instrument_token,exchange_token,tradingsymbol,name,last_price,expiry,strike,tick_size,lot_size,instrument_type,segment,exchange\n";
+    INSTRUMENTS.iter().fold(head.to_owned(), |list, (token, name, exchange, lot)| {
+        format!("{list}{token},{},{name},,0.0,,0.0,0.05,{lot},EQ,{exchange},{exchange}\n", token >> 8)
+    })
+}
+
+fn unknown(id: &str) -> Response {
+    refusal(404, "GeneralException", &format!("Couldn't find that order {id}."))
+}

@@ -1,0 +1,93 @@
+//! Kite.
+
+use super::{Desk, LIMIT, USER};
+use crate::servers::engine::{self, Env};
+use crate::support::until;
+use serde_json::Value;
+use std::path::Path;
+use strat_fakes::Fake;
+use strat_fakes::kite::Kite;
+use tempfile::TempDir;
+
+fn settings(fake: &Fake, folder: &Path) -> Vec<(&'static str, String)> {
+    let kite = Kite::default();
+    let file = |name: &str| folder.join(name).display().to_string();
+    vec![
+        ("STRAT_BROKER_KIND", "kite".to_owned()),
+        ("STRAT_FEED_KIND", "kite".to_owned()),
+        ("STRAT_KITE_USER", USER.to_owned()),
+        ("STRAT_KITE_API_KEY", kite.api_key.to_owned()),
+        ("STRAT_KITE_TOKEN_FILE", file("token.json")),
+        ("STRAT_KITE_INSTRUMENTS_FILE", file("instruments.csv")),
+        ("STRAT_KITE_URL", fake.rest_url()),
+        ("STRAT_KITE_STREAM_URL", fake.socket_url()),
+    ]
+}
+
+/// `strat-engine` with these words; what it prints, and whether it ends well.
+fn engine(words: &[&str], own: &[(&str, String)]) -> (bool, String) {
+    let env: Env = own.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    let output = engine::run(words, &env, LIMIT);
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(said).unwrap())
+}
+
+fn log_in(own: &[(&'static str, String)], request_token: &str) -> (bool, String) {
+    let mut own = own.to_vec();
+    own.push(("STRAT_KITE_API_SECRET", Kite::default().api_secret.to_owned()));
+    engine(&["kite", "login", "--request-token", request_token], &own)
+}
+
+fn desk() -> (Desk, TempDir) {
+    let (fake, folder) = (Fake::start(Kite::default()), tempfile::tempdir().unwrap());
+    let own = settings(&fake, folder.path());
+    let (done, said) = log_in(&own, Kite::default().request_token);
+    assert!(done && said.starts_with("logged in until "), "{said}");
+    (Desk::start(fake, "IBM", &own), folder)
+}
+
+#[test]
+fn a_strategy_trades_from_its_start_to_its_stop() {
+    let (desk, _folder) = desk();
+    desk.trades_once();
+}
+
+#[test]
+fn a_strategy_trades_once_although_the_engine_is_killed_between_order_and_answer() {
+    let (desk, _folder) = desk();
+    desk.trades_once_although_it_is_killed();
+}
+
+#[test]
+fn health_asks_for_a_login_and_a_running_engine_takes_it() {
+    let (fake, folder) = (Fake::start(Kite::default()), tempfile::tempdir().unwrap());
+    let own = settings(&fake, folder.path());
+    let desk = Desk::start(fake, "IBM", &own);
+    until("health asks for a login", LIMIT, || {
+        let (status, body) = desk.engine.get("/health")?;
+        let body: Value = serde_json::from_str(&body).unwrap();
+        let error = body["broker"]["error"].as_str()?;
+        (status == 503 && error.contains("strat-engine kite login")).then_some(())
+    });
+    assert!(log_in(&own, Kite::default().request_token).0);
+    desk.trades_once();
+}
+
+#[test]
+fn the_login_and_the_doctor_say_what_is_wrong() {
+    let (fake, folder) = (Fake::start(Kite::default()), tempfile::tempdir().unwrap());
+    let own = settings(&fake, folder.path());
+    let (done, said) = engine(&["kite", "login"], &own);
+    assert!(done && said.trim() == "https://kite.zerodha.com/connect/login?v=3&api_key=fakekey", "{said}");
+    let (done, said) = engine(&["kite", "login", "--request-token", "x"], &own);
+    assert!(!done && said.contains("kite.api_secret is not set"), "{said}");
+    let (done, said) = log_in(&own, "another");
+    assert!(!done && said.contains("Kite refuses the request token"), "{said}");
+    let (_, said) = engine(&["doctor"], &own);
+    assert!(said.contains("FAIL  the account at Kite") && said.contains("strat-engine kite login"), "{said}");
+    assert!(log_in(&own, Kite::default().request_token).0);
+    let (_, said) = engine(&["doctor"], &own);
+    assert!(said.contains("OK    the account at Kite at http://127.0.0.1:"), "{said}");
+    let secrets = [Kite::default().api_secret, Kite::default().access_token];
+    assert!(!secrets.iter().any(|secret| said.contains(secret)), "{said}");
+}
