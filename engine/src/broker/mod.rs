@@ -4,6 +4,7 @@
 //! **A timeout is never a rejection.** [`BrokerError::Unknown`] says that an order may exist; only a look-up by
 //! client order id can prove that it does not.
 
+mod binance;
 mod bridge;
 mod ledger;
 mod limited;
@@ -11,6 +12,7 @@ mod paper;
 mod reports;
 mod wire;
 
+pub use binance::{BINANCE_SYMBOLS_MAX, BinanceBroker, BinanceError, BinanceSettings};
 pub(crate) use bridge::check_url;
 pub use bridge::{Bridge, BridgeError, BridgeSettings};
 pub use ledger::{Ledger, LedgerError, LedgerEvent, LedgerLine};
