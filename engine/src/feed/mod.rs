@@ -1,14 +1,21 @@
 //! Market data.
 
+mod binance;
 mod csv;
 #[cfg(test)]
 mod hostile;
 mod lines;
+mod mapped;
 mod sim;
+mod socket;
+mod stream;
 
 pub use self::csv::{CsvFeed, CsvOptions, PacedCsv};
+pub use binance::{BINANCE_STREAMS_MAX, BinanceFeed};
 pub use lines::LinesFeed;
+pub use mapped::{MappedFeed, Mapping, Pointer, TimeUnit};
 pub use sim::{SimFeed, SimSettings};
+pub use stream::{StreamFeed, StreamSettings};
 
 use crate::table::TableError;
 use async_trait::async_trait;

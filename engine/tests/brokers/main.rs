@@ -5,4 +5,5 @@
 
 #[macro_use]
 mod suite;
+mod binance;
 mod stage;

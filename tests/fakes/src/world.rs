@@ -126,6 +126,14 @@ impl World {
         self.venue.refusals()
     }
 
+    /// An order that was placed and filled by another road; told like any.
+    pub fn add(&self, symbol: &str, id: &str, quantity: &str) {
+        let asked =
+            NewOrder { id: id.to_owned(), symbol: symbol.to_owned(), buy: true, quantity: quantity.parse().unwrap() };
+        let taken = self.carry_out(asked, |_| None);
+        assert!(taken.is_ok(), "nothing refuses it");
+    }
+
     /// Fills a part of the newest order of an id.
     pub fn fill(&self, id: &str, quantity: &str, price: &str) {
         let (quantity, price): (Quantity, Price) = (quantity.parse().unwrap(), price.parse().unwrap());

@@ -48,6 +48,9 @@ pub enum BinanceError {
         /// What is wrong with it.
         why: AddressError,
     },
+    /// Nobody's account.
+    #[error("nobody is named whose account it is")]
+    NoUser,
     /// No API key, or no secret.
     #[error("the API key or its secret is missing")]
     NoKeys,
@@ -65,6 +68,9 @@ impl BinanceSettings {
         let wrong = |which| move |why| BinanceError::Address { which, why };
         self.rest_url = check_rest(&self.rest_url).map_err(wrong("REST API"))?;
         self.stream_url = check_socket(&self.stream_url).map_err(wrong("WebSocket API"))?;
+        if self.user.is_empty() {
+            return Err(BinanceError::NoUser);
+        }
         if self.api_key.expose_secret().is_empty() || self.api_secret.expose_secret().is_empty() {
             return Err(BinanceError::NoKeys);
         }
@@ -83,6 +89,6 @@ impl BinanceSettings {
 }
 
 /// Names are upper-case letters and digits; few have others, and those are not traded here.
-pub(crate) fn is_symbol(symbol: &str) -> bool {
+fn is_symbol(symbol: &str) -> bool {
     (1..=32).contains(&symbol.len()) && symbol.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
 }

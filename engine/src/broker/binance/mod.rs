@@ -24,7 +24,6 @@ mod sign;
 mod stream;
 mod wire;
 
-pub(crate) use config::is_symbol;
 pub use config::{BINANCE_SYMBOLS_MAX, BinanceError, BinanceSettings};
 
 use super::ReportQueue;

@@ -105,7 +105,7 @@ impl BinanceBroker {
         let bounds = SocketBounds {
             connect: self.settings.timeout,
             silence: self.settings.silence,
-            ping: Duration::ZERO,
+            ping: self.settings.silence / 2,
             message_bytes: MESSAGE_BYTES_MAX,
         };
         let mut socket = Socket::connect(&self.settings.stream_url, Vec::new(), bounds).await?;

@@ -44,12 +44,12 @@ fn where_no_wait_is_named_the_shortest_is_assumed() {
         (418, vec![("retry-after", "99999999999")], true, 3 * 86_400),
     ] {
         let gate = Gate::default();
-        let mut now = Instant::now();
+        let now = Instant::now();
         assert_eq!(gate.heed(&answer(status, &headers), now).is_some(), refusal, "{status}");
         assert_eq!(gate.pass(Purpose::Vital, now).unwrap_err().wait(), s(wait), "{status} {headers:?}");
     }
     let gate = Gate::default();
-    let mut now = Instant::now();
+    let now = Instant::now();
     assert_eq!((gate.heed(&answer(400, &[("retry-after", "9")]), now), gate.pass(Purpose::Vital, now)), (None, Ok(())));
 }
 

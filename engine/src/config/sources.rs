@@ -1,0 +1,280 @@
+//! Settings of the feeds that anybody can write to: a Redis stream, and a WebSocket that speaks JSON.
+
+use super::Settings;
+use super::table::{Secret, Setting, one_of, row};
+use crate::failure::failure;
+use crate::feed::{Mapping, Pointer, StreamSettings, TimeUnit};
+use crate::net::check_socket;
+use color_eyre::Result;
+use secrecy::{ExposeSecret as _, SecretString};
+use std::fmt::Display;
+
+/// Longest address and longest message.
+const TEXT_BYTES_MAX: usize = 16 * 1024;
+
+/// Settings of both.
+#[derive(Debug, Clone)]
+pub struct SourceSettings {
+    /// Key of the stream.
+    pub stream: String,
+    /// Address of the WebSocket; may hold a token.
+    pub url: SecretString,
+    /// What is said on it first; may hold a token.
+    pub subscribe_message: SecretString,
+    /// Where the ticks of a message are.
+    pub items: Pointer,
+    /// `(pointer, text)`: other messages are passed over.
+    pub only: Option<(Pointer, String)>,
+    /// Where in a tick the symbol is.
+    pub symbol: Option<Pointer>,
+    /// The price.
+    pub price: Option<Pointer>,
+    /// The time.
+    pub time: Option<Pointer>,
+    /// What it is counted in.
+    pub time_unit: TimeUnit,
+    /// The size.
+    pub size: Option<Pointer>,
+}
+
+impl Default for SourceSettings {
+    fn default() -> Self {
+        Self {
+            stream: "ticks".to_owned(),
+            url: SecretString::default(),
+            subscribe_message: SecretString::default(),
+            items: Pointer::default(),
+            only: None,
+            symbol: None,
+            price: None,
+            time: None,
+            time_unit: TimeUnit::Millis,
+            size: None,
+        }
+    }
+}
+
+impl SourceSettings {
+    /// What the feed from a Redis stream is opened with.
+    #[must_use]
+    pub fn stream(&self) -> StreamSettings {
+        StreamSettings { stream: self.stream.clone() }
+    }
+
+    /// Address, greeting and mapping of the feed over a WebSocket.
+    ///
+    /// # Errors
+    /// Where one that is needed is not set.
+    pub fn websocket(&self) -> Result<(&str, &str, Mapping)> {
+        let missing = |name: &str, what: &str| {
+            failure(
+                format!("feed.kind is websocket and {name} is not set"),
+                format!("set {name} (STRAT_{}) to {what}", name.replace('.', "_").to_uppercase()),
+            )
+        };
+        let url = self.url.expose_secret();
+        if url.is_empty() {
+            return Err(missing("feed.url", "wss://host/path"));
+        }
+        let pointer = |pointer: &Option<Pointer>, name: &str, example: &str| {
+            pointer.clone().ok_or_else(|| missing(name, &format!("where that stands in a message, such as {example}")))
+        };
+        let mapping = Mapping {
+            items: self.items.clone(),
+            only: self.only.clone(),
+            symbol: pointer(&self.symbol, "feed.json_symbol", "/data/symbol")?,
+            price: pointer(&self.price, "feed.json_price", "/data/price")?,
+            time: self.time.clone(),
+            time_unit: self.time_unit,
+            size: self.size.clone(),
+        };
+        Ok((url, self.subscribe_message.expose_secret(), mapping))
+    }
+}
+
+fn text<T: Display>(value: Option<&T>) -> String {
+    value.map(ToString::to_string).unwrap_or_default()
+}
+
+/// Empty for none.
+fn pointer(value: &str) -> Result<Option<Pointer>, String> {
+    if value.is_empty() { Ok(None) } else { value.parse().map(Some) }
+}
+
+fn shown(secret: &SecretString) -> String {
+    if secret.expose_secret().is_empty() { String::new() } else { "***".to_owned() }
+}
+
+/// As other addresses, but with a query: many a feed wants its token there.
+fn address(value: &str) -> Result<SecretString, String> {
+    if value.len() > TEXT_BYTES_MAX {
+        return Err(format!("is longer than {TEXT_BYTES_MAX} bytes"));
+    }
+    if !value.is_empty() {
+        let (address, query) = value.split_once('?').unwrap_or((value, ""));
+        check_socket(address).map_err(|why| why.to_string())?;
+        if !query.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
+            return Err("has a query with blanks, a fragment or other than ASCII".to_owned());
+        }
+    }
+    Ok(SecretString::from(value.to_owned()))
+}
+
+fn message(value: &str) -> Result<SecretString, String> {
+    if value.len() > TEXT_BYTES_MAX {
+        return Err(format!("is longer than {TEXT_BYTES_MAX} bytes"));
+    }
+    if !value.is_empty() && serde_json::from_str::<serde::de::IgnoredAny>(value).is_err() {
+        return Err("is not JSON".to_owned());
+    }
+    Ok(SecretString::from(value.to_owned()))
+}
+
+fn stream_key(value: &str) -> Result<String, String> {
+    let plain = value.bytes().all(|byte| byte.is_ascii_graphic());
+    let known = (1..=200).contains(&value.len()) && plain;
+    known.then(|| value.to_owned()).ok_or_else(|| "is not 1 to 200 printable ASCII bytes without blanks".to_owned())
+}
+
+fn condition(value: &str) -> Result<Option<(Pointer, String)>, String> {
+    if value.is_empty() {
+        return Ok(None);
+    }
+    let (pointer, text) = value.split_once('=').ok_or("is not of the form /pointer=text")?;
+    Ok(Some((pointer.parse()?, text.to_owned())))
+}
+
+pub(super) const STREAM: Setting = row(
+    "feed.stream",
+    "STRAT_FEED_STREAM",
+    "key of the Redis stream for feed.kind stream; its position and what was rejected stand beside it",
+    |s, v| stream_key(v).map(|v| s.source.stream = v),
+    |s| s.source.stream.clone(),
+);
+
+pub(super) const URL: Setting = Setting {
+    secret: Secret::Whole,
+    ..row(
+        "feed.url",
+        "STRAT_FEED_URL",
+        "address for feed.kind websocket: wss://host/path, or ws:// on this machine; a query may hold a token",
+        |s, v| address(v).map(|v| s.source.url = v),
+        |s| shown(&s.source.url),
+    )
+};
+
+pub(super) const SUBSCRIBE_MESSAGE: Setting = Setting {
+    secret: Secret::Whole,
+    ..row(
+        "feed.subscribe_message",
+        "STRAT_FEED_SUBSCRIBE_MESSAGE",
+        "what feed.kind websocket says first, JSON; empty for nothing",
+        |s, v| message(v).map(|v| s.source.subscribe_message = v),
+        |s| shown(&s.source.subscribe_message),
+    )
+};
+
+pub(super) const ITEMS: Setting = row(
+    "feed.json_items",
+    "STRAT_FEED_JSON_ITEMS",
+    "where the tick or the list of ticks is in a message, a JSON Pointer; empty for the whole message",
+    |s, v| v.parse().map(|v| s.source.items = v),
+    |s| s.source.items.to_string(),
+);
+
+pub(super) const ONLY: Setting = row(
+    "feed.json_only",
+    "STRAT_FEED_JSON_ONLY",
+    "messages of feed.kind websocket that are looked at: /pointer=text, such as /type=trade; empty for all",
+    |s, v| condition(v).map(|v| s.source.only = v),
+    |s| s.source.only.as_ref().map(|(pointer, text)| format!("{pointer}={text}")).unwrap_or_default(),
+);
+
+pub(super) const SYMBOL: Setting = row(
+    "feed.json_symbol",
+    "STRAT_FEED_JSON_SYMBOL",
+    "where the symbol is in a tick of feed.kind websocket, a JSON Pointer",
+    |s, v| pointer(v).map(|v| s.source.symbol = v),
+    |s| text(s.source.symbol.as_ref()),
+);
+
+pub(super) const PRICE: Setting = row(
+    "feed.json_price",
+    "STRAT_FEED_JSON_PRICE",
+    "where the price is in a tick of feed.kind websocket, a JSON Pointer",
+    |s, v| pointer(v).map(|v| s.source.price = v),
+    |s| text(s.source.price.as_ref()),
+);
+
+pub(super) const TIME: Setting = row(
+    "feed.json_time",
+    "STRAT_FEED_JSON_TIME",
+    "where the time is in a tick of feed.kind websocket, a JSON Pointer; empty for the time of arrival",
+    |s, v| pointer(v).map(|v| s.source.time = v),
+    |s| text(s.source.time.as_ref()),
+);
+
+pub(super) const TIME_UNIT: Setting = row(
+    "feed.json_time_unit",
+    "STRAT_FEED_JSON_TIME_UNIT",
+    "what that time is counted in: s, ms, us, ns since 1970, or rfc3339",
+    |s, v| one_of(v, TimeUnit::WORDS).map(|v| s.source.time_unit = v),
+    |s| s.source.time_unit.to_string(),
+);
+
+pub(super) const SIZE: Setting = row(
+    "feed.json_size",
+    "STRAT_FEED_JSON_SIZE",
+    "where the traded quantity is in a tick of feed.kind websocket, a JSON Pointer; empty for none",
+    |s, v| pointer(v).map(|v| s.source.size = v),
+    |s| text(s.source.size.as_ref()),
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::render;
+
+    #[test]
+    fn a_mapping_is_whole_or_says_what_is_missing() {
+        let mut settings = Settings::default();
+        let mut steps = [
+            (&URL, "wss://feed.example/v1?token=HUNTER2", "feed.url is not set"),
+            (&SYMBOL, "/s", "set feed.json_symbol (STRAT_FEED_JSON_SYMBOL)"),
+            (&PRICE, "/p", "feed.json_price is not set"),
+        ]
+        .into_iter();
+        for (setting, value, complaint) in steps.by_ref() {
+            let error = render(&settings.source.websocket().unwrap_err());
+            assert!(error.contains(complaint), "{error}");
+            (setting.set)(&mut settings, value).unwrap();
+        }
+        (ONLY.set)(&mut settings, "/type=trade=1").unwrap();
+        let (url, hello, mapping) = settings.source.websocket().unwrap();
+        assert_eq!((url, hello), ("wss://feed.example/v1?token=HUNTER2", ""));
+        assert_eq!(mapping.only, Some(("/type".parse().unwrap(), "trade=1".to_owned())));
+        assert!(!format!("{settings:?}{}", (URL.get)(&settings)).contains("HUNTER2"));
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_refused() {
+        let mut settings = Settings::default();
+        for (setting, value) in [
+            (&URL, "ws://feed.example/"),
+            (&URL, "wss://u:p@feed.example/"),
+            (&URL, "wss://feed.example/#x"),
+            (&URL, "wss://feed.example/?a b"),
+            (&SYMBOL, "s"),
+            (&PRICE, "/a~2"),
+            (&ONLY, "type=trade"),
+            (&ONLY, "/type"),
+            (&TIME_UNIT, "minutes"),
+            (&SUBSCRIBE_MESSAGE, "hello"),
+            (&STREAM, ""),
+            (&STREAM, "a b"),
+        ] {
+            assert!((setting.set)(&mut settings, value).is_err(), "{} {value}", setting.name);
+        }
+        (URL.set)(&mut settings, "ws://127.0.0.1:81/x?a=1").unwrap();
+    }
+}
