@@ -4,14 +4,17 @@
 //! **A timeout is never a rejection.** [`BrokerError::Unknown`] says that an order may exist; only a look-up by
 //! client order id can prove that it does not.
 
+mod alpaca;
 mod binance;
 mod bridge;
 mod ledger;
 mod limited;
 mod paper;
 mod reports;
-mod wire;
+pub(crate) mod wire;
 
+pub(crate) use alpaca::credentials as alpaca_credentials;
+pub use alpaca::{AlpacaBroker, AlpacaError, AlpacaSettings};
 pub use binance::{BINANCE_SYMBOLS_MAX, BinanceBroker, BinanceError, BinanceSettings};
 pub(crate) use bridge::check_url;
 pub use bridge::{Bridge, BridgeError, BridgeSettings};

@@ -12,6 +12,10 @@ pub enum BrokerKind {
     Paper,
     /// A program that speaks to a broker, reached over HTTP.
     Bridge,
+    /// Alpaca.
+    Alpaca,
+    /// Binance Spot.
+    Binance,
 }
 
 /// Settings of the broker.
@@ -23,7 +27,7 @@ pub struct BrokerSettings {
     pub url: String,
     /// What the broker behind the bridge does with a client order id that it has seen.
     pub class: Idempotency,
-    /// Longest wait for one answer of the bridge.
+    /// Longest wait for one answer of the broker.
     pub timeout: Duration,
     /// How long the broker may deny an order that it has got.
     pub settle: Duration,
@@ -45,7 +49,7 @@ impl Default for BrokerSettings {
     }
 }
 
-/// Requests to the bridge beyond those of the jobs: look-ups by the reconciliation, polls.
+/// Requests to the broker beyond those of the jobs: look-ups by the reconciliation, polls.
 const IN_FLIGHT_SPARE: usize = 64;
 
 impl BrokerSettings {
@@ -57,12 +61,23 @@ impl BrokerSettings {
             class: self.class,
             timeout: self.timeout,
             settle: self.settle,
-            in_flight_max: 2 * concurrency + IN_FLIGHT_SPARE,
+            in_flight_max: self.in_flight_max(concurrency),
         }
+    }
+
+    /// Requests at the same time, for this many jobs of each kind.
+    #[must_use]
+    pub const fn in_flight_max(&self, concurrency: usize) -> usize {
+        2 * concurrency + IN_FLIGHT_SPARE
     }
 }
 
-const KINDS: &[(&str, BrokerKind)] = &[("paper", BrokerKind::Paper), ("bridge", BrokerKind::Bridge)];
+const KINDS: &[(&str, BrokerKind)] = &[
+    ("paper", BrokerKind::Paper),
+    ("bridge", BrokerKind::Bridge),
+    ("alpaca", BrokerKind::Alpaca),
+    ("binance", BrokerKind::Binance),
+];
 const CLASSES: &[(&str, Idempotency)] =
     &[("dedupes", Idempotency::Dedupes), ("queryable", Idempotency::Queryable), ("none", Idempotency::None)];
 
@@ -80,7 +95,7 @@ fn set_url(settings: &mut Settings, value: &str) -> Result<(), String> {
 pub(super) const KIND: Setting = row(
     "broker.kind",
     "STRAT_BROKER_KIND",
-    "`paper` fills orders at the feed's prices; `bridge` sends them to broker.url",
+    "`paper` fills orders at the feed's prices; `bridge` sends them to broker.url, `alpaca` to Alpaca, `binance` to Binance Spot",
     |s, v| one_of(v, KINDS).map(|v| s.broker.kind = v),
     |s| word(KINDS, &s.broker.kind),
 );
@@ -110,7 +125,7 @@ pub(super) const CLASS: Setting = row(
 pub(super) const TIMEOUT: Setting = row(
     "broker.timeout_ms",
     "STRAT_BROKER_TIMEOUT_MS",
-    "longest wait for an answer of the bridge, 50 to 60000 ms",
+    "longest wait for an answer of the broker, 50 to 60000 ms",
     |s, v| whole(v, 50, 60_000).map(|v| s.broker.timeout = Duration::from_millis(v)),
     |s| s.broker.timeout.as_millis().to_string(),
 );

@@ -9,8 +9,15 @@ use std::time::Duration;
 const SILENCE_S_MAX: u64 = 86_400;
 
 /// Words of `feed.kind`.
-pub(super) const KINDS: &[(&str, FeedKind)] =
-    &[("sim", FeedKind::Sim), ("csv", FeedKind::Csv), ("lines", FeedKind::Lines)];
+pub(super) const KINDS: &[(&str, FeedKind)] = &[
+    ("sim", FeedKind::Sim),
+    ("csv", FeedKind::Csv),
+    ("lines", FeedKind::Lines),
+    ("alpaca", FeedKind::Alpaca),
+    ("binance", FeedKind::Binance),
+    ("stream", FeedKind::Stream),
+    ("websocket", FeedKind::Websocket),
+];
 
 pub(super) const ADDRESS: Setting = row(
     "feed.address",
@@ -20,10 +27,18 @@ pub(super) const ADDRESS: Setting = row(
     |s| s.feed.address.clone(),
 );
 
+pub(super) const SUBSCRIBE: Setting = row(
+    "feed.subscribe",
+    "STRAT_FEED_SUBSCRIBE",
+    "symbols whose trades are subscribed to at a broker's market data: SYMBOL,SYMBOL",
+    |s, v| parse_list(v).map(|v| s.feed.subscribe = v),
+    |s| s.feed.subscribe.join(","),
+);
+
 pub(super) const IDLE: Setting = row(
     "feed.idle_seconds",
     "STRAT_FEED_IDLE_SECONDS",
-    "a connection of feed.kind lines that says nothing for so long is made anew, 0 to 86400 s; 0 for never",
+    "a connection of the feed that says nothing for so long is made anew, 0 to 86400 s; 0 for never, at a broker's market data for 30",
     |s, v| whole(v, 0, SILENCE_S_MAX).map(|v| s.feed.idle = Duration::from_secs(v)),
     |s| s.feed.idle.as_secs().to_string(),
 );
@@ -51,6 +66,14 @@ fn host_and_port(value: &str) -> Result<String, String> {
     let whole = value.rsplit_once(':').filter(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
     let known = value.is_empty() || whole.is_some();
     known.then(|| value.to_owned()).ok_or_else(|| "is not of the form host:port".to_owned())
+}
+
+pub(super) fn parse_list(text: &str) -> Result<Vec<String>, String> {
+    let symbol = |symbol: &str| {
+        strat_core::key::check_symbol(symbol).map_err(|refusal| refusal.detail)?;
+        Ok(symbol.to_owned())
+    };
+    text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(symbol).collect()
 }
 
 fn parse_limits(text: &str) -> Result<BTreeMap<String, Duration>, String> {

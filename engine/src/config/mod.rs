@@ -1,17 +1,23 @@
 //! Settings: defaults, then the TOML file, then the environment, then flags. Every one is a row of [`table::TABLE`].
 
+mod alpaca;
+mod binance;
 mod broker;
 mod candles;
 mod feed;
 mod guard;
 mod http;
 mod redis;
+mod sources;
 mod table;
 mod upkeep;
 
+pub use alpaca::AlpacaConfig;
+pub use binance::BinanceConfig;
 pub use broker::{BrokerKind, BrokerSettings};
 pub use candles::CandleSettings;
 pub use http::{HttpSettings, is_set};
+pub use sources::SourceSettings;
 pub use table::{Secret, Setting, TABLE};
 pub use upkeep::UpkeepConfig;
 
@@ -53,6 +59,14 @@ pub enum FeedKind {
     Csv,
     /// Lines over TCP.
     Lines,
+    /// Trades from Alpaca.
+    Alpaca,
+    /// Trades from Binance.
+    Binance,
+    /// A Redis stream.
+    Stream,
+    /// JSON over a WebSocket.
+    Websocket,
 }
 
 /// How log lines look.
@@ -77,6 +91,8 @@ pub struct FeedSettings {
     pub tick_ms: u64,
     /// Largest step of the simulated market, in basis points of the price.
     pub step_bps: u32,
+    /// Symbols whose trades are subscribed to at a broker's market data.
+    pub subscribe: Vec<String>,
     /// The file of ticks.
     pub file: Option<PathBuf>,
     /// Host and port of the lines.
@@ -131,6 +147,12 @@ pub struct Settings {
     pub upkeep: UpkeepConfig,
     /// The broker.
     pub broker: BrokerSettings,
+    /// The account at Alpaca.
+    pub alpaca: AlpacaConfig,
+    /// The account at Binance.
+    pub binance: BinanceConfig,
+    /// Feeds that anybody can write to.
+    pub source: SourceSettings,
     /// The paper broker.
     pub paper: PaperSettings,
     /// Where the paper broker keeps its own books, one JSON per line.
@@ -162,6 +184,7 @@ impl Default for Settings {
                 symbols: parse_symbols("RELIANCE=2500,INFY=1500,TCS=3500,HDFCBANK=1650,SBIN=820").unwrap_or_default(),
                 tick_ms: 250,
                 step_bps: 8,
+                subscribe: Vec::new(),
                 file: None,
                 address: String::new(),
                 idle: Duration::from_secs(30),
@@ -174,6 +197,9 @@ impl Default for Settings {
             guard: guard::DEFAULT,
             upkeep: UpkeepConfig::default(),
             broker: BrokerSettings::default(),
+            alpaca: AlpacaConfig::default(),
+            binance: BinanceConfig::default(),
+            source: SourceSettings::default(),
             paper: PaperSettings {
                 latency: Duration::from_millis(20),
                 partial_percent: 0,

@@ -1,11 +1,11 @@
 //! `doctor`: what is missing, and how to get it.
 
+mod broker;
 mod machine;
 mod postgres;
 mod redis;
 mod rights;
 
-use crate::broker::{Bridge, Broker as _};
 use crate::config::{BrokerKind, Settings};
 use std::path::Path;
 use std::time::Duration;
@@ -75,28 +75,14 @@ pub async fn examine(settings: &Settings) -> Vec<Finding> {
     postgres::examine(settings, &mut findings).await;
     findings.push(match settings.broker.kind {
         BrokerKind::Paper => ledger(&settings.paper_ledger),
-        BrokerKind::Bridge => bridge(settings).await,
+        BrokerKind::Bridge => broker::bridge(settings).await,
+        BrokerKind::Alpaca => broker::alpaca(settings).await,
+        BrokerKind::Binance => broker::binance(settings).await,
     });
     findings.push(machine::zones());
     findings.push(machine::calendars(settings));
     findings.push(machine::clock(server_ms));
     findings
-}
-
-/// Asks the bridge for the positions: that changes nothing, and needs all of it.
-async fn bridge(settings: &Settings) -> Finding {
-    let broker = &settings.broker;
-    let fix = "start the bridge, or set broker.url (STRAT_BROKER_URL) to where it listens";
-    let bridge = match Bridge::new(broker.bridge(settings.concurrency)) {
-        Ok(bridge) => bridge,
-        Err(error) => return Finding::fail(format!("the broker's bridge: {error}"), fix),
-    };
-    match bridge.positions().await {
-        Ok(positions) => {
-            Finding::ok(format!("the broker's bridge at {} answers, {} positions", broker.url, positions.len()))
-        }
-        Err(error) => Finding::fail(format!("the broker's bridge at {}: {error}", broker.url), fix),
-    }
 }
 
 fn ledger(path: &Path) -> Finding {

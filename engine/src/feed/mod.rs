@@ -1,5 +1,6 @@
 //! Market data.
 
+mod alpaca;
 mod binance;
 mod csv;
 #[cfg(test)]
@@ -10,8 +11,9 @@ mod sim;
 mod socket;
 mod stream;
 
+pub use self::alpaca::{AlpacaFeed, AlpacaFeedError, AlpacaFeedSettings};
+pub use self::binance::{BINANCE_STREAMS_MAX, BinanceFeed};
 pub use self::csv::{CsvFeed, CsvOptions, PacedCsv};
-pub use binance::{BINANCE_STREAMS_MAX, BinanceFeed};
 pub use lines::LinesFeed;
 pub use mapped::{MappedFeed, Mapping, Pointer, TimeUnit};
 pub use sim::{SimFeed, SimSettings};

@@ -1,13 +1,16 @@
 //! The broker that the settings ask for.
 
 use super::{Base, Crew};
-use crate::broker::{Bridge, Broker, EXIT_WAIT_MAX, Idempotency, Ledger, Limited, PaperBroker};
+use crate::broker::{
+    AlpacaBroker, BinanceBroker, Bridge, Broker, EXIT_WAIT_MAX, Idempotency, Ledger, Limited, PaperBroker,
+};
 use crate::config::BrokerKind;
 use crate::failure::{OrFail as _, failure};
 use crate::lease::Lease;
 use color_eyre::Result;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// Longest wait for one answer of the broker; one with a time-out of its own gets a little more than that.
 const BROKER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -21,20 +24,29 @@ pub(super) struct Trading {
 
 impl Base {
     pub(super) fn start_broker(&self, crew: &mut Crew) -> Result<Trading> {
-        let settings = &self.settings.broker;
-        if settings.kind == BrokerKind::Paper {
-            let paper = Arc::new(self.paper_broker()?);
-            return Ok(Trading { broker: Arc::clone(&paper) as _, paper: Some(paper) });
-        }
-        let bridge = Bridge::new(settings.bridge(self.settings.concurrency));
-        let bridge =
-            Arc::new(bridge.or_fail("the broker's address cannot be used", "check broker.url (STRAT_BROKER_URL)")?);
-        let (reports, cancel) = (Arc::clone(&bridge), crew.cancel.clone());
-        crew.spawn("broker's reports", async move {
-            reports.poll_reports(cancel).await;
-            Ok(())
-        });
-        Ok(Trading { broker: bridge, paper: None })
+        let settings = &self.settings;
+        let broker: Arc<dyn Broker> = match settings.broker.kind {
+            BrokerKind::Paper => {
+                let paper = Arc::new(self.paper_broker()?);
+                return Ok(Trading { broker: Arc::clone(&paper) as _, paper: Some(paper) });
+            }
+            BrokerKind::Bridge => {
+                let bridge = Bridge::new(settings.broker.bridge(settings.concurrency))
+                    .or_fail("the broker's address cannot be used", "check broker.url (STRAT_BROKER_URL)")?;
+                with_reports(crew, Arc::new(bridge), |bridge, cancel| async move { bridge.poll_reports(cancel).await })
+            }
+            BrokerKind::Alpaca => {
+                let alpaca = AlpacaBroker::new(settings.alpaca(), Arc::clone(&self.clock))
+                    .or_fail("the account at Alpaca cannot be opened", ALPACA_HINT)?;
+                with_reports(crew, Arc::new(alpaca), |alpaca, cancel| async move { alpaca.run(cancel).await })
+            }
+            BrokerKind::Binance => {
+                let binance = BinanceBroker::new(settings.binance(), Arc::clone(&self.clock))
+                    .or_fail("the account at Binance cannot be opened", BINANCE_HINT)?;
+                with_reports(crew, Arc::new(binance), |binance, cancel| async move { binance.run(cancel).await })
+            }
+        };
+        Ok(Trading { broker, paper: None })
     }
 
     /// The broker, called no more often than it likes, where somebody has said how often that is.
@@ -63,6 +75,26 @@ impl Base {
         )?;
         Ok(PaperBroker::new(self.settings.paper, Arc::clone(&self.clock), ledger, &lines))
     }
+}
+
+/// What is to be set for an account at Alpaca.
+pub(crate) const ALPACA_HINT: &str = "set alpaca.user, alpaca.key_id and alpaca.secret_key (STRAT_ALPACA_USER, …_KEY_ID, …_SECRET_KEY); see docs/brokers/alpaca.md";
+
+/// What is to be set for an account at Binance.
+pub(crate) const BINANCE_HINT: &str = "set binance.user, binance.symbols, binance.api_key and binance.api_secret (STRAT_BINANCE_USER, …_SYMBOLS, …_API_KEY, …_API_SECRET); see docs/brokers/binance.md";
+
+/// A broker, and the task that brings its reports.
+fn with_reports<B: Broker + 'static, F: Future<Output = ()> + Send + 'static>(
+    crew: &mut Crew,
+    broker: Arc<B>,
+    reports: impl FnOnce(Arc<B>, CancellationToken) -> F,
+) -> Arc<dyn Broker> {
+    let bring = reports(Arc::clone(&broker), crew.cancel.clone());
+    crew.spawn("broker's reports", async move {
+        bring.await;
+        Ok(())
+    });
+    broker
 }
 
 /// With a broker that dedupes ids every engine trades.

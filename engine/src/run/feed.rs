@@ -3,7 +3,10 @@
 use super::Base;
 use crate::config::FeedKind;
 use crate::failure::{OrFail as _, failure};
-use crate::feed::{CsvFeed, CsvOptions, Feed, LinesFeed, PacedCsv, SimFeed, SimSettings};
+use crate::feed::{
+    AlpacaFeed, BinanceFeed, CsvFeed, CsvOptions, Feed, LinesFeed, MappedFeed, PacedCsv, SimFeed, SimSettings,
+    StreamFeed,
+};
 use color_eyre::Result;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +38,22 @@ impl Base {
                 "set feed.address (STRAT_FEED_ADDRESS) to host:port",
             )),
             (FeedKind::Lines, _) => Ok(Box::new(LinesFeed::new(&feed.address, feed.idle, Arc::clone(&self.clock)))),
+            (FeedKind::Alpaca, _) => Ok(Box::new(AlpacaFeed::new(self.settings.alpaca_feed()).or_fail(
+                "Alpaca's market data cannot be listened to",
+                "set feed.subscribe (STRAT_FEED_SUBSCRIBE) to SYMBOL,SYMBOL, and alpaca.key_id and alpaca.secret_key",
+            )?)),
+            (FeedKind::Binance, _) if feed.subscribe.is_empty() => Err(failure(
+                "feed.kind is binance and feed.subscribe is not set",
+                "set feed.subscribe (STRAT_FEED_SUBSCRIBE) to SYMBOL,SYMBOL as Binance writes them: BTCUSDT,ETHUSDT",
+            )),
+            (FeedKind::Binance, _) => {
+                Ok(Box::new(BinanceFeed::new(&self.settings.binance.data_url, &feed.subscribe, feed.idle)))
+            }
+            (FeedKind::Stream, _) => Ok(Box::new(StreamFeed::new(&self.settings.source.stream(), self.link.own()?))),
+            (FeedKind::Websocket, _) => {
+                let (url, hello, mapping) = self.settings.source.websocket()?;
+                Ok(Box::new(MappedFeed::new(url, hello, mapping, feed.idle, Arc::clone(&self.clock))))
+            }
             (FeedKind::Csv, None) => Err(failure(
                 "feed.kind is csv and feed.file is not set",
                 "set feed.file (STRAT_FEED_FILE) to a file of ticks",

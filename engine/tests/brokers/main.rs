@@ -5,5 +5,6 @@
 
 #[macro_use]
 mod suite;
+mod alpaca;
 mod binance;
 mod stage;

@@ -6,6 +6,7 @@
 //! Not for production: whatever is missing panics.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
 
+pub mod alpaca;
 pub mod binance;
 pub mod book;
 pub mod hub;

@@ -121,25 +121,23 @@ impl Broker for BinanceBroker {
 
     async fn submit(&self, order: &OrderRequest) -> Result<OrderState, BrokerError> {
         self.is_ours(order)?;
-        let before = self.sent.note(&order.client_order_id);
-        let outcome = async {
-            if let Some(at) = before
-                && let Some(known) = self.sent_before(order, at.elapsed()).await?
-            {
-                return Ok(known);
-            }
-            self.rules.check(&self.rest, &self.settings.symbols, order).await?;
-            self.place(order).await
-        };
-        let outcome = outcome.await;
+        let before = self.sent.last(&order.client_order_id);
+        if let Some(at) = before
+            && let Some(known) = self.sent_before(order, at.elapsed()).await?
+        {
+            return Ok(known);
+        }
+        self.rules.check(&self.rest, &self.settings.symbols, order).await?;
+        self.sent.note(&order.client_order_id);
+        let placed = self.place(order).await;
         // What was certainly not carried out leaves no trace.
         if matches!(
-            outcome,
+            placed,
             Err(BrokerError::Rejected(_) | BrokerError::RateLimited { .. } | BrokerError::Unavailable(_))
         ) {
             self.sent.take_back(&order.client_order_id, before);
         }
-        outcome
+        placed
     }
 
     async fn lookup(&self, order: OrderRef<'_>) -> Result<Option<OrderState>, BrokerError> {

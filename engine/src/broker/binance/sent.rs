@@ -17,11 +17,15 @@ struct State {
 }
 
 impl Sent {
-    /// Notes that `id` is about to be sent; answers when it was last sent before.
-    pub(super) fn note(&self, id: &str) -> Option<Instant> {
+    /// When `id` was last sent.
+    pub(super) fn last(&self, id: &str) -> Option<Instant> {
+        self.lock().at.get(id).copied()
+    }
+
+    /// Notes that `id` is about to be sent.
+    pub(super) fn note(&self, id: &str) {
         let mut state = self.lock();
-        let before = state.at.insert(id.to_owned(), Instant::now());
-        if before.is_none() {
+        if state.at.insert(id.to_owned(), Instant::now()).is_none() {
             state.order.push_back(id.to_owned());
         }
         while state.order.len() > IDS_MAX {
@@ -29,7 +33,6 @@ impl Sent {
                 state.at.remove(&oldest);
             }
         }
-        before
     }
 
     /// It was not sent now after all: what was known of it before stands.
@@ -61,17 +64,20 @@ mod tests {
     #[test]
     fn a_repeat_is_told_from_a_first_time() {
         let sent = Sent::default();
-        assert!(sent.note("a").is_none());
-        let before = sent.note("a");
-        assert!(before.is_some());
-        sent.take_back("a", before);
-        assert_eq!(sent.note("a"), before);
-        assert!(sent.note("b").is_none());
+        assert_eq!(sent.last("a"), None);
+        sent.note("a");
+        let first = sent.last("a");
+        sent.note("a");
+        assert!(first.is_some() && sent.last("a") >= first);
+        sent.take_back("a", first);
+        assert_eq!(sent.last("a"), first);
+        sent.note("b");
         sent.take_back("b", None);
-        assert!(sent.note("b").is_none(), "it was never sent");
+        assert_eq!(sent.last("b"), None, "it was never sent");
         for number in 0..=IDS_MAX {
             sent.note(&number.to_string());
         }
-        assert_eq!((sent.lock().at.len(), sent.lock().order.len()), (IDS_MAX, IDS_MAX));
+        let state = sent.lock();
+        assert_eq!((state.at.len(), state.order.len()), (IDS_MAX, IDS_MAX));
     }
 }

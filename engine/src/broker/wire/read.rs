@@ -3,7 +3,7 @@
 use crate::failure::one_line;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use strat_core::decimal::DecimalError;
+use strat_core::decimal::{DECIMALS, DecimalError};
 use strat_core::{Price, Quantity};
 
 /// Longest text taken over from a broker.
@@ -28,6 +28,17 @@ pub(crate) fn printable(text: &str) -> String {
 /// A decimal by its own rule, with what it is in the complaint.
 pub(crate) fn decimal<T>(what: &str, text: &str, parse: fn(&[u8]) -> Result<T, DecimalError>) -> Result<T, String> {
     parse(text.as_bytes()).map_err(|why| format!("{what} '{}' {why}", printable(text)))
+}
+
+/// An average price, which has as many digits as the division gave: those beyond ours are cut off.
+pub(crate) fn average(what: &str, text: &str) -> Result<Price, String> {
+    let cut = match text.split_once('.') {
+        Some((whole, part)) if part.len() > DECIMALS && part.bytes().all(|byte| byte.is_ascii_digit()) => {
+            &text[..whole.len() + 1 + DECIMALS]
+        }
+        _ => text,
+    };
+    decimal(what, cut, Price::parse)
 }
 
 /// A decimal that JSON gives as a number or between quotes. Its digits are kept as they were written: a float would
@@ -58,6 +69,16 @@ impl<'a> Amount<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn averages_keep_eight_digits() {
+        for (text, price) in [("100.3", "100.3"), ("105.89884751234", "105.89884751"), ("0.000000019", "0.00000001")] {
+            assert_eq!(average("p", text).unwrap().to_string(), price);
+        }
+        for text in ["100.1234567890x", "nan", "1e5", "100.", ".123456789"] {
+            assert!(average("p", text).is_err(), "{text}");
+        }
+    }
 
     #[derive(Deserialize)]
     struct Trade<'a> {
