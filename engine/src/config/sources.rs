@@ -1,6 +1,5 @@
 //! Settings of the feeds that anybody can write to: a Redis stream, and a WebSocket that speaks JSON.
 
-use super::Settings;
 use super::table::{Secret, Setting, one_of, row};
 use crate::failure::failure;
 use crate::feed::{Mapping, Pointer, StreamSettings, TimeUnit};
@@ -233,6 +232,7 @@ pub(super) const SIZE: Setting = row(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Settings;
     use crate::failure::render;
 
     #[test]

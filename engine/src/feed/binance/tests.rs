@@ -115,8 +115,8 @@ proptest! {
         let mut ticks = VecDeque::new();
         let _ = dialect().read(&bytes, &mut ticks);
         for tick in ticks {
-            // What is passed over need not be UTF-8.
-            let written: Value = serde_json::from_str(&String::from_utf8_lossy(&bytes)).unwrap();
+            // What is passed over need not be UTF-8, nor its numbers within any range.
+            let Ok(written) = serde_json::from_str::<Value>(&String::from_utf8_lossy(&bytes)) else { continue };
             prop_assert_eq!(&tick.price_text, written["data"]["p"].as_str().unwrap());
             prop_assert_eq!(tick.price, tick.price_text.parse().unwrap());
             prop_assert_eq!(tick.ts_ms, written["data"]["T"].as_i64().unwrap());
