@@ -159,12 +159,8 @@ impl Order<'_> {
     /// Ours for one of Alpaca's order statuses, and what is to be said about it.
     fn status(&self, quantity: Quantity, cum_qty: Quantity) -> Result<(ExecType, String), String> {
         let (none, whole) = (cum_qty == Quantity::ZERO, cum_qty == quantity);
-        let works = if none { ExecType::New } else { ExecType::PartialFill };
-        let contradiction = |status: &str| Err(format!("status {status} with {cum_qty} of {quantity} filled"));
         let status = match &*self.status {
-            "filled" if !whole => return contradiction("filled"),
-            "rejected" if !none => return contradiction("rejected"),
-            _ if whole => ExecType::Fill,
+            "filled" => ExecType::Fill,
             "canceled" | "replaced" => ExecType::Canceled,
             "expired" => ExecType::Expired,
             "rejected" => ExecType::Rejected,
@@ -181,9 +177,19 @@ impl Order<'_> {
             | "suspended"
             | "held"
             | "done_for_day"
-            | "calculated" => works,
+            | "calculated" => {
+                if none {
+                    ExecType::New
+                } else {
+                    ExecType::PartialFill
+                }
+            }
             other => return Err(format!("status '{}' is unknown", printable(other))),
         };
+        if (status == ExecType::Fill && !whole) || (status == ExecType::Rejected && !none) {
+            return Err(format!("status {status} with {cum_qty} of {quantity} filled"));
+        }
+        let status = if whole { ExecType::Fill } else { status };
         let text = match &*self.status {
             "accepted" => "accepted: it works when the regular session is open".to_owned(),
             "replaced" => {

@@ -115,3 +115,6 @@ impl Broker for AlpacaBroker {
         &self.reports
     }
 }
+
+#[cfg(test)]
+mod tests;

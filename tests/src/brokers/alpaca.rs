@@ -1,0 +1,51 @@
+//! Alpaca.
+
+use super::{Desk, LIMIT, USER};
+use crate::servers::engine::{self, Env};
+use strat_fakes::Fake;
+use strat_fakes::alpaca::{Alpaca, KEY_ID, MARKET, SECRET_KEY, STREAM};
+
+fn settings(fake: &Fake) -> Vec<(&'static str, String)> {
+    vec![
+        ("STRAT_BROKER_KIND", "alpaca".to_owned()),
+        ("STRAT_FEED_KIND", "alpaca".to_owned()),
+        ("STRAT_ALPACA_USER", USER.to_owned()),
+        ("STRAT_ALPACA_URL", fake.rest_url()),
+        ("STRAT_ALPACA_STREAM_URL", format!("{}{STREAM}", fake.socket_url())),
+        ("STRAT_ALPACA_DATA_URL", format!("{}{MARKET}", fake.socket_url())),
+        ("STRAT_ALPACA_KEY_ID", KEY_ID.to_owned()),
+        ("STRAT_ALPACA_SECRET_KEY", SECRET_KEY.to_owned()),
+    ]
+}
+
+fn desk() -> Desk {
+    let fake = Fake::start(Alpaca);
+    let own = settings(&fake);
+    Desk::start(fake, "IBM", &own)
+}
+
+#[test]
+fn a_strategy_trades_from_its_start_to_its_stop() {
+    desk().trades_once();
+}
+
+#[test]
+fn a_strategy_trades_once_although_the_engine_is_killed_between_order_and_answer() {
+    desk().trades_once_although_it_is_killed();
+}
+
+#[test]
+fn the_doctor_says_whether_the_key_is_taken() {
+    let fake = Fake::start(Alpaca);
+    let doctor = |own: Vec<(&str, String)>| {
+        let env: Env = own.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        String::from_utf8(engine::run(&["doctor"], &env, LIMIT).stdout).unwrap()
+    };
+    let said = doctor(settings(&fake));
+    assert!(said.contains("OK    the account at Alpaca at http://127.0.0.1:"), "{said}");
+    let mut own = settings(&fake);
+    own.push(("STRAT_ALPACA_SECRET_KEY", "another-secret".to_owned()));
+    let said = doctor(own);
+    assert!(said.contains("FAIL  the account at Alpaca") && said.contains("does not take the key"), "{said}");
+    assert!(!said.contains("another-secret"), "{said}");
+}

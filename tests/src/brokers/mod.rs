@@ -1,0 +1,135 @@
+//! The engine trades at brokers' fakes, with the brokers' own market data: real Redis, real Postgres, real sockets.
+
+mod alpaca;
+
+use crate::resp::Conn;
+use crate::servers::engine::{self, Env};
+use crate::servers::{Engine, Options, Postgres, Redis};
+use crate::support::{now_ms, until};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use strat_fakes::{Fake, Lie};
+
+const LIMIT: Duration = Duration::from_secs(60);
+/// Longer than any test: the answer never comes.
+const NEVER: Duration = Duration::from_secs(600);
+const USER: &str = "al";
+const KEY: &str = "user:al:strategy:s1";
+
+/// An engine that trades one symbol at a fake.
+struct Desk {
+    // Dropped in this order: whoever asks goes before whoever answers.
+    engine: Engine,
+    postgres: Postgres,
+    redis: Redis,
+    fake: Fake,
+    symbol: &'static str,
+}
+
+impl Desk {
+    /// `own` are the broker's settings.
+    fn start(fake: Fake, symbol: &'static str, own: &[(&str, String)]) -> Self {
+        let redis = Redis::with(Options::new().durable());
+        let postgres = Postgres::start();
+        let common = [
+            ("REDIS_URL", redis.url()),
+            ("DATABASE_URL", postgres.url()),
+            ("STRAT_FEED_SUBSCRIBE", symbol.to_owned()),
+            ("STRAT_BROKER_TIMEOUT_MS", "1000".to_owned()),
+            ("STRAT_BROKER_SETTLE_MS", "1500".to_owned()),
+        ];
+        let env: Env = common.iter().chain(own).map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        assert!(engine::run(&["migrate"], &env, LIMIT).status.success());
+        fake.set_price(symbol, "100");
+        let engine = Engine::launch(&["run"], env);
+        Self { engine, postgres, redis, fake, symbol }
+    }
+
+    fn fields(&self) -> BTreeMap<String, String> {
+        self.redis.conn().run(&format!("STRAT.GET {KEY}")).fields()
+    }
+
+    fn wait_field(&self, field: &str, wanted: &str) {
+        let is = || (self.fields().get(field).map_or("", String::as_str) == wanted).then_some(());
+        let started = std::time::Instant::now();
+        while is().is_none() {
+            let fields = self.fields();
+            assert!(started.elapsed() < LIMIT, "{field} is never {wanted}: {fields:?}\n{}", self.engine.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// The strategy, with its stop, is to buy now.
+    fn order_entry(&self) {
+        let (symbol, now) = (self.symbol, now_ms());
+        let mut conn: Conn = self.redis.conn();
+        conn.run(&format!("STRAT.SET {KEY} symbol {symbol} quantity 10 stop_loss 95 buy_at {now}"));
+    }
+
+    fn wait_bought(&self) {
+        self.wait_field("filled_quantity", "10");
+        self.wait_field("working", "");
+    }
+
+    /// The market falls below the stop. The trade is told until somebody has heard it and acts: a feed that has just
+    /// connected missed those before.
+    fn fall_until_orders(&self, orders: usize) {
+        until("the stop's order", LIMIT, || {
+            self.fake.set_price(self.symbol, "94.80");
+            (self.orders() >= orders).then_some(())
+        });
+    }
+
+    /// Orders at the broker, of either side.
+    fn orders(&self) -> usize {
+        self.fake.book(|book| book.orders().len())
+    }
+
+    /// The broker's next answer never comes, and the engine is killed while it waits for it.
+    fn kill_once_placed(&mut self, orders: usize) {
+        until("the order is placed", LIMIT, || (self.orders() >= orders).then_some(()));
+        self.engine.kill_9();
+        self.engine.start_again();
+    }
+
+    /// One order of each side, filled as it was asked, known to Postgres, and nothing left.
+    fn check_the_end(&mut self) {
+        self.wait_field("position", "EXITED_BY_SL");
+        self.wait_field("status", "COMPLETED");
+        let fields = self.fields();
+        assert_eq!((fields["entry_price"].as_str(), fields["exit_price"].as_str()), ("100", "94.8"), "{fields:?}");
+        assert_eq!((fields["filled_quantity"].as_str(), fields["exit_quantity"].as_str()), ("10", "10"));
+        let orders: Vec<_> =
+            self.fake.book(|book| book.orders().iter().map(|o| (o.asked.buy, o.filled.to_string())).collect());
+        assert_eq!(orders, [(true, "10".to_owned()), (false, "10".to_owned())], "one order of each side");
+        assert!(self.fake.book(|book| book.positions().is_empty()));
+        let ids: BTreeSet<String> = self.fake.book(|book| book.orders().iter().map(|o| o.asked.id.clone()).collect());
+        until("Postgres knows both", LIMIT, || {
+            let known = self.postgres.sql("SELECT client_order_id FROM orders WHERE status = 'FILL'");
+            (known.into_iter().collect::<BTreeSet<_>>() == ids).then_some(())
+        });
+        assert_eq!(self.engine.terminate(), Some(0), "{}", self.engine.log());
+    }
+
+    /// From the entry to the stop, with nothing in the way.
+    fn trades_once(mut self) {
+        self.engine.wait_healthy();
+        self.order_entry();
+        self.wait_bought();
+        self.fall_until_orders(2);
+        self.check_the_end();
+    }
+
+    /// The same, with a kill -9 between each placement and its answer.
+    fn trades_once_although_it_is_killed(mut self) {
+        self.engine.wait_healthy();
+        self.fake.lie(Lie::AnswerLate(NEVER));
+        self.order_entry();
+        self.kill_once_placed(1);
+        self.wait_bought();
+        self.fake.lie(Lie::AnswerLate(NEVER));
+        self.fall_until_orders(2);
+        self.kill_once_placed(2);
+        self.check_the_end();
+    }
+}
