@@ -100,22 +100,22 @@ fn ticks_of_a_redis_stream_fire_stops_also_those_written_while_the_engine_was_aw
 
 #[test]
 fn the_stream_is_trimmed_and_what_is_too_old_is_no_price() {
-    let mut stage = Stage::start(&[("STRAT_FEED_KIND", "stream"), ("STRAT_FEED_STREAM", "market")]);
+    let mut stage = Stage::start(&[("STRAT_FEED_KIND", "stream"), ("STRAT_FEED_STREAM", "feed:in")]);
     let old = now_ms() - 3_600_000;
-    stage.conn.run(&format!("SET market:position {old}-0"));
+    stage.conn.run(&format!("SET feed:in:position {old}-0"));
     for number in 1..=1_000 {
-        stage.conn.run(&format!("XADD market {old}-{number} symbol OLD price 1"));
+        stage.conn.run(&format!("XADD feed:in {old}-{number} symbol OLD price 1"));
     }
     // The engine may have begun before or after that: it is started anew with the old entries there.
     stage.engine.kill_9();
     stage.conn.run("DEL price:OLD");
-    stage.conn.run(&format!("SET market:position {old}-0"));
+    stage.conn.run(&format!("SET feed:in:position {old}-0"));
     stage.engine.start_again();
-    stage.wait_price("NEW", "2", |conn| drop(conn.run("XADD market * symbol NEW price 2")));
+    stage.wait_price("NEW", "2", |conn| drop(conn.run("XADD feed:in * symbol NEW price 2")));
     assert_eq!(stage.conn.run("EXISTS price:OLD").int(), 0, "an hour old: no price of now");
     until("the old entries are trimmed", LIMIT, || {
         // Redis drops whole nodes of about a hundred entries.
-        let first = stage.conn.run("XRANGE market - + COUNT 1").items()[0].items()[0].text();
+        let first = stage.conn.run("XRANGE feed:in - + COUNT 1").items()[0].items()[0].text();
         let (ms, number) = first.split_once('-').unwrap();
         (ms != old.to_string() || number.parse::<u32>().unwrap() > 800).then_some(())
     });

@@ -131,9 +131,40 @@ fn message(value: &str) -> Result<SecretString, String> {
 
 fn stream_key(value: &str) -> Result<String, String> {
     let plain = value.bytes().all(|byte| byte.is_ascii_graphic());
-    let known = (1..=200).contains(&value.len()) && plain;
-    known.then(|| value.to_owned()).ok_or_else(|| "is not 1 to 200 printable ASCII bytes without blanks".to_owned())
+    if !plain || !(1..=200).contains(&value.len()) {
+        return Err("is not 1 to 200 printable ASCII bytes without blanks".to_owned());
+    }
+    // Behind a `{tag}`, too: whatever the engine reads it trims.
+    let bare = value.rsplit('}').next().unwrap_or_default();
+    let family = bare.split(':').next().unwrap_or_default();
+    if OWN.contains(&family) {
+        Err(format!("is a key of the engine's own, of the family '{family}'"))
+    } else {
+        Ok(value.to_owned())
+    }
 }
+
+/// Families of keys that are no feed, whatever somebody writes into the settings.
+const OWN: &[&str] = &[
+    "",
+    "journal",
+    "queue",
+    "user",
+    "symbol",
+    "active_strategies",
+    "lock",
+    "price",
+    "tick",
+    "candle",
+    "drain",
+    "trail",
+    "events",
+    "cache",
+    "session",
+    "calm",
+    "market",
+    "token_blacklist",
+];
 
 fn condition(value: &str) -> Result<Option<(Pointer, String)>, String> {
     if value.is_empty() {
@@ -272,6 +303,8 @@ mod tests {
             (&SUBSCRIBE_MESSAGE, "hello"),
             (&STREAM, ""),
             (&STREAM, "a b"),
+            (&STREAM, "journal"),
+            (&STREAM, "{t}queue:exits"),
         ] {
             assert!((setting.set)(&mut settings, value).is_err(), "{} {value}", setting.name);
         }

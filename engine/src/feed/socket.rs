@@ -15,6 +15,8 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// First and longest pause between two attempts to connect.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// A session that has lasted so long was a good one: the pauses begin anew.
+const GOOD: Duration = Duration::from_secs(10);
 /// Longest wait for a connection, for one write and for the answer to a greeting.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// Pause between two greetings: servers count what they are sent.
@@ -154,19 +156,18 @@ impl<D: Dialect> SocketFeed<D> {
                 }
             }
             Event::Opened(Err(error)) => self.again(&error.to_string()),
-            Event::TooOld => self.opening = Some(self.open(Duration::ZERO)),
+            Event::TooOld => {
+                self.pauses.reset();
+                self.opening = Some(self.open(Duration::ZERO));
+            }
         }
     }
 
     fn hear(&mut self, frame: &Frame) {
-        let before = self.ticks.len();
         match self.dialect.read(frame.bytes(), &mut self.ticks) {
             Ok(Heard::Over(why)) => self.lost(&why),
             Ok(Heard::Read | Heard::Welcome) => {}
             Err(why) => self.complain(&why),
-        }
-        if self.ticks.len() > before {
-            self.pauses.reset();
         }
     }
 
@@ -180,7 +181,9 @@ impl<D: Dialect> SocketFeed<D> {
 
     /// The session has ended; a successor that is on its way already goes on.
     fn lost(&mut self, why: &str) {
-        self.session = None;
+        if self.session.take().is_some_and(|session| session.born.elapsed() >= GOOD) {
+            self.pauses.reset();
+        }
         if self.opening.is_none() {
             self.again(why);
         }

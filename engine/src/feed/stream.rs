@@ -33,6 +33,9 @@ const BLOCK: Duration = Duration::from_millis(500);
 const BACKLOG_MAX: Duration = Duration::from_secs(60);
 /// Entries younger than this are kept, for whoever else reads the stream.
 const KEPT: Duration = Duration::from_secs(300);
+/// Streams that nobody writes to go away, and so does a position that says nothing any more.
+const STREAM_LIFE: Duration = Duration::from_secs(7 * 86_400);
+const POSITION_LIFE: Duration = Duration::from_secs(3_600);
 /// About as many rejected entries are kept.
 const REJECTED_MAX: usize = 1_000;
 /// Time between two writings of the position, and between two trims.
@@ -172,12 +175,12 @@ impl StreamFeed {
         Ok(())
     }
 
-    /// Writes the position down and trims what is old, now and then.
+    /// Writes the position down (whatever was read before has been taken) and trims what is old, now and then.
     async fn keep_up(&mut self) -> Result<(), Error> {
         let now = Instant::now();
-        if now >= self.upkeep_at && self.written != self.position && self.ticks.is_empty() {
+        if now >= self.upkeep_at && self.written != self.position {
             let mut set = redis::cmd("SET");
-            set.arg(&self.names.position).arg(&self.position);
+            set.arg(&self.names.position).arg(&self.position).arg("EX").arg(POSITION_LIFE.as_secs());
             set.exec_async(&mut self.redis).await?;
             self.written.clone_from(&self.position);
             self.upkeep_at = now + UPKEEP_EVERY;
@@ -185,8 +188,9 @@ impl StreamFeed {
         if now >= self.trim_at {
             let (seconds, _): (i64, i64) = redis::cmd("TIME").query_async(&mut self.redis).await?;
             let min_id = format!("{}-0", (seconds - KEPT.as_secs() as i64).max(0) * 1_000);
-            let mut trim = redis::cmd("XTRIM");
-            trim.arg(&self.names.stream).arg("MINID").arg("~").arg(min_id);
+            let mut trim = redis::pipe();
+            trim.cmd("XTRIM").arg(&self.names.stream).arg("MINID").arg("~").arg(min_id).ignore();
+            trim.cmd("EXPIRE").arg(&self.names.stream).arg(STREAM_LIFE.as_secs()).ignore();
             trim.exec_async(&mut self.redis).await?;
             self.stay_within().await?;
             self.trim_at = now + TRIM_EVERY;
@@ -248,6 +252,7 @@ impl StreamFeed {
             command.arg(format!("field:{}", short(name))).arg(short(value));
         }
         command.ignore();
+        aside.cmd("EXPIRE").arg(&self.names.rejected).arg(STREAM_LIFE.as_secs()).ignore();
     }
 }
 

@@ -17,6 +17,8 @@ struct Measured {
     /// What the server's clock is ahead by, ms.
     offset_ms: i64,
     at_ms: i64,
+    /// The server did not like it.
+    doubted: bool,
 }
 
 impl ServerClock {
@@ -32,7 +34,8 @@ impl ServerClock {
     /// The server's time now; `None` where it has to be measured first.
     pub(super) fn now_ms(&self) -> Option<i64> {
         let now_ms = self.clock.now_ms();
-        let known = self.lock().filter(|known| (now_ms - known.at_ms).abs() < LIFE_MS);
+        let believed = |known: &Measured| !known.doubted && (now_ms - known.at_ms).abs() < LIFE_MS;
+        let known = self.lock().filter(believed);
         known.map(|known| now_ms.saturating_add(known.offset_ms))
     }
 
@@ -45,12 +48,14 @@ impl ServerClock {
     pub(super) fn measured(&self, asked_ms: i64, server_ms: i64) {
         let now_ms = self.clock.now_ms();
         let middle_ms = asked_ms + (now_ms - asked_ms) / 2;
-        *self.lock() = Some(Measured { offset_ms: server_ms.saturating_sub(middle_ms), at_ms: now_ms });
+        *self.lock() = Some(Measured { offset_ms: server_ms.saturating_sub(middle_ms), at_ms: now_ms, doubted: false });
     }
 
     /// The server did not like the time: it has to be measured again.
     pub(super) fn doubt(&self) {
-        *self.lock() = None;
+        if let Some(known) = &mut *self.lock() {
+            known.doubted = true;
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Measured>> {

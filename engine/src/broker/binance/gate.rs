@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 /// Where an answer names no wait: after 429 and a firewall's 403; after 418, the shortest ban that there is.
 const WAIT_DEFAULT: Duration = Duration::from_secs(10);
-const BAN_DEFAULT: Duration = Duration::from_secs(120);
+pub(super) const BAN_DEFAULT: Duration = Duration::from_secs(120);
 /// The longest ban that there is: three days. A longer wait is a mistake.
 const WAIT_MAX: Duration = Duration::from_secs(3 * 86_400);
 /// Weight a minute that an address has where nobody has said.

@@ -5,7 +5,7 @@
 //! was no session is made good by the list of orders.
 
 use super::codes::Meaning;
-use super::gate::Purpose;
+use super::gate::{BAN_DEFAULT, Purpose};
 use super::wire::{self, Denied, Message};
 use super::{BinanceBroker, sign};
 use crate::broker::{Broker as _, BrokerError};
@@ -19,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 const SESSION_MAX: Duration = Duration::from_secs(23 * 3_600);
 /// First and longest pause between two sessions.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// Pause after too many connections: they are counted in five minutes.
+const REFUSED_PAUSE: Duration = Duration::from_secs(60);
 /// A session that has lasted so long was a good one.
 const GOOD: Duration = Duration::from_secs(30);
 /// Pause before a list that could not be had is asked for again.
@@ -74,9 +76,12 @@ impl BinanceBroker {
         match ended {
             Ended::Renewed => Duration::ZERO,
             Ended::Broker(BrokerError::RateLimited { retry_after }) => *retry_after,
-            Ended::Socket(SocketError::Refused { status: 429 | 418 }) => {
-                self.rest.gate.shut(PAUSES.1 * 6, false, Instant::now())
+            // Of the address, whatever the way.
+            Ended::Socket(SocketError::Refused { status: 418 }) => {
+                self.rest.gate.shut(BAN_DEFAULT, true, Instant::now())
             }
+            // Too many connections, which concerns no order.
+            Ended::Socket(SocketError::Refused { status: 429 }) => REFUSED_PAUSE,
             _ => pauses.next(),
         }
     }
