@@ -9,6 +9,8 @@ use std::time::Duration;
 
 /// Silence on the account's stream after which it is made anew: Binance pings every 20 s.
 const SILENCE: Duration = Duration::from_secs(45);
+/// Age at which a session of it is renewed: Binance ends one after 24 hours.
+const RENEW: Duration = Duration::from_secs(23 * 3_600);
 
 /// An account at Binance.
 #[derive(Debug, Clone)]
@@ -62,6 +64,7 @@ impl Settings {
             timeout: self.broker.timeout,
             settle: self.broker.settle,
             silence: SILENCE,
+            renew: RENEW,
             in_flight_max: self.broker.in_flight_max(self.concurrency),
         }
     }

@@ -8,7 +8,7 @@ use strat_core::{ExecType, Leg};
 use strat_engine::broker::{BinanceBroker, BinanceSettings, Broker, BrokerError};
 use strat_engine::clock::{Clock, LiveClock};
 use strat_fakes::binance::{API_KEY, API_SECRET, Binance, Knobs, STREAM};
-use strat_fakes::{Fake, Fills, Lie};
+use strat_fakes::{Fake, Fills, Lie, Message, Updates};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 struct BinanceStage {
@@ -30,16 +30,18 @@ fn settings(fake: &Fake) -> BinanceSettings {
         timeout: TIMEOUT,
         settle: Duration::from_secs(1),
         silence: SILENCE,
+        renew: Duration::from_secs(3_600),
         in_flight_max: 16,
     }
 }
 
-#[async_trait::async_trait]
-impl Stage for BinanceStage {
-    async fn start() -> Self {
+impl BinanceStage {
+    async fn with(change: impl FnOnce(&mut BinanceSettings)) -> Self {
         let knobs = Arc::new(Knobs::default());
         let fake = Fake::start(Binance(Arc::clone(&knobs)));
-        let broker = Arc::new(BinanceBroker::new(settings(&fake), Arc::new(LiveClock)).unwrap());
+        let mut settings = settings(&fake);
+        change(&mut settings);
+        let broker = Arc::new(BinanceBroker::new(settings, Arc::new(LiveClock)).unwrap());
         let stop = CancellationToken::new();
         tokio::spawn({
             let (broker, stop) = (Arc::clone(&broker), stop.clone());
@@ -48,6 +50,13 @@ impl Stage for BinanceStage {
         // One list of each symbol.
         until("it has caught up", || fake.asked("GET /api/v3/allOrders") >= 2).await;
         Self { fake, knobs, broker, _stop: stop.drop_guard() }
+    }
+}
+
+#[async_trait::async_trait]
+impl Stage for BinanceStage {
+    async fn start() -> Self {
+        Self::with(|_| {}).await
     }
 
     fn fake(&self) -> &Fake {
@@ -235,4 +244,47 @@ async fn a_day_of_many_orders_is_listed_page_by_page() {
     broker.submit(&order("OPEN1", "1")).await.unwrap();
     let listed = broker.orders().await.unwrap();
     assert_eq!((listed.len(), fake.asked("GET /api/v3/allOrders?symbol=BTCUSDT")), (2_101, 3));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_is_renewed_before_binance_ends_it() {
+    let stage = BinanceStage::with(|settings| settings.renew = Duration::from_millis(100)).await;
+    let (fake, broker) = (stage.fake(), stage.broker());
+    fake.set_fills(Fills::ByHand);
+    broker.submit(&order("RENEW1", "10")).await.unwrap();
+    for part in 1..=5 {
+        let opened = fake.hub.opened();
+        until("another session", || fake.hub.opened() > opened).await;
+        fake.fill("RENEW1", "2", "100");
+        let status = if part == 5 { ExecType::Fill } else { ExecType::PartialFill };
+        report(&**broker, "RENEW1", status, &(2 * part).to_string()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscription_whose_time_is_refused_is_made_with_the_time_measured_anew() {
+    let stage = BinanceStage::start().await;
+    let (fake, broker) = (stage.fake(), stage.broker());
+    fake.set_fills(Fills::ByHand);
+    broker.submit(&order("SKEW1", "10")).await.unwrap();
+    stage.knobs.clock_ahead_ms.store(3_600_000, SeqCst);
+    fake.hub.cut();
+    fake.fill("SKEW1", "10", "100");
+    report(&**broker, "SKEW1", ExecType::Fill, "10").await;
+    assert_eq!(fake.asked("GET /api/v3/time"), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_read_is_asked_for_and_a_server_that_leaves_is_left() {
+    let stage = BinanceStage::start().await;
+    let (fake, broker) = (stage.fake(), stage.broker());
+    fake.set_fills(Fills::ByHand);
+    broker.submit(&order("GARBLED1", "10")).await.unwrap();
+    fake.set_updates(Updates::Dropped);
+    fake.fill("GARBLED1", "4", "100");
+    fake.hub.say(&Message::text(r#"{"subscriptionId":0,"event":{"e":"executionReport","E":1}}"#));
+    report(&**broker, "GARBLED1", ExecType::PartialFill, "4").await;
+    let opened = fake.hub.opened();
+    fake.hub.say(&Message::text(r#"{"event":{"e":"serverShutdown","E":1770123456789}}"#));
+    until("another session", || fake.hub.opened() > opened).await;
 }

@@ -32,6 +32,8 @@ pub struct BinanceSettings {
     pub settle: Duration,
     /// Nothing heard on the stream for so long is a cut. Binance pings every 20 s.
     pub silence: Duration,
+    /// Age at which a session of the stream is renewed: Binance ends one after 24 hours.
+    pub renew: Duration,
     /// Requests at the same time.
     pub in_flight_max: usize,
 }

@@ -15,8 +15,6 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-/// Binance ends a session after 24 hours; we do before.
-const SESSION_MAX: Duration = Duration::from_secs(23 * 3_600);
 /// First and longest pause between two sessions.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// Pause after too many connections: they are counted in five minutes.
@@ -149,7 +147,7 @@ impl BinanceBroker {
 
     /// Reads until the session ends; meanwhile, makes good what was missed.
     async fn listen(&self, socket: &mut Socket) -> Result<Ended, Ended> {
-        let renew_at = Instant::now() + SESSION_MAX;
+        let renew_at = Instant::now() + self.settings.renew;
         let mut catch_up = Box::pin(self.catch_up());
         let mut missed = true;
         let mut told = HashSet::new();

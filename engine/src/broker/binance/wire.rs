@@ -90,7 +90,8 @@ pub(super) fn server_time(body: &[u8]) -> Result<i64, String> {
 
 /// The average price that filters value market orders at.
 pub(super) fn average(body: &[u8]) -> Result<Price, String> {
-    decimal("price", &json::<Average>(body)?.price, Price::parse)
+    let price = decimal("price", &json::<Average>(body)?.price, Price::parse)?;
+    if price > Price::ZERO { Ok(price) } else { Err(format!("average price {price}")) }
 }
 
 impl Order {
