@@ -15,6 +15,7 @@ use crate::failure::one_line;
 use crate::metrics;
 use crate::net::Pauses;
 use async_trait::async_trait;
+use entries::{entries, page, parse_id};
 use redis::Value;
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -24,6 +25,8 @@ use strat_core::field::parse_count;
 use strat_core::key::check_symbol;
 use strat_core::{Price, Quantity};
 use tokio::time::{Instant, sleep};
+
+mod entries;
 
 /// Entries of one read.
 const BATCH: usize = 500;
@@ -78,9 +81,6 @@ struct Names {
     position: String,
     rejected: String,
 }
-
-/// An entry: its id, and its fields in their order.
-type Entry = (String, Vec<(String, String)>);
 
 impl StreamFeed {
     /// A feed over a connection of its own, on which it waits.
@@ -276,60 +276,8 @@ impl Feed for StreamFeed {
     }
 }
 
-/// Milliseconds and number of an entry's id.
-fn parse_id(id: &str) -> Option<(u64, u64)> {
-    let (ms, number) = id.split_once('-')?;
-    Some((ms.parse().ok()?, number.parse().ok()?))
-}
-
 fn short(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(FIELD_BYTES_MAX).collect()
-}
-
-/// The entries of an `XREAD` of one stream, in RESP2 or RESP3; none for nil.
-fn entries(answer: Value) -> Vec<Entry> {
-    match answer {
-        Value::Map(streams) => streams.into_iter().flat_map(|(_, entries)| page(entries)).collect(),
-        Value::Array(streams) => {
-            let of_stream = |stream| match stream {
-                Value::Array(mut pair) if pair.len() == 2 => pair.pop().map(page).unwrap_or_default(),
-                _ => Vec::new(),
-            };
-            streams.into_iter().flat_map(of_stream).collect()
-        }
-        _ => Vec::new(),
-    }
-}
-
-/// A list of entries.
-fn page(value: Value) -> Vec<Entry> {
-    let Value::Array(entries) = value else { return Vec::new() };
-    entries.into_iter().filter_map(entry).collect()
-}
-
-fn entry(value: Value) -> Option<Entry> {
-    let Value::Array(mut parts) = value else { return None };
-    let (fields, id) = (parts.pop()?, parts.pop()?);
-    let mut fields = match fields {
-        Value::Array(fields) => fields.into_iter().map(text).collect::<Vec<_>>().into_iter(),
-        Value::Map(fields) => fields.into_iter().flat_map(|(n, v)| [text(n), text(v)]).collect::<Vec<_>>().into_iter(),
-        // Deleted while it was pending: it has none.
-        _ => Vec::new().into_iter(),
-    };
-    let mut pairs = Vec::new();
-    while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
-        pairs.push((name, value));
-    }
-    Some((text(id), pairs))
-}
-
-/// What is not UTF-8 becomes something that no price and no symbol is.
-fn text(value: Value) -> String {
-    match value {
-        Value::BulkString(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-        Value::SimpleString(text) => text,
-        other => format!("{other:?}"),
-    }
 }
 
 #[cfg(test)]

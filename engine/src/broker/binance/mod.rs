@@ -13,6 +13,7 @@
 mod clock;
 mod codes;
 mod config;
+mod events;
 mod execution;
 mod filters;
 mod gate;

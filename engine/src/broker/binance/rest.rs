@@ -21,6 +21,8 @@ use tokio::time::Instant;
 const BODY_BYTES_MAX: usize = 8 << 20;
 /// A request whose time was refused is sent once more, with the time measured anew: it was not carried out.
 const CLOCK_TRIES: u32 = 2;
+/// Where too many orders were sent and no wait is named: the shortest interval that orders are counted in.
+const TOO_OFTEN_WAIT: Duration = Duration::from_secs(10);
 
 /// Why a request did not succeed.
 #[derive(Debug)]
@@ -183,19 +185,21 @@ impl Rest {
     }
 }
 
-/// Where too many orders were sent and no wait is named: the shortest interval that orders are counted in.
-const TOO_OFTEN_WAIT: Duration = Duration::from_secs(10);
-
 fn unmeasured(why: &str) -> BrokerError {
     BrokerError::Unavailable(format!("Binance's time could not be measured: {why}"))
 }
 
 fn refused(shut: Shut, purpose: Purpose) -> BrokerError {
-    if let (Shut::Banned(wait), Purpose::Vital) = (shut, purpose) {
-        tracing::error!(
-            seconds = wait.as_secs(),
+    let seconds = shut.wait().as_secs();
+    match (shut, purpose) {
+        (Shut::Banned(_), Purpose::Vital) => tracing::error!(
+            seconds,
             "AN EXIT OR LOOK-UP WAITS: Binance has banned this address, and sending would prolong that; close positions by hand if need be"
-        );
+        ),
+        (Shut::Asked(_), Purpose::Vital) => {
+            tracing::warn!(seconds, "an exit or look-up waits: Binance has asked to, and sending would lead to a ban");
+        }
+        _ => {}
     }
     BrokerError::RateLimited { retry_after: shut.wait() }
 }

@@ -5,8 +5,8 @@
 //! was no session is made good by the list of orders.
 
 use super::codes::Meaning;
+use super::events::{self, Denied, Message};
 use super::gate::{BAN_DEFAULT, Purpose};
-use super::wire::{self, Denied, Message};
 use super::{BinanceBroker, sign};
 use crate::broker::{Broker as _, BrokerError};
 use crate::net::{Pauses, Socket, SocketBounds, SocketError};
@@ -179,7 +179,7 @@ impl BinanceBroker {
 
     async fn read(&self, socket: &mut Socket) -> Result<Message, Ended> {
         let frame = socket.next().await?;
-        wire::message(frame.bytes(), &self.settings.user).map_err(Ended::Garbled)
+        events::message(frame.bytes(), &self.settings.user).map_err(Ended::Garbled)
     }
 
     /// What was missed, from the list of orders, until it can be had.
@@ -205,7 +205,7 @@ impl BinanceBroker {
     }
 
     /// A commission that is taken out of what was bought leaves less than the strategy will want to sell.
-    fn warn_of_commission(&self, execution: &wire::Execution, told: &mut HashSet<String>) {
+    fn warn_of_commission(&self, execution: &events::Execution, told: &mut HashSet<String>) {
         let symbol = &execution.order.symbol;
         let Some(asset) = execution.commission_asset.as_deref() else { return };
         let bought = execution.order.side == crate::broker::OrderSide::Buy;

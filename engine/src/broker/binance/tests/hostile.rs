@@ -2,7 +2,8 @@
 
 use super::wire::report;
 use crate::broker::OrderRef;
-use crate::broker::binance::wire::{Message, message, order, orders};
+use crate::broker::binance::events::{Message, message};
+use crate::broker::binance::wire::{order, orders};
 use proptest::prelude::*;
 use serde_json::Value;
 

@@ -1,7 +1,8 @@
 //! Orders and events as the documentation shows them, and what contradicts itself.
 
 use crate::broker::binance::codes::Coded;
-use crate::broker::binance::wire::{Denied, Message, average, balances, message, order, orders, server_time};
+use crate::broker::binance::events::{Denied, Message, message};
+use crate::broker::binance::wire::{average, balances, order, orders, server_time};
 use crate::broker::{BrokerOrder, OrderRef, OrderSide};
 use serde_json::{Value, json};
 use strat_core::ExecType;
