@@ -41,6 +41,8 @@ pub const RECONCILE_DIFFERENCES: &str = "strat_reconcile_differences_total";
 
 /// Entries that the engine's own limit holds back.
 pub const PUT_OFF: &str = "strat_entries_put_off_total";
+/// See [`tick_rejected`].
+pub const TICKS_REJECTED: &str = "strat_feed_rejected_total";
 /// Calls for exits that went beyond it.
 pub const OVER_LIMIT: &str = "strat_exit_calls_over_limit_total";
 /// Connections to the broker's stream of order updates that ended or were not made.
@@ -74,6 +76,7 @@ pub const ALL: &[(&str, Kind, &str)] = &[
     (ORDERS, Kind::Counter, "orders given to the broker, by action and by what it answered"),
     (LOCK_REFUSALS, Kind::Counter, "orders that could not be claimed, by reason"),
     (RECONCILE_DIFFERENCES, Kind::Counter, "differences found between Redis, Postgres and the broker"),
+    (TICKS_REJECTED, Kind::Counter, "messages or entries of the feed that were meant to be ticks and make no sense"),
     (PUT_OFF, Kind::Counter, "entries that had to wait because of the account's limit of calls to the broker"),
     (OVER_LIMIT, Kind::Counter, "calls for exits that were made beyond the account's limit"),
     (STREAM_LOST, Kind::Counter, "times that the broker's stream of order updates was lost or not to be had"),
@@ -203,6 +206,7 @@ fn begin_at_zero() {
     let counters = [
         RECONCILE_DIFFERENCES,
         PUT_OFF,
+        TICKS_REJECTED,
         OVER_LIMIT,
         STREAM_LOST,
         KEYS_CLEANED,
@@ -317,6 +321,11 @@ pub(crate) fn upkeep_failed() {
 /// So many keys were given an end.
 pub(crate) fn cleaned(keys: u64) {
     counter!(KEYS_CLEANED).increment(keys);
+}
+
+/// Something that was meant to be a tick makes no sense.
+pub(crate) fn tick_rejected() {
+    counter!(TICKS_REJECTED).increment(1);
 }
 
 /// An entry has to wait for its account's limit.

@@ -24,7 +24,7 @@ use crate::reconcile::{ReconcileSettings, Reconciler};
 use crate::schedule::{Missed, Scheduler, SchedulerSettings};
 use crate::store::{Rows, START_PATIENCE, Store, StoreRecords};
 use crate::sync::{Sync, SyncHandle};
-pub(crate) use broker::{ALPACA_HINT, KITE_HINT};
+pub(crate) use broker::{ALPACA_HINT, BINANCE_HINT, KITE_HINT};
 use broker::{Trading, lease_for};
 use color_eyre::eyre::eyre;
 use color_eyre::{Report, Result};

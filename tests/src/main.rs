@@ -35,6 +35,7 @@ mod config;
 mod crash;
 mod docs;
 mod failover;
+mod feeds;
 mod fuzz;
 mod health;
 mod life;

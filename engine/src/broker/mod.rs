@@ -5,6 +5,7 @@
 //! client order id can prove that it does not.
 
 mod alpaca;
+mod binance;
 mod bridge;
 pub(crate) mod kite;
 mod ledger;
@@ -16,6 +17,7 @@ pub(crate) mod wire;
 
 pub(crate) use alpaca::credentials as alpaca_credentials;
 pub use alpaca::{AlpacaBroker, AlpacaError, AlpacaSettings};
+pub use binance::{BINANCE_SYMBOLS_MAX, BinanceBroker, BinanceError, BinanceSettings};
 pub(crate) use bridge::check_url;
 pub use bridge::{Bridge, BridgeError, BridgeSettings};
 pub use kite::{

@@ -16,6 +16,8 @@ pub enum BrokerKind {
     Alpaca,
     /// Zerodha's Kite.
     Kite,
+    /// Binance Spot.
+    Binance,
 }
 
 /// Settings of the broker.
@@ -83,6 +85,7 @@ const KINDS: &[(&str, BrokerKind)] = &[
     ("bridge", BrokerKind::Bridge),
     ("alpaca", BrokerKind::Alpaca),
     ("kite", BrokerKind::Kite),
+    ("binance", BrokerKind::Binance),
 ];
 const CLASSES: &[(&str, Idempotency)] =
     &[("dedupes", Idempotency::Dedupes), ("queryable", Idempotency::Queryable), ("none", Idempotency::None)];
@@ -101,7 +104,7 @@ fn set_url(settings: &mut Settings, value: &str) -> Result<(), String> {
 pub(super) const KIND: Setting = row(
     "broker.kind",
     "STRAT_BROKER_KIND",
-    "`paper` fills orders at the feed's prices; `bridge` sends them to broker.url, `alpaca` to Alpaca, `kite` to Zerodha's Kite",
+    "`paper` fills orders at the feed's prices; `bridge` sends them to broker.url, `alpaca` to Alpaca, `kite` to Zerodha's Kite, `binance` to Binance Spot",
     |s, v| one_of(v, KINDS).map(|v| s.broker.kind = v),
     |s| s.broker.kind_word(),
 );

@@ -1,6 +1,7 @@
 //! Settings: defaults, then the TOML file, then the environment, then flags. Every one is a row of [`table::TABLE`].
 
 mod alpaca;
+mod binance;
 mod broker;
 mod candles;
 mod feed;
@@ -8,14 +9,17 @@ mod guard;
 mod http;
 mod kite;
 mod redis;
+mod sources;
 mod table;
 mod upkeep;
 
 pub use alpaca::AlpacaConfig;
+pub use binance::BinanceConfig;
 pub use broker::{BrokerKind, BrokerSettings};
 pub use candles::CandleSettings;
 pub use http::{HttpSettings, is_set};
 pub use kite::KiteConfig;
+pub use sources::SourceSettings;
 pub use table::{Secret, Setting, TABLE};
 pub use upkeep::UpkeepConfig;
 
@@ -61,6 +65,12 @@ pub enum FeedKind {
     Alpaca,
     /// Prices from Zerodha's Kite.
     Kite,
+    /// Trades from Binance.
+    Binance,
+    /// A Redis stream.
+    Stream,
+    /// JSON over a WebSocket.
+    Websocket,
 }
 
 /// How log lines look.
@@ -145,6 +155,10 @@ pub struct Settings {
     pub alpaca: AlpacaConfig,
     /// The account at Kite.
     pub kite: KiteConfig,
+    /// The account at Binance.
+    pub binance: BinanceConfig,
+    /// Feeds that anybody can write to.
+    pub source: SourceSettings,
     /// The paper broker.
     pub paper: PaperSettings,
     /// Where the paper broker keeps its own books, one JSON per line.
@@ -191,6 +205,8 @@ impl Default for Settings {
             broker: BrokerSettings::default(),
             alpaca: AlpacaConfig::default(),
             kite: KiteConfig::default(),
+            binance: BinanceConfig::default(),
+            source: SourceSettings::default(),
             paper: PaperSettings {
                 latency: Duration::from_millis(20),
                 partial_percent: 0,

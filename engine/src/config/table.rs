@@ -1,7 +1,7 @@
 //! The table of settings: name, environment variable, meaning, how to read and how to show each.
 
 use super::{LogFormat, MissedPolicy, Settings, UnknownPolicy, parse_symbols};
-use super::{alpaca, broker, candles, feed, guard, http, kite, redis, upkeep};
+use super::{alpaca, binance, broker, candles, feed, guard, http, kite, redis, sources, upkeep};
 use crate::replay::Speed;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -153,7 +153,7 @@ pub const TABLE: &[Setting] = &[
     row(
         "feed.kind",
         "STRAT_FEED_KIND",
-        "where prices come from: `sim` (simulated market), `csv` (a file of ticks), `lines` (over TCP), `alpaca` or `kite` (trades of feed.subscribe)",
+        "where prices come from: `sim` (simulated market), `csv` (a file of ticks), `lines` (over TCP), `stream` (in Redis), `websocket` (JSON), `alpaca`, `binance` or `kite` (trades of feed.subscribe)",
         |s, v| one_of(v, feed::KINDS).map(|v| s.feed.kind = v),
         |s| feed::KINDS.iter().find(|(_, kind)| *kind == s.feed.kind).map_or("", |(word, _)| word).to_owned(),
     ),
@@ -218,6 +218,16 @@ pub const TABLE: &[Setting] = &[
     ),
     feed::ADDRESS,
     feed::SUBSCRIBE,
+    sources::STREAM,
+    sources::URL,
+    sources::SUBSCRIBE_MESSAGE,
+    sources::ITEMS,
+    sources::ONLY,
+    sources::SYMBOL,
+    sources::PRICE,
+    sources::TIME,
+    sources::TIME_UNIT,
+    sources::SIZE,
     feed::IDLE,
     feed::SILENCE_BY_SYMBOL,
     feed::MAX_JUMP,
@@ -257,6 +267,14 @@ pub const TABLE: &[Setting] = &[
     kite::PRODUCT,
     kite::MARKET_PROTECTION,
     kite::MODE,
+    binance::USER,
+    binance::SYMBOLS,
+    binance::URL,
+    binance::STREAM_URL,
+    binance::DATA_URL,
+    binance::API_KEY,
+    binance::API_SECRET,
+    binance::RECV_WINDOW,
     row(
         "paper.latency_ms",
         "STRAT_PAPER_LATENCY_MS",
