@@ -107,6 +107,12 @@ pub const SPECS: &[Spec] = &[
         Writer::Anyone,
         "best price that the trailing stop begins with; by default the entry's. Written again, following begins anew",
     ),
+    spec(
+        "reference_price",
+        Kind::Price,
+        Writer::Anyone,
+        "price that the entry reckons with: the price collar (limit `price_collar_percent`) is around it",
+    ),
     spec("trail_from", Kind::Count, Writer::Restore, "epoch ms from which on prices count for the trailing stop"),
     spec("on_stop", Kind::OnStop, Writer::Anyone, "SQUAREOFF (default) or LEAVE an open position when stopped"),
     spec("status", Kind::Status, Writer::Anyone, "RUNNING (default), STOPPED, COMPLETED, FAILED"),

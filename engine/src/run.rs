@@ -205,9 +205,11 @@ impl Base {
 
     /// What HTTP works on. It has connections of its own: what is asked there holds up no order.
     fn api_parts(&self, watched: Watched, executor: Arc<Executor>, cancel: CancellationToken) -> Result<ApiParts> {
+        let store = Store::lazy(&self.settings.database_url, "strat-engine http")?;
         Ok(ApiParts {
             connection: self.link.own()?,
-            store: Store::lazy(&self.settings.database_url, "strat-engine http")?,
+            risk: self.risk_desk(&store)?,
+            store,
             calendars: self.calendars()?,
             hours: self.settings.candles.hours().cloned(),
             watched,
@@ -233,6 +235,7 @@ impl Base {
         let settings = &self.settings;
         let Trading { broker, paper } = self.start_broker(crew)?;
         let broker = self.limited(broker)?;
+        let risk = self.spawn_risk(sync, crew)?;
         let (entries, lease) = (Arc::clone(&broker), lease_for(&*broker));
         let executor = Arc::new(Executor::new(
             ExecutorSettings {
@@ -242,6 +245,7 @@ impl Base {
                 broker_timeout: self.broker_timeout(),
                 concurrency: settings.concurrency,
                 records: Some(Arc::new(self.store.clone())),
+                risk: Some(Arc::new(risk)),
                 lease,
                 missed: Some(self.missed()),
             },

@@ -46,6 +46,7 @@ mod panics;
 mod random;
 mod recovery;
 mod refusals;
+mod risk;
 mod seen;
 mod smoke;
 mod storms;

@@ -73,7 +73,12 @@ fn each_rule_lets_its_limit_pass_and_nothing_beyond_it() {
             "risk max_daily_loss (user): the day has lost 500 of 500",
         ),
         (("max_daily_loss", "500"), "1", at(|e| e.day_gain = Money::parse("900").ok()), "approved"),
-        (("price_collar_percent", "2.5"), "1", at(|e| e.reference_price = Some(Price::from_units(9_756_097_562))), "approved"),
+        (
+            ("price_collar_percent", "2.5"),
+            "1",
+            at(|e| e.reference_price = Some(Price::from_units(9_756_097_562))),
+            "approved",
+        ),
         (
             ("price_collar_percent", "2.5"),
             "1",
@@ -112,7 +117,8 @@ fn the_accounts_limits_hold_besides_the_users() {
 #[test]
 fn one_users_limits_lie_over_everybodys() {
     let all = Limits::NONE.with([("max_quantity", "10"), ("max_daily_loss", "500.50")]).unwrap();
-    let own = all.with([("max_quantity", "none"), ("max_open_positions", "3"), ("on_daily_loss", "square_off")]).unwrap();
+    let own =
+        all.with([("max_quantity", "none"), ("max_open_positions", "3"), ("on_daily_loss", "square_off")]).unwrap();
     assert_eq!(
         LIMIT_NAMES.map(|name| own.text(name)),
         ["none", "none", "3", "none", "500.5", "none", "square_off"].map(str::to_owned)

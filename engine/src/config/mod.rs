@@ -6,12 +6,14 @@ mod feed;
 mod guard;
 mod http;
 mod redis;
+mod risk;
 mod table;
 mod upkeep;
 
 pub use broker::{BrokerKind, BrokerSettings};
 pub use candles::CandleSettings;
 pub use http::{HttpSettings, is_set};
+pub use risk::RiskConfig;
 pub use table::{Secret, Setting, TABLE};
 pub use upkeep::UpkeepConfig;
 
@@ -131,6 +133,8 @@ pub struct Settings {
     pub upkeep: UpkeepConfig,
     /// The broker.
     pub broker: BrokerSettings,
+    /// Limits of entries.
+    pub risk: RiskConfig,
     /// The paper broker.
     pub paper: PaperSettings,
     /// Where the paper broker keeps its own books, one JSON per line.
@@ -174,6 +178,7 @@ impl Default for Settings {
             guard: guard::DEFAULT,
             upkeep: UpkeepConfig::default(),
             broker: BrokerSettings::default(),
+            risk: RiskConfig::default(),
             paper: PaperSettings {
                 latency: Duration::from_millis(20),
                 partial_percent: 0,

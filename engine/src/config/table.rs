@@ -1,7 +1,7 @@
 //! The table of settings: name, environment variable, meaning, how to read and how to show each.
 
 use super::{LogFormat, MissedPolicy, Settings, UnknownPolicy, parse_symbols};
-use super::{broker, candles, feed, guard, http, redis, upkeep};
+use super::{broker, candles, feed, guard, http, redis, risk, upkeep};
 use crate::replay::Speed;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -238,6 +238,18 @@ pub const TABLE: &[Setting] = &[
     broker::PER_MINUTE,
     broker::PER_DAY,
     broker::EXIT_SHARE,
+    risk::MAX_QUANTITY,
+    risk::MAX_NOTIONAL,
+    risk::MAX_OPEN,
+    risk::MAX_ORDERS,
+    risk::MAX_LOSS,
+    risk::ON_LOSS,
+    risk::COLLAR,
+    risk::ACCOUNT_OPEN,
+    risk::ACCOUNT_ORDERS,
+    risk::ACCOUNT_LOSS,
+    risk::ACCOUNT_ON_LOSS,
+    risk::ZONE,
     row(
         "paper.latency_ms",
         "STRAT_PAPER_LATENCY_MS",

@@ -27,6 +27,7 @@ impl OrderMachine {
             due_ms: self.job.due_ms,
             grace_ms: self.grace_ms,
             entries_wait: self.entries_wait,
+            risk: self.risk.clone(),
             idempotency: self.rules.idempotency,
             own: self.own.clone(),
             entry: self.entry.clone(),
@@ -67,7 +68,7 @@ impl OrderMachine {
             }
             Step::Refuse(why) => {
                 tracing::error!(key = self.job.key, action = %self.job.action, order = id, why, "entry refused");
-                self.end(ExecType::Rejected, why)
+                self.end(ExecType::Rejected, &why)
             }
             Step::Expire(why) => {
                 tracing::warn!(key = self.job.key, action = %self.job.action, why, "entry not sent");
