@@ -96,6 +96,12 @@ pub const SPECS: &[Spec] = &[
     spec("quantity", Kind::Quantity, Writer::Anyone, "quantity of the entry, above 0; required"),
     spec("buy_time", Kind::TimeOfDay, Writer::Anyone, "local time HH:MM[:SS] to buy"),
     spec("sell_time", Kind::TimeOfDay, Writer::Anyone, "local time HH:MM[:SS] to sell"),
+    spec(
+        "repeat",
+        Kind::Word,
+        Writer::Anyone,
+        "daily: begins again at the next session when it has completed; empty for once",
+    ),
     spec("timezone", Kind::Word, Writer::Anyone, "IANA zone of the local times"),
     spec("calendar", Kind::Word, Writer::Anyone, "session calendar; empty trades every day"),
     spec("stop_loss", Kind::Price, Writer::Anyone, "price that ends the position at a loss; empty for none"),

@@ -328,10 +328,7 @@ impl Base {
     }
 
     fn calendars(&self) -> Result<Calendars> {
-        Calendars::load(self.settings.calendars_dir.as_deref()).or_fail(
-            "the session calendars cannot be read",
-            "check schedule.calendars_dir (STRAT_SCHEDULE_CALENDARS_DIR)",
-        )
+        self.settings.calendars()
     }
 
     fn missed(&self) -> Missed {

@@ -1,7 +1,7 @@
 //! The table of settings: name, environment variable, meaning, how to read and how to show each.
 
 use super::{LogFormat, MissedPolicy, Settings, UnknownPolicy, parse_symbols};
-use super::{broker, candles, feed, guard, http, redis, risk, upkeep};
+use super::{broker, candles, feed, guard, http, redis, risk, schedule, upkeep};
 use crate::replay::Speed;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -132,6 +132,7 @@ pub const TABLE: &[Setting] = &[
         },
         |s| shown_path(s.calendars_dir.as_ref()),
     ),
+    schedule::SQUARE_OFF,
     row(
         "reconcile.interval_seconds",
         "STRAT_RECONCILE_INTERVAL_SECONDS",

@@ -15,14 +15,13 @@ pub use watch::RiskWatch;
 use crate::clock::Clock;
 use crate::executor::machine::Verdict;
 use crate::executor::{Candidate, EntryRisk};
-use crate::metrics;
 use crate::store::{Asking, Changes, Counts, Store};
 use async_trait::async_trait;
 use jiff::tz::TimeZone;
 use std::sync::Arc;
 use std::time::Duration;
 use strat_client::Connection;
-use strat_core::risk::{Check, Denied, Exposure, Limits, Scope, approve};
+use strat_core::risk::{Check, Exposure, Limits, Scope, approve};
 use strat_core::{Price, key};
 use tokio::time::timeout;
 
@@ -146,9 +145,6 @@ impl RiskDesk {
         };
         let asking = Asking { user, strategy, cycle: entry.cycle, client_order_id: &entry.intent.client_order_id };
         let judged = self.store.approve_entry(asking, !account.are_none(), judge).await?;
-        if let Err(Denied::Refused(refused)) = &judged {
-            metrics::risk_refused(refused.rule);
-        }
         Ok(judged.map_or_else(Verdict::from, Verdict::Approved))
     }
 

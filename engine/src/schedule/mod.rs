@@ -5,6 +5,10 @@
 //! - **Closed days.** A day without a session is passed over.
 //! - **Shortened sessions.** An exit between the early close and the usual one keeps its distance from the
 //!   close; an entry that this leaves no time for waits for the next session.
+//! - **Square-off.** Where a calendar has a time at which intraday positions are squared off, no exit is later: a strategy without
+//!   an exit time gets that one, also for what it holds already. On a day with other hours it keeps its distance from the close.
+//!   Overnight strategies are not intraday and keep their time.
+//! - **Repeat.** With the field `repeat` at `daily` a strategy that has COMPLETED waits for the first session after its entry's day.
 //! - **Overnight.** An exit time not after the entry time means the following day, live. A replay has one day.
 
 mod decide;
@@ -23,6 +27,10 @@ use strat_core::{Action, Leg, Side};
 
 /// Field of a strategy that overrules the grace window of the settings, in seconds.
 const GRACE_FIELD: &str = "grace_seconds";
+
+/// Field of a strategy that lets it begin again: `daily`, or empty.
+const REPEAT_FIELD: &str = "repeat";
+const DAILY: &str = "daily";
 
 /// Why no times can be computed.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +53,22 @@ pub enum ScheduleError {
     /// The calendar cannot answer.
     #[error(transparent)]
     Calendar(#[from] CalendarError),
+    /// Neither empty nor `daily`.
+    #[error("repeat '{0}' must be daily, or empty")]
+    Repeat(String),
+    /// Nothing begins again without an entry time.
+    #[error("repeat daily needs an entry time: buy_time, or sell_time for a SHORT")]
+    RepeatsNothing,
+    /// It would be squared off as soon as it is entered.
+    #[error("the entry at {entry} is not before {calendar}'s square-off at {square_off}")]
+    AfterSquareOff {
+        /// The entry's time of day.
+        entry: Time,
+        /// Calendar.
+        calendar: String,
+        /// Its time.
+        square_off: Time,
+    },
     /// Beyond the years that dates can have.
     #[error("the date {0} is out of range")]
     OutOfRange(Date),
@@ -108,10 +132,11 @@ pub struct Times {
     exit: Option<Time>,
     zone: TimeZone,
     calendar: Arc<Calendar>,
+    repeats: bool,
 }
 
 impl Times {
-    /// Reads the fields `side buy_time sell_time timezone calendar`. Without a timezone the calendar's counts,
+    /// Reads the fields `side buy_time sell_time timezone calendar repeat`. Without a timezone the calendar's counts,
     /// which is UTC where no calendar is named.
     ///
     /// # Errors
@@ -128,13 +153,48 @@ impl Times {
             Leg::Entry => (buy, sell),
             Leg::Exit => (sell, buy),
         };
-        Ok(Self { side, entry, exit, zone, calendar })
+        let repeats = match get(REPEAT_FIELD).unwrap_or_default() {
+            "" => false,
+            DAILY if entry.is_none() => return Err(ScheduleError::RepeatsNothing),
+            DAILY => true,
+            other => return Err(ScheduleError::Repeat(other.to_owned())),
+        };
+        let times = Self { side, entry, exit, zone, calendar, repeats };
+        times.check_square_off()?;
+        Ok(times)
     }
 
     /// Whether there is anything to plan.
     #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.entry.is_none() && self.exit.is_none()
+    pub fn is_empty(&self) -> bool {
+        self.entry.is_none() && self.exit.is_none() && self.square_off().is_none()
+    }
+
+    /// Whether it begins again when it has completed.
+    #[must_use]
+    pub const fn repeats(&self) -> bool {
+        self.repeats
+    }
+
+    /// When its calendar squares it off: `None` where it does not, and for what is held over night.
+    fn square_off(&self) -> Option<Time> {
+        self.calendar.square_off.filter(|_| !self.is_overnight())
+    }
+
+    fn is_overnight(&self) -> bool {
+        matches!((self.entry, self.exit), (Some(entry), Some(exit)) if exit <= entry)
+    }
+
+    /// An entry that would be squared off at once is a mistake, and no session would ever fit it. Where the zones differ only
+    /// the day tells.
+    fn check_square_off(&self) -> Result<(), ScheduleError> {
+        match (self.entry, self.square_off()) {
+            (Some(entry), Some(square_off)) if entry >= square_off && self.zone == self.calendar.zone => {
+                let calendar = self.calendar.name.clone();
+                Err(ScheduleError::AfterSquareOff { entry, calendar, square_off })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether there is an entry time.
@@ -143,10 +203,16 @@ impl Times {
         self.entry.is_some()
     }
 
-    /// Whether there is an exit time.
+    /// Whether there is an exit time of its own.
     #[must_use]
     pub const fn has_exit(&self) -> bool {
         self.exit.is_some()
+    }
+
+    /// Whether what it holds is exited by time: its own, or its calendar's square-off.
+    #[must_use]
+    pub fn ends_by_time(&self) -> bool {
+        self.exit.is_some() || self.square_off().is_some()
     }
 
     /// The date at `now_ms` where the strategy's clock hangs.
@@ -172,9 +238,22 @@ impl Times {
     /// [`ScheduleError`].
     pub fn plan(&self, now_ms: i64, missed: Missed) -> Result<Planned, ScheduleError> {
         let today = self.date(now_ms)?;
-        let overnight = matches!((self.entry, self.exit), (Some(entry), Some(exit)) if exit <= entry);
         // Overnight the day before counts as well: its exit may be still to come.
-        let mut date = if overnight { today.yesterday().unwrap_or(today) } else { today };
+        let first = if self.is_overnight() { today.yesterday().unwrap_or(today) } else { today };
+        self.plan_from(first, now_ms, missed)
+    }
+
+    /// What to wait for once what was entered at `entered_ms` is over: nothing of that day again.
+    ///
+    /// # Errors
+    /// [`ScheduleError`].
+    pub fn plan_again(&self, entered_ms: i64, now_ms: i64, missed: Missed) -> Result<Planned, ScheduleError> {
+        self.plan_from(after(self.date(entered_ms)?)?, now_ms, missed)
+    }
+
+    fn plan_from(&self, first: Date, now_ms: i64, missed: Missed) -> Result<Planned, ScheduleError> {
+        let today = self.date(now_ms)?;
+        let mut date = first;
         let mut skipped = None;
         loop {
             let (day, legs) = self.day_from(date, true)?;
@@ -228,19 +307,46 @@ impl Times {
     fn legs_on(&self, date: Date, overnight: bool) -> Result<Option<Legs>, ScheduleError> {
         let entry = self.entry.map(|time| instant(&self.zone, date, time)).transpose()?;
         let mut exit = self.exit.map(|time| instant(&self.zone, date, time)).transpose()?;
-        let Some(first) = entry.or(exit) else { return Ok(Some(Legs { entry, exit })) };
         // The session is that of the exchange's own date: zones may differ.
-        let Some(session) = self.calendar.session(on_wall(&self.calendar.zone, first)?)? else { return Ok(None) };
+        let day = match (entry.or(exit), self.square_off()) {
+            (Some(first), _) => on_wall(&self.calendar.zone, first)?,
+            (None, Some(_)) => date,
+            (None, None) => return Ok(Some(Legs { entry, exit })),
+        };
+        let Some(session) = self.calendar.session(day)? else { return Ok(None) };
         if let (true, Some(at), Some(time)) = (overnight, exit, self.exit)
             && entry.is_some_and(|entry| at <= entry)
         {
             exit = Some(instant(&self.zone, after(date)?, time)?);
         }
-        self.shorten(session, Legs { entry, exit })
+        match self.shorten(session, Legs { entry, exit })? {
+            Some(legs) => self.squared_off(session, legs),
+            None => Ok(None),
+        }
     }
 
-    /// Fits the legs into a session that closes early. `None`: there is no room for the entry.
+    /// No exit is later than the square-off of its session. `None`: there is no room for the entry.
+    fn squared_off(&self, session: Session, legs: Legs) -> Result<Option<Legs>, ScheduleError> {
+        let Some(time) = self.square_off() else { return Ok(Some(legs)) };
+        let zone = &self.calendar.zone;
+        let mut at = instant(zone, session.date, time)?;
+        if let (Some(close), Some(regular)) = (session.close, session.regular_close)
+            && close != regular
+        {
+            let before_close = instant(zone, session.date, regular)? - at;
+            at = instant(zone, session.date, close)? - before_close;
+        }
+        let exit = Some(legs.exit.map_or(at, |exit| exit.min(at)));
+        Ok(legs.entry.is_none_or(|entry| entry < at).then_some(Legs { exit, ..legs }))
+    }
+
+    /// Fits the legs into a session that opens late or closes early. `None`: there is no room for the entry.
     fn shorten(&self, session: Session, legs: Legs) -> Result<Option<Legs>, ScheduleError> {
+        // A session that begins later, such as the hour of muhurat trading: an entry before it would find nobody.
+        let begins = instant(&self.calendar.zone, session.date, session.open)?;
+        if session.open > session.regular_open && legs.entry.is_some_and(|entry| entry < begins) {
+            return Ok(None);
+        }
         let (Some(close), Some(regular)) = (session.close, session.regular_close) else { return Ok(Some(legs)) };
         let close = instant(&self.calendar.zone, session.date, close)?;
         let regular = instant(&self.calendar.zone, session.date, regular)?;

@@ -1,6 +1,7 @@
 //! From what is known to the next effect.
 
 use super::{COPY_LIFE_MS, Effect, Facts, OrderMachine, OrderName, State, Step, Waits, facts};
+use crate::metrics;
 use strat_core::{ExecType, Leg, Strategy, StrategyKey};
 
 impl OrderMachine {
@@ -68,7 +69,12 @@ impl OrderMachine {
             }
             Step::Refuse(why) => {
                 tracing::error!(key = self.job.key, action = %self.job.action, order = id, why, "entry refused");
-                self.end(ExecType::Rejected, &why)
+                self.end(ExecType::Rejected, why)
+            }
+            Step::Deny(refused) => {
+                metrics::risk_refused(refused.rule);
+                tracing::warn!(key = self.job.key, action = %self.job.action, order = id, %refused, "entry refused");
+                self.end(ExecType::Rejected, &refused.to_string())
             }
             Step::Expire(why) => {
                 tracing::warn!(key = self.job.key, action = %self.job.action, why, "entry not sent");

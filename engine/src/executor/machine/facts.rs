@@ -7,7 +7,7 @@ use crate::broker::{Idempotency, OrderRequest, OrderSide, OrderState};
 use std::collections::BTreeMap;
 use strat_core::order::OrderIdentity;
 use strat_core::planted::{self, Mistake};
-use strat_core::risk::{Cleared, Intent};
+use strat_core::risk::{Cleared, Intent, Refused};
 use strat_core::{Action, Leg, Quantity, Strategy, StrategyKey};
 
 /// How long to wait for an entry that was asked to be cancelled and is not dead yet, ms.
@@ -126,8 +126,10 @@ pub enum Step {
         /// What is wrong.
         why: &'static str,
     },
-    /// The order id belongs to an order of the past, or a limit stands against it: report the entry as rejected.
-    Refuse(String),
+    /// The order id belongs to an order of the past: report the entry as rejected.
+    Refuse(&'static str),
+    /// A limit stands against the entry: report it as rejected.
+    Deny(Refused),
     /// The entry's time passed too long ago: report it as expired.
     Expire(String),
     /// Ask the broker to cancel the entry, then look it up.
@@ -175,7 +177,7 @@ impl Facts<'_> {
         match &self.own {
             Known::There(state) if is_of_the_past(self.strategy, self.action, state, self.skew_ms) => {
                 return match leg {
-                    Leg::Entry => Step::Refuse(REUSED.to_owned()),
+                    Leg::Entry => Step::Refuse(REUSED),
                     Leg::Exit => Step::Alarm { ms: REUSED_WAIT_MS, why: REUSED },
                 };
             }
@@ -231,7 +233,7 @@ impl Facts<'_> {
             Verdict::Refused(refused) => match self.unsettled(self.sent_ms) {
                 // What is said to be rejected must not be filled afterwards.
                 Some(ms) => Step::Wait { ms, why: "the order may still show at the broker" },
-                None => Step::Refuse(refused.to_string()),
+                None => Step::Deny(refused.clone()),
             },
             Verdict::Later(why) => wait(why),
             Verdict::NotAsked => wait("its limits have not been looked at"),

@@ -1,7 +1,7 @@
 use super::super::LATER_ATTEMPTS_MAX;
 use super::*;
 use strat_core::ExecType;
-use strat_core::risk::{Refused, Rule, Scope};
+use strat_core::risk::{Rule, Scope};
 
 const KEY: &str = "user:alice:strategy:s1";
 static NOT_ASKED: Attempts = Attempts::new();
@@ -381,8 +381,7 @@ fn a_limit_stops_an_entry_and_never_an_exit() {
     let refused = Refused { rule: Rule::MaxQuantity, scope: Scope::User, why: "10 is more than 5".to_owned() };
     let entry = strategy(&[("pending", "BUY")]);
     let bought = |risk: Verdict| Facts { risk, ..facts(&entry, Action::Buy) };
-    let why = "risk max_quantity (user): 10 is more than 5";
-    assert_eq!(bought(Verdict::Refused(refused.clone())).next_step(), Step::Refuse(why.to_owned()));
+    assert_eq!(bought(Verdict::Refused(refused.clone())).next_step(), Step::Deny(refused.clone()));
     assert!(matches!(bought(Verdict::NotAsked).next_step(), Step::Wait { .. }), "nobody approved it");
     assert!(matches!(bought(Verdict::Later("no price")).next_step(), Step::Wait { why: "no price", .. }));
     // What was approved was another order: of less, or of another cycle.
