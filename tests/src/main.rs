@@ -25,6 +25,7 @@ mod alerts;
 mod api;
 mod bad_files;
 mod bridge;
+mod calendars;
 mod care;
 mod chaos;
 mod cli;

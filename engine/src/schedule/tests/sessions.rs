@@ -54,7 +54,7 @@ fn square_offs_fit_their_calendar() {
 fn what_repeats_waits_for_the_session_after_its_entrys_day() {
     let nse = times(&[("calendar", "XNSE"), ("buy_time", "09:30"), ("sell_time", "15:00"), ("repeat", "daily")]);
     let again = |entered: &str, now: &str| {
-        let plan = nse.plan_again(utc(entered), utc(now), LATE).unwrap().plan;
+        let plan = nse.plan_again(ms(entered), ms(now), LATE).unwrap().plan;
         Timestamp::from_millisecond(plan.buy_at.unwrap()).unwrap().to_string()
     };
     // Stopped out within the grace of its own entry: not again today.
@@ -79,7 +79,7 @@ fn what_repeats_waits_for_the_session_after_its_entrys_day() {
 #[test]
 fn a_repeated_time_follows_the_clocks_over_both_changes() {
     let ny = times(&[("calendar", "XNYS"), ("buy_time", "09:35"), ("sell_time", "15:45"), ("repeat", "daily")]);
-    let next = |entered: &str| ny.plan_again(utc(entered), utc(entered), LATE).unwrap().plan;
+    let next = |entered: &str| ny.plan_again(ms(entered), ms(entered), LATE).unwrap().plan;
     // Clocks go forward on 8 March 2026: from Friday to Monday an hour earlier by UTC.
     let monday = Plan { buy_at: Some(ms("2026-03-09T13:35:00Z")), sell_at: Some(ms("2026-03-09T19:45:00Z")) };
     assert_eq!(next("2026-03-06T14:35:00Z"), monday);
