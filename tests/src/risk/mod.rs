@@ -1,5 +1,7 @@
 //! Limits of users and of the account: each stops an entry before it reaches the broker, and none stops an exit.
 
+mod gaps;
+mod sessions;
 mod world;
 
 use crate::support::until;
