@@ -23,10 +23,14 @@ use std::time::Duration;
 use strat_client::Connection;
 use strat_core::risk::{Check, Exposure, Limits, Scope, approve};
 use strat_core::{Price, key};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 /// Longest wait for what an entry is held against; then it is looked at again.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
+
+/// Entries judged at the same time: each holds a connection to Postgres while it waits for the one before, and others need some too.
+const JUDGED_AT_A_TIME: usize = 3;
 
 /// Limits where nothing else is said, and when a day begins.
 #[derive(Debug, Clone)]
@@ -72,6 +76,7 @@ pub struct RiskDesk {
     store: Store,
     redis: Connection,
     days: Days,
+    places: Arc<Semaphore>,
 }
 
 impl RiskDesk {
@@ -79,7 +84,7 @@ impl RiskDesk {
     #[must_use]
     pub fn new(settings: RiskSettings, store: Store, redis: Connection, clock: Arc<dyn Clock>) -> Self {
         let days = Days::new(store.clone(), redis.clone(), clock, settings.zone.clone());
-        Self { settings, store, redis, days }
+        Self { settings, store, redis, days, places: Arc::new(Semaphore::new(JUDGED_AT_A_TIME)) }
     }
 
     /// What a user is limited to.
@@ -128,6 +133,8 @@ impl RiskDesk {
         if own.are_none() && account.are_none() {
             return Ok(Verdict::without_limits(entry.intent.clone()));
         }
+        // Never closed, so this always holds.
+        let _place = self.places.acquire().await;
         let last_price = match [&own, account].iter().any(|limits| needs_price(limits)) {
             true => self.last_price(entry).await?,
             false => None,
