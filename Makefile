@@ -26,7 +26,7 @@ help: ## List the targets
 setup: ## Install what is missing to build and run (Debian, Ubuntu; root or sudo)
 	@scripts/setup.sh
 
-setup-test: ## Install also what only the tests use (redis-py, schemathesis, Redis 8, Valkey, axe-core, into .run/; Chromium)
+setup-test: ## Install also what only the tests use (redis-py, schemathesis, exchange_calendars, Redis 8, Valkey, axe-core, into .run/; Chromium)
 	@scripts/setup.sh test
 
 build: setup ## Build the module (target/release/libstrat.so) and the engine

@@ -14,6 +14,7 @@ use std::time::Duration;
 use strat_client::upkeep::{KeyReport, Level, MemoryEvent, MemoryKind, MemoryReading};
 use strat_client::{Health, Observer, Outcome};
 use strat_core::Action;
+use strat_core::risk::Rule;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -48,6 +49,9 @@ pub const OVER_LIMIT: &str = "strat_exit_calls_over_limit_total";
 /// Connections to the broker's stream of order updates that ended or were not made.
 pub const STREAM_LOST: &str = "strat_broker_stream_lost_total";
 
+/// Entries that a limit refused.
+pub const RISK_REFUSED: &str = "strat_risk_refused_total";
+
 /// Storms.
 pub const DRAINS: &str = "strat_drains_total";
 /// Stops and targets fired by the module.
@@ -80,6 +84,7 @@ pub const ALL: &[(&str, Kind, &str)] = &[
     (PUT_OFF, Kind::Counter, "entries that had to wait because of the account's limit of calls to the broker"),
     (OVER_LIMIT, Kind::Counter, "calls for exits that were made beyond the account's limit"),
     (STREAM_LOST, Kind::Counter, "times that the broker's stream of order updates was lost or not to be had"),
+    (RISK_REFUSED, Kind::Counter, "entries that a limit refused, by rule"),
     ("strat_ticks_total", Kind::Counter, "ticks read from the feed"),
     ("strat_ticks_refused_total", Kind::Counter, "ticks that were not believed, by reason"),
     ("strat_triggers_fired_total", Kind::Counter, "stops, targets and alerts that this engine's ticks fired"),
@@ -226,6 +231,9 @@ fn begin_at_zero() {
             counter!(ORDERS, "action" => action.as_str(), "outcome" => outcome).increment(0);
         }
     }
+    for rule in Rule::ALL {
+        counter!(RISK_REFUSED, "rule" => rule.as_str()).increment(0);
+    }
     Claim::REFUSALS.map(lock_count).into_iter().for_each(|count| count.increment(0));
     // A histogram is there once it was asked for.
     let _ = histogram!(TICK_TO_ORDER);
@@ -331,6 +339,11 @@ pub(crate) fn tick_rejected() {
 /// An entry has to wait for its account's limit.
 pub(crate) fn put_off() {
     counter!(PUT_OFF).increment(1);
+}
+
+/// A limit has refused an entry.
+pub(crate) fn risk_refused(rule: Rule) {
+    counter!(RISK_REFUSED, "rule" => rule.as_str()).increment(1);
 }
 
 /// An exit goes although its account has made as many calls as it may.

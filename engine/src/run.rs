@@ -225,9 +225,11 @@ impl Base {
 
     /// What HTTP works on. It has connections of its own: what is asked there holds up no order.
     fn api_parts(&self, watched: Watched, cancel: CancellationToken) -> Result<ApiParts> {
+        let store = Store::lazy(&self.settings.database_url, "strat-engine http")?;
         Ok(ApiParts {
             connection: self.link.own()?,
-            store: Store::lazy(&self.settings.database_url, "strat-engine http")?,
+            risk: self.risk_desk(&store)?,
+            store,
             calendars: self.calendars()?,
             hours: self.settings.candles.hours().cloned(),
             watched,
@@ -254,6 +256,7 @@ impl Base {
         let Trading { broker, paper } = self.start_broker(&health, crew)?;
         let noted = Arc::new(Noted::new(self.limited(broker)?, health));
         let broker: Arc<dyn Broker> = Arc::clone(&noted) as _;
+        let risk = self.spawn_risk(sync, crew)?;
         let (entries, lease) = (Arc::clone(&broker), lease_for(&*broker));
         let executor = Arc::new(Executor::new(
             ExecutorSettings {
@@ -263,6 +266,7 @@ impl Base {
                 broker_timeout: self.broker_timeout(),
                 concurrency: settings.concurrency,
                 records: Some(Arc::new(StoreRecords::new(self.store.clone()))),
+                risk: Some(Arc::new(risk)),
                 lease,
                 missed: Some(self.missed()),
             },
@@ -348,10 +352,7 @@ impl Base {
     }
 
     fn calendars(&self) -> Result<Calendars> {
-        Calendars::load(self.settings.calendars_dir.as_deref()).or_fail(
-            "the session calendars cannot be read",
-            "check schedule.calendars_dir (STRAT_SCHEDULE_CALENDARS_DIR)",
-        )
+        self.settings.calendars()
     }
 
     fn missed(&self) -> Missed {

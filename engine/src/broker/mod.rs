@@ -33,6 +33,7 @@ pub use reports::ReportQueue;
 use async_trait::async_trait;
 use std::time::Duration;
 use strat_core::order::ExecType;
+use strat_core::risk::{Intent, Order};
 use strat_core::{Action, Leg, Price, Quantity, Side};
 
 /// Side of an order at the broker.
@@ -71,6 +72,17 @@ pub struct OrderRequest {
     pub quantity: Quantity,
     /// Whether it opens a position or ends one: an exit goes first wherever calls are limited.
     pub leg: Leg,
+}
+
+impl Order for OrderRequest {
+    fn leg(&self) -> Leg {
+        self.leg
+    }
+
+    fn intent(&self) -> Intent {
+        let Self { client_order_id, symbol, quantity, .. } = self.clone();
+        Intent { client_order_id, symbol, quantity }
+    }
 }
 
 /// Names an order: some brokers want the account or the symbol with the id.

@@ -1,7 +1,7 @@
 //! The table of settings: name, environment variable, meaning, how to read and how to show each.
 
 use super::{LogFormat, MissedPolicy, Settings, UnknownPolicy, parse_symbols};
-use super::{alpaca, binance, broker, candles, feed, guard, http, kite, redis, sources, upkeep};
+use super::{alpaca, binance, broker, candles, feed, guard, http, kite, redis, risk, schedule, sources, upkeep};
 use crate::replay::Speed;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -133,6 +133,7 @@ pub const TABLE: &[Setting] = &[
         },
         |s| shown_path(s.calendars_dir.as_ref()),
     ),
+    schedule::SQUARE_OFF,
     row(
         "reconcile.interval_seconds",
         "STRAT_RECONCILE_INTERVAL_SECONDS",
@@ -275,6 +276,18 @@ pub const TABLE: &[Setting] = &[
     binance::API_KEY,
     binance::API_SECRET,
     binance::RECV_WINDOW,
+    risk::MAX_QUANTITY,
+    risk::MAX_NOTIONAL,
+    risk::MAX_OPEN,
+    risk::MAX_ORDERS,
+    risk::MAX_LOSS,
+    risk::ON_LOSS,
+    risk::COLLAR,
+    risk::ACCOUNT_OPEN,
+    risk::ACCOUNT_ORDERS,
+    risk::ACCOUNT_LOSS,
+    risk::ACCOUNT_ON_LOSS,
+    risk::ZONE,
     row(
         "paper.latency_ms",
         "STRAT_PAPER_LATENCY_MS",

@@ -112,6 +112,7 @@ fn body_of(path: &str, method: &str) -> String {
             json!({ "id": "new", "user_id": "alice", "symbol": "IBM", "condition": "ABOVE", "price": "1" })
         }
         ("put", "/api/v1/calm") => json!({ "calm": true, "user_id": "alice" }),
+        ("put", "/api/v1/admin/risk/{user_id}") => json!({ "limits": { "max_quantity": "1" } }),
         ("post", "/api/v1/admin/square-off") => json!({ "confirm": true }),
         ("post", "/api/v1/admin/halt" | "/api/v1/admin/resume") => json!({ "reason": "mine" }),
         _ => Json::Null,

@@ -10,6 +10,7 @@ mod fired;
 mod orders;
 mod positions;
 mod prices;
+mod risk;
 mod server;
 mod strategies;
 mod tokens;
@@ -21,6 +22,7 @@ use super::{Watched, audit, openapi};
 use crate::calendar::Calendars;
 use crate::config::HttpSettings;
 use crate::halt::Halt;
+use crate::risk::RiskDesk;
 use crate::store::Store;
 use crate::strategies::Desk;
 use axum::Router;
@@ -57,6 +59,8 @@ pub struct ApiParts {
     pub watched: Watched,
     /// Whether entries are halted.
     pub halt: Halt,
+    /// What entries are held against.
+    pub risk: RiskDesk,
     /// When the engine stops.
     pub cancel: CancellationToken,
 }
@@ -83,6 +87,7 @@ pub struct Api {
     streams: Streams,
     pub(super) watched: Arc<Watched>,
     halt: Halt,
+    risk: RiskDesk,
     cancel: CancellationToken,
 }
 
@@ -92,7 +97,7 @@ impl Api {
     /// # Errors
     /// Where the client's settings cannot be; they are its defaults.
     pub fn new(parts: ApiParts, settings: &HttpSettings, listening: IpAddr) -> Result<Self> {
-        let ApiParts { connection, store, calendars, hours, watched, halt, cancel } = parts;
+        let ApiParts { connection, store, calendars, hours, watched, halt, risk, cancel } = parts;
         let redis = Guarded::around(connection, Breaker::new(BreakerSettings::default())?)?;
         let desk = Desk { redis: redis.clone(), store: store.clone(), calendars };
         Ok(Self {
@@ -112,6 +117,7 @@ impl Api {
             redis,
             store,
             halt,
+            risk,
             cancel,
         })
     }
@@ -154,6 +160,8 @@ pub(super) fn documented() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(admin::resume))
         .routes(routes!(admin::square_off))
         .routes(routes!(admin::reconcile))
+        .routes(routes!(risk::show))
+        .routes(routes!(risk::limit))
         .routes(routes!(admin::audit))
         .merge(market())
         .nest("/cache", cache())
