@@ -31,7 +31,7 @@ environment=$(cargo llvm-cov show-env --sh) || die "cargo llvm-cov does not say 
 eval "$environment"
 export RUSTFLAGS="${RUSTFLAGS:-} -C debuginfo=0 -C llvm-args=-runtime-counter-relocation"
 export LLVM_PROFILE_FILE=$CARGO_TARGET_DIR/strat-%p-%m%c.profraw
-cargo llvm-cov clean --workspace --profraw-only
+cargo llvm-cov clean --profraw-only
 
 # Tests that fail have still run what they ran; they are make test's business.
 crates=(-p strat-core -p strat-client -p strat-engine)

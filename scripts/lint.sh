@@ -13,6 +13,12 @@ has() { command -v "$1" >/dev/null || {
 
 if has shellcheck; then shellcheck -x scripts/*.sh examples/redis-cli/*.sh .ci/run; fi
 if has hadolint; then hadolint deploy/docker/Dockerfile; fi
+# What is copied from the checkout is there, and what is built in one stage finds its libraries in the others.
+while read -r _ source _; do
+    [[ -e $source ]] || die "deploy/docker/Dockerfile copies $source, which is not there"
+done < <(grep '^COPY [^-]' deploy/docker/Dockerfile)
+releases=$(sed -nE 's/^FROM [^ ]*(bookworm|trixie)[^ ]* .*/\1/p; t; s/^FROM ([^ ]+) .*/\1/p' deploy/docker/Dockerfile | sort -u)
+[[ $releases != *$'\n'* ]] || die "the stages of deploy/docker/Dockerfile are of several releases: ${releases//$'\n'/, }"
 if has cargo-deny; then cargo-deny --log-level error check licenses bans sources; fi
 # Not only YAML: every secret, volume and dependency that a service names has to be there.
 if python=$run_dir/venv/bin/python && "$python" -c 'import yaml' 2>/dev/null; then

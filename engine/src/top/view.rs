@@ -21,7 +21,11 @@ pub(super) fn lines(look: &Look, rows: usize) -> Vec<String> {
     lines.push(String::new());
     // The header and the line below the table.
     let room = rows.saturating_sub(lines.len() + 2);
-    lines.extend(table(&look.positions, room));
+    if look.module.is_ok() {
+        lines.extend(table(&look.positions, room));
+    } else {
+        lines.push("open positions are not known while Redis does not answer".to_owned());
+    }
     lines
 }
 
@@ -224,7 +228,7 @@ mod tests {
         };
         let text = lines(&look, 24).join("\n");
         assert!(text.contains("nobody answers (is it running?") && text.contains("redis    away"), "{text}");
-        assert!(text.contains("no open positions") && look.is_blind());
+        assert!(text.contains("open positions are not known") && look.is_blind());
     }
 
     #[test]
