@@ -381,7 +381,7 @@ impl Executor {
         if job.action.leg(strategy.side) == Leg::Exit {
             return None;
         }
-        let waits = StrategyKey::parse(&job.key).map_or(true, |key| self.epoch.entries_of_wait(key.user));
+        let waits = StrategyKey::parse(&job.key).is_none_or(|key| self.epoch.entries_of_wait(key.user));
         if waits {
             return Some(POSTGRES_AWAY_WAIT_MS);
         }

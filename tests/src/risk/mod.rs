@@ -105,7 +105,7 @@ fn of_many_entries_at_once_only_as_many_pass_as_there_is_room_for() {
     let world = World::start(&[("STRAT_RISK_ACCOUNT_MAX_OPEN_POSITIONS", "5")]);
     world.limit("alice", &json!({ "max_open_positions": "3" }));
     let ids: Vec<String> = (0..12).map(|number| format!("s{number}")).collect();
-    let users = |number: usize| if number % 2 == 0 { "alice".to_owned() } else { format!("user{number}") };
+    let users = |number: usize| if number.is_multiple_of(2) { "alice".to_owned() } else { format!("user{number}") };
     for (number, id) in ids.iter().enumerate() {
         world.enter(&users(number), id, "");
     }
