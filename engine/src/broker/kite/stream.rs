@@ -7,9 +7,10 @@
 
 use super::config::KiteSettings;
 use super::matching::{Wanted, choose};
+use super::order::{Listed, is_tag};
 use super::session::{Session, Standing};
 use super::time::{LISTED_AT, next};
-use super::wire::{self, Listed, News, is_tag};
+use super::wire::{self, News};
 use super::{KiteBroker, instruments_of_the_day, lock};
 use crate::broker::wire::http::form;
 use crate::feed::kite::MESSAGE_BYTES_MAX;
