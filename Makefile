@@ -26,7 +26,7 @@ help: ## List the targets
 setup: ## Install what is missing to build and run (Debian, Ubuntu; root or sudo)
 	@scripts/setup.sh
 
-setup-test: ## Install also what only the tests use (redis-py, schemathesis, Redis 8, Valkey, axe-core, into .run/; Chromium)
+setup-test: ## Install also what only the tests use (redis-py, schemathesis, exchange_calendars, Redis 8, Valkey, axe-core, into .run/; Chromium)
 	@scripts/setup.sh test
 
 build: setup ## Build the module (target/release/libstrat.so) and the engine
@@ -97,7 +97,7 @@ lint: setup ## Check formatting, clippy, the pages of the code, scripts, contain
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked -q
 	@scripts/lint.sh
 
-coverage: setup-test ## How many lines the tests inside the crates reach: [ARGS='-p strat-core --lib']
+coverage: setup-test ## How many lines the tests reach, black-box ones included: [TOPICS='api bridge'] [ARGS='--html']
 	@scripts/coverage.sh
 
 clean: ## Stop leftover servers of make run, remove target/; data in .run/ are kept

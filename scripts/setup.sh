@@ -240,7 +240,7 @@ PYTHON
 }
 
 setup_tests() {
-    local python=$run_dir/venv/bin/python arch redis_py=8.1.0 schemathesis=4.32.5
+    local python=$run_dir/venv/bin/python arch redis_py=8.1.0 schemathesis=4.32.5 calendars=4.13.2
     arch=$(uname -m)
     mkdir -p "$run_dir"
     "$python" -c '' 2>/dev/null || python3 -m venv --clear "$run_dir/venv"
@@ -251,6 +251,10 @@ setup_tests() {
     if [[ $("$python" -c 'from importlib.metadata import version; print(version("schemathesis"))' 2>/dev/null) != "$schemathesis" ]]; then
         say "installing schemathesis $schemathesis into .run/venv"
         "$python" -m pip --disable-pip-version-check install -q "schemathesis==$schemathesis" || failed+=("schemathesis $schemathesis")
+    fi
+    if [[ $("$python" -c 'from importlib.metadata import version; print(version("exchange_calendars"))' 2>/dev/null) != "$calendars" ]]; then
+        say "installing exchange_calendars $calendars into .run/venv"
+        "$python" -m pip --disable-pip-version-check install -q "exchange_calendars==$calendars" || failed+=("exchange_calendars $calendars")
     fi
     fetch_linters
     setup_node

@@ -7,11 +7,13 @@ use strat_core::field::parse_count;
 /// Longest complaint.
 const COMPLAINT_CHARS_MAX: usize = 300;
 
-/// Attributes are annotations; what counts is the data behind them. Errors inside replies are errors.
+/// Attributes are annotations; what counts is the data behind them. An error is an error, also as a member of a reply: each
+/// member comes by here when it is read.
 pub(crate) fn plain(value: Value) -> Result<Value> {
     match value {
         Value::Attribute { data, .. } => plain(*data),
-        other => Ok(other.extract_error()?),
+        error @ Value::ServerError(_) => Ok(error.extract_error()?),
+        other => Ok(other),
     }
 }
 
@@ -41,7 +43,8 @@ pub(crate) fn text(value: Value, what: &str) -> Result<String> {
 
 /// A string of somebody else's, who may have put any bytes there.
 pub(crate) fn lossy(value: Value, what: &str) -> Result<String> {
-    bytes(value, what).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    let spoilt = |bytes: std::string::FromUtf8Error| String::from_utf8_lossy(bytes.as_bytes()).into_owned();
+    bytes(value, what).map(|bytes| String::from_utf8(bytes).unwrap_or_else(spoilt))
 }
 
 /// A complaint that may repeat somebody else's text: one line, not longer than a log should hold.

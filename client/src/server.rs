@@ -73,10 +73,15 @@ pub(crate) fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
 #[cfg(feature = "upkeep")]
 pub(crate) fn fields<'a, const N: usize>(info: &'a str, names: [&str; N]) -> [Option<&'a str>; N] {
     let mut found = [None; N];
-    for line in info.lines() {
-        let Some((name, value)) = line.split_once(':') else { continue };
-        if let Some(at) = names.iter().position(|wanted| *wanted == name) {
-            found[at].get_or_insert(value.trim());
+    let mut missing = N;
+    for (name, value) in info.lines().filter_map(|line| line.split_once(':')) {
+        let at = names.iter().position(|wanted| *wanted == name).filter(|at| found[*at].is_none());
+        if let Some(at) = at {
+            found[at] = Some(value.trim());
+            missing -= 1;
+            if missing == 0 {
+                break;
+            }
         }
     }
     found

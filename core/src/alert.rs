@@ -8,6 +8,9 @@ use crate::refusal::{Code, Refusal, shown};
 use crate::strategy::Fields;
 use serde_json::{Map, Value};
 
+/// Longest life of an alert, in seconds: ten years, as long as anybody may want to wait for a price.
+pub const LIFE_SECONDS_MAX: i64 = 315_360_000;
+
 wire_enum! {
     /// On which side of its level an alert fires.
     Condition {

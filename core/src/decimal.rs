@@ -8,6 +8,8 @@ pub const DECIMALS: usize = 8;
 pub const SCALE: i64 = 100_000_000;
 /// Values lie strictly inside ±9·10¹⁰, so that units stay inside ±9·10¹⁸ and sums of two do not overflow `i128` products.
 const LIMIT_UNITS: i64 = 90_000_000_000 * SCALE;
+/// Largest amount of money that is read, in units of 10⁻¹⁶: 10²¹.
+const MONEY_MAX: i128 = 10_i128.pow(37);
 /// Longest text accepted: sign, 11 digits, point, 8 decimals, and room for leading zeros.
 const TEXT_MAX: usize = 40;
 /// Powers of ten, up to one in units.
@@ -181,19 +183,56 @@ impl Money {
     pub fn of(price: Price, quantity: Quantity) -> Self {
         Self(i128::from(price.0) * i128::from(quantity.0))
     }
+
+    /// Parses `-?digits[.digits]` of up to 16 decimals exactly; refuses everything else.
+    ///
+    /// # Errors
+    /// [`DecimalError`] names what is wrong with the text; too large is what is outside ±10²¹.
+    pub fn parse(text: &str) -> Result<Self, DecimalError> {
+        let (negative, digits) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+        let (whole, decimals) = digits.split_once('.').map_or((digits, None), |(whole, rest)| (whole, Some(rest)));
+        let plain = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        if !plain(whole) || decimals.is_some_and(|part| !plain(part)) || text.len() > TEXT_MAX {
+            return Err(DecimalError::Malformed);
+        }
+        let decimals = decimals.unwrap_or_default();
+        if decimals.len() > 2 * DECIMALS {
+            return Err(DecimalError::TooManyDecimals);
+        }
+        let units: i128 = format!("{whole}{decimals:0<16}").parse().map_err(|_| DecimalError::TooLarge)?;
+        if units > MONEY_MAX {
+            return Err(DecimalError::TooLarge);
+        }
+        Ok(Self(if negative { -units } else { units }))
+    }
+
+    /// Parses an amount above zero.
+    ///
+    /// # Errors
+    /// [`DecimalError::NotPositive`] for zero and below, else as [`Money::parse`].
+    pub fn parse_positive(text: &str) -> Result<Self, DecimalError> {
+        Self::parse(text).and_then(|amount| if amount.0 > 0 { Ok(amount) } else { Err(DecimalError::NotPositive) })
+    }
+
+    /// Without its sign.
+    #[must_use]
+    pub const fn abs(self) -> Self {
+        Self(self.0.saturating_abs())
+    }
 }
 
+/// Sums stay at the ends of what can be represented: 1.7·10²² on both sides, more than all prices and quantities give.
 impl std::ops::Add for Money {
     type Output = Self;
     fn add(self, other: Self) -> Self {
-        Self(self.0 + other.0)
+        Self(self.0.saturating_add(other.0))
     }
 }
 
 impl std::ops::Sub for Money {
     type Output = Self;
     fn sub(self, other: Self) -> Self {
-        Self(self.0 - other.0)
+        Self(self.0.saturating_sub(other.0))
     }
 }
 
@@ -282,7 +321,35 @@ mod tests {
         assert_eq!(average_price((q("0"), p("0")), (q("0"), p("7"))), None);
     }
 
+    #[test]
+    fn an_amount_is_read_as_it_is_written() {
+        for text in ["0", "-0.0000000000000001", "1000000000000000000000", "-15.466666637"] {
+            assert_eq!(Money::parse(text).map(|amount| amount.to_string()), Ok(text.to_owned()));
+        }
+        for (text, why) in [
+            ("", DecimalError::Malformed),
+            ("-", DecimalError::Malformed),
+            ("1.", DecimalError::Malformed),
+            (".5", DecimalError::Malformed),
+            ("+1", DecimalError::Malformed),
+            ("1e5", DecimalError::Malformed),
+            ("NaN", DecimalError::Malformed),
+            ("0.00000000000000001", DecimalError::TooManyDecimals),
+            ("1000000000000000000001", DecimalError::TooLarge),
+            ("9999999999999999999999999999999999999", DecimalError::TooLarge),
+        ] {
+            assert_eq!(Money::parse(text), Err(why), "{text}");
+        }
+        assert_eq!(Money::parse_positive("0"), Err(DecimalError::NotPositive));
+    }
+
     proptest! {
+        #[test]
+        fn what_is_printed_of_an_amount_parses_to_the_same(units in -MONEY_MAX..=MONEY_MAX, text in "\\PC{0,20}") {
+            prop_assert_eq!(Money::parse(&Money(units).to_string()), Ok(Money(units)));
+            let _ = Money::parse(&text);
+        }
+
         #[test]
         fn what_is_printed_parses_to_the_same_units(units in -LIMIT_UNITS + 1..LIMIT_UNITS) {
             let price = Price::from_units(units);

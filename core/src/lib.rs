@@ -17,6 +17,7 @@ pub mod manual;
 pub mod order;
 pub mod planted;
 pub mod refusal;
+pub mod risk;
 pub mod strategy;
 pub mod time;
 

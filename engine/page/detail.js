@@ -6,6 +6,7 @@ import * as chart from "./chart.js";
 import { shown } from "./decimal.js";
 import { $, button, el, mark, say } from "./dom.js";
 import { total } from "./list.js";
+import { Level } from "./levels.js";
 import { isOpen, keyOf } from "./model.js";
 import { FRESH_MS, age, moment, time } from "./time.js";
 import { action, position } from "./words.js";
@@ -57,8 +58,8 @@ const FACTS = [
   ["Order in flight", ({ fields }) => (fields.pending ? action(fields.pending) : "")],
   ["Buy at", ({ fields }) => at(fields.buy_time, fields.timezone)],
   ["Sell at", ({ fields }) => at(fields.sell_time, fields.timezone)],
-  ["Stop-loss", ({ fields }) => (fields.stop_loss ? shown(fields.stop_loss) : "")],
-  ["Target", ({ fields }) => (fields.take_profit ? shown(fields.take_profit) : "")],
+  ["Stop-loss", null],
+  ["Target", null],
   ["Trailing stop", ({ fields }) => fields.trail],
   ["Error", ({ fields }) => fields.error],
   ["User", (strategy) => strategy.user_id],
@@ -66,11 +67,21 @@ const FACTS = [
 ];
 const at = (time, zone) => (time ? `${time}${zone ? ` ${zone}` : ""}` : "");
 const cells = new Map();
+let levels = [];
+
+/** Makes what the levels are changed with; `does` is theirs. */
+export function begin(does) {
+  levels = [
+    ["Stop-loss", new Level("stop_loss", does)],
+    ["Target", new Level("take_profit", does)],
+  ];
+}
 
 function facts(model, strategy) {
   if (!cells.size) {
+    const own = new Map(levels);
     for (const [name] of FACTS) {
-      const pair = el("div", {}, el("dt", {}, name), el("dd", {}));
+      const pair = own.get(name)?.pair ?? el("div", {}, el("dt", {}, name), el("dd", {}));
       cells.set(name, pair);
       $("facts").append(pair);
     }
@@ -82,6 +93,7 @@ function facts(model, strategy) {
     cells.get(name).hidden = !value;
     say(cells.get(name).lastChild, value);
   }
+  for (const [, level] of levels) level.show(strategy);
   const cell = (name) => cells.get(name).lastChild;
   price(cell("Last price"), model.quote(strategy.fields.symbol));
   distance(cell("To stop"), "stop", held?.stop, held?.fresh, null);

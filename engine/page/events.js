@@ -14,13 +14,13 @@ let timer = null;
 /** Shows an event. */
 export function show(event) {
   const at = Date.parse(event.timestamp);
-  const line = `${event.strategy_id} ${words(event)}`;
+  const line = [event.strategy_id, words(event)].filter(Boolean).join(" ");
   $("events").prepend(
     el(
       "li",
       { class: weight(event.type), "data-type": event.type },
       el("time", { datetime: event.timestamp }, time(at)),
-      el("a", { href: `#/${encodeURIComponent(event.user_id)}/${encodeURIComponent(event.strategy_id)}` }, event.strategy_id),
+      event.strategy_id && el("a", { href: `#/${encodeURIComponent(event.user_id)}/${encodeURIComponent(event.strategy_id)}` }, event.strategy_id),
       el("span", {}, words(event)),
     ),
   );

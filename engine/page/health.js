@@ -1,7 +1,7 @@
 // How the parts are, as chips in the head, and what is wrong as banners below it.
 
 import { $, arrange, button, el, mark, say } from "./dom.js";
-import { age, span } from "./time.js";
+import { age, span, time } from "./time.js";
 
 const chips = new Map();
 const banners = new Map();
@@ -40,13 +40,15 @@ export function banner(name, level, text, ticking = "", act = null) {
 
 const state = (part) => (!part ? "unknown" : part.status === "ok" ? "ok" : "bad");
 
-/** The broker is not asked; what is known of it is whether the engine has compared books with it, and sends orders. */
-function broker(health, engine) {
-  if (!health) return ["unknown", ""];
+/** As its calls have gone; it is not asked for the sake of this. */
+function broker(health) {
+  const part = health?.broker;
+  if (!part) return ["unknown", ""];
+  if (part.status !== "ok") return ["bad", part.error];
   if (!health.reconciled) return ["warn", "its books were not compared yet, no order is sent"];
-  if (engine && !engine.trading) return ["warn", "another engine trades, or none may"];
-  if (engine) return ["ok", `${engine.orders_working} orders at work`];
-  return ["ok", "its books were compared, orders are sent"];
+  if (!part.trading) return ["warn", "another engine trades, or none may"];
+  const unknown = part.unknown_orders ? `, ${part.unknown_orders} of them not known to be there` : "";
+  return ["ok", `${part.kind}, ${part.orders_working} orders at work${unknown}`];
 }
 
 /** Shows how everything is; where nobody answers, nothing is known. */
@@ -57,9 +59,9 @@ export function show({ health, engine, offline }) {
   // Without Redis nobody can tell how the feed is.
   const feed = known?.redis?.status === "ok" ? known.market : null;
   chip("Feed", state(feed), feed?.error);
-  chip("Broker", ...broker(known, offline ? null : engine));
+  chip("Broker", ...broker(known));
   if (!known) {
-    for (const name of ["redis", "postgres", "feed", "halted"]) banner(name, "", "");
+    for (const name of ["redis", "postgres", "feed", "broker", "halted"]) banner(name, "", "");
     return;
   }
   const redis = known.redis?.status === "ok";
@@ -67,6 +69,9 @@ export function show({ health, engine, offline }) {
   banner("redis", "bad", redis ? "" : `Redis is away: prices are not confirmed, and nothing new can be started.${watcher}`);
   banner("postgres", "bad", known.postgres?.status === "ok" ? "" : "Postgres is away: the list and the events stand still, and entries wait. Exits go on.");
   banner("feed", "warn", redis && known.market?.status !== "ok" ? `The feed: ${known.market?.error ?? "nothing is known of it"}.` : "");
+  const ill = known.broker?.status === "unhealthy" ? known.broker : null;
+  const since = ill?.since ? ` since ${time(ill.since)}` : "";
+  banner("broker", "bad", ill ? `The broker is in trouble${since}: ${ill.error}. No order is taken for dead: each is looked up.` : "");
   const halt = engine?.halted ? engine.halt : null;
   banner("halted", "warn", halt ? `Entries are halted by ${halt.by || "somebody"}: ${halt.reason}` : "");
 }

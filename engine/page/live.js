@@ -35,7 +35,8 @@ export class Live {
   /** What is known besides the model. */
   state = { loaded: false, whole: true, health: null, engine: null, heardAt: null, trouble: null, until: 0, refused: null };
 
-  /** `on` has `event(event)`, `change()` and `selected()`, which answers the strategy that is looked at. */
+  /** `on` has `event(event)`, `alert(event)`, `alerts()`, `change()`, `lookedAt()` and `selected()`: what happened, an alert that fired,
+   * alerts to be read, something else is known, the strategy that is looked at, and what belongs to it to be read. */
   constructor(model, on) {
     this.#model = model;
     this.#on = on;
@@ -128,12 +129,15 @@ export class Live {
   }
 
   #event(message) {
+    // Which were missed before can be read now.
+    if (message.type === "alerts") return void this.#on.alerts().catch(() => {});
     let event;
     try {
       event = JSON.parse(message.data);
     } catch {
       return;
     }
+    if (event.type === "PRICE_ALERT") return this.#on.alert(event);
     this.#on.event(event);
     if (!this.#early) this.#apply(event);
     else if (this.#early.length < WAITING_MAX) this.#early.push(event);
@@ -160,6 +164,8 @@ export class Live {
     if (at % HEALTH_EVERY === 0) asked.push(this.#health());
     if (at % ENGINE_EVERY === 0 && this.#admin) asked.push(this.#engine());
     if (at % EARNED_EVERY === 0 || this.#earnedDue) asked.push(this.#earned());
+    // They are told of as they fire; this is for those that were set or deleted elsewhere.
+    if (at % EARNED_EVERY === 0) asked.push(this.#on.alerts());
     asked.push(this.#on.selected());
     const outcomes = await Promise.allSettled(asked);
     if (generation !== this.#generation) return;

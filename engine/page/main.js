@@ -1,5 +1,6 @@
 // Wires the page: who asks, what is looked at, what is done.
 
+import * as alerts from "./alerts.js";
 import { Problem, get, part, signals, token, write } from "./api.js";
 import * as detail from "./detail.js";
 import { $, button, el, say } from "./dom.js";
@@ -10,6 +11,7 @@ import * as list from "./list.js";
 import { Live } from "./live.js";
 import { Model, isOpen, keyOf } from "./model.js";
 import * as prefs from "./prefs.js";
+import * as words from "./words.js";
 
 const NOTE_MS = 12_000;
 const REDRAW_MS = 1_000;
@@ -26,6 +28,12 @@ const live = new Live(model, {
     events.show(event);
     if (event.type === "ORDER_EXECUTED" && keyOf(event.user_id, event.strategy_id) === detail.key()) look().catch(() => {});
   },
+  alert: (event) => {
+    alerts.fired(event);
+    events.show(event);
+    note(words.event(event));
+  },
+  alerts: () => alerts.read(),
   change: () => paint(),
   lookedAt: () => model.strategies.get(detail.key()),
   selected: () => look(),
@@ -104,6 +112,11 @@ function create() {
     live.reread(made.user_id, made.id);
     location.hash = list.link(made);
   });
+  symbols();
+}
+
+/** What may be typed as a symbol. */
+function symbols() {
   get("/api/v1/symbols").then((known) => {
     $("symbols").replaceChildren(...known.symbols.slice(0, 500).map((symbol) => el("option", { value: symbol })));
   }, () => {});
@@ -164,12 +177,16 @@ function route() {
   }
 }
 
+/** Whose alerts are listed: the user's own, else those of the one who is chosen. */
+const whose = () => (me?.kind === "user" ? me.name : $("user").value.trim()) || null;
+
 /** Learns who asks, and begins. */
 async function begin() {
   me = await get("/api/v1/token");
   $("sign-out").hidden = !token.get();
   $("user-field").hidden = !me.admin;
   $("admin").hidden = !me.admin;
+  alerts.of(whose());
   live.start(me.admin ? $("user").value.trim() : "", me.admin);
 }
 
@@ -213,10 +230,24 @@ async function boot(failures = 0) {
 }
 
 prefs.start(calm);
+detail.begin({
+  looked: () => model.strategies.get(detail.key()),
+  read: async () => {
+    const { id, user_id } = model.strategies.get(detail.key());
+    const now = await get(`/api/v1/strategies/${part(id)}`, { user_id });
+    model.put(now);
+    return now;
+  },
+  saved: (strategy) => {
+    model.put(strategy);
+    live.reread(strategy.user_id, strategy.id);
+  },
+});
 model.addEventListener("change", paint);
 addEventListener("hashchange", route);
 addEventListener("resize", () => requestAnimationFrame(paint));
 $("new").addEventListener("click", create);
+$("alert-form").elements.symbol.addEventListener("focus", symbols);
 $("halt").addEventListener("click", halt);
 $("square-off-all").addEventListener("click", squareOffAll);
 $("more").addEventListener("click", () => (list.more(), paint()));
@@ -224,6 +255,7 @@ $("find").addEventListener("input", ({ target }) => ((filter.find = target.value
 $("status").addEventListener("change", ({ target }) => ((filter.status = target.value), paint()));
 $("user").addEventListener("change", ({ target }) => {
   events.clear();
+  alerts.of(whose());
   live.start(target.value.trim(), true);
 });
 $("filters").addEventListener("submit", (event) => event.preventDefault());

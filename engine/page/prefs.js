@@ -25,8 +25,8 @@ function keep(name, value) {
 /** Whether amounts are hidden. */
 export const isCalm = () => document.documentElement.dataset.calm === "on";
 
-/** Applies what was kept, and follows the switches; `onCalm(calm)` hears of each change. */
-export function start(onCalm) {
+/** Applies the colours that were kept, and follows their switch. */
+export function colours() {
   const theme = $("theme");
   theme.value = ["light", "dark"].includes(kept(THEME)) ? kept(THEME) : "system";
   const paint = () => (document.documentElement.dataset.theme = theme.value);
@@ -35,7 +35,11 @@ export function start(onCalm) {
     paint();
   });
   paint();
+}
 
+/** The same with calm mode; `onCalm(calm)` hears of each change. */
+export function start(onCalm) {
+  colours();
   const calm = $("calm");
   calm.checked = kept(CALM) === "on";
   const hide = () => (document.documentElement.dataset.calm = calm.checked ? "on" : "off");

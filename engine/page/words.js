@@ -26,6 +26,10 @@ export function position(fields) {
   return "None";
 }
 
+const CONDITIONS = { ABOVE: "at or above", BELOW: "at or below" };
+
+export const condition = (name) => CONDITIONS[name] ?? name;
+
 const EVENTS = {
   STRATEGY_STARTED: () => "started",
   STRATEGY_UPDATED: (data) => `changed${changes(data)}`,
@@ -38,6 +42,7 @@ const EVENTS = {
   ORDER_EXECUTED: (data) => `filled${data.position ? `: ${position(data).toLowerCase()}` : ""}`,
   ORDER_CANCELED: () => "the order ended before it was filled",
   SL_TRIGGERED: (data) => `stop-loss reached${data.price ? ` at ${shown(data.price)}` : ""}`,
+  PRICE_ALERT: (data) => `price alert: ${data.symbol} ${condition(data.condition)} ${shown(data.price)}, at ${shown(data.triggered_price)}`,
   TP_TRIGGERED: (data) => `target reached${data.price ? ` at ${shown(data.price)}` : ""}`,
 };
 

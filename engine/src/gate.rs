@@ -1,7 +1,8 @@
 //! The gate before the executor: no order is sent before Redis was reconciled with Postgres.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tokio::sync::watch;
 
@@ -11,6 +12,8 @@ pub struct EpochGate {
     epoch: Arc<watch::Sender<Option<Arc<str>>>>,
     entries_wait: Arc<AtomicBool>,
     entries_halted: Arc<AtomicBool>,
+    /// Users whose entries are halted.
+    users_halted: Arc<Mutex<HashSet<String>>>,
     opened: Arc<Mutex<Option<Instant>>>,
     redis_away: Arc<AtomicBool>,
 }
@@ -21,6 +24,7 @@ impl Default for EpochGate {
             epoch: Arc::new(watch::Sender::new(None)),
             entries_wait: Arc::default(),
             entries_halted: Arc::default(),
+            users_halted: Arc::default(),
             opened: Arc::default(),
             redis_away: Arc::default(),
         }
@@ -82,9 +86,23 @@ impl EpochGate {
         self.entries_wait.load(Ordering::Relaxed) || self.entries_halted.load(Ordering::Relaxed)
     }
 
-    /// Halts entries by somebody's will, or lets them go on; whether they have to wait otherwise stays as it is.
-    pub fn halt_entries(&self, halted: bool) {
-        self.entries_halted.store(halted, Ordering::Relaxed);
+    /// Whether a user's entries have to wait, for that or because somebody halted his alone.
+    #[must_use]
+    pub fn entries_of_wait(&self, user: &str) -> bool {
+        self.entries_wait() || self.users_halted().contains(user)
+    }
+
+    /// Halts entries of a user, or all, by somebody's will, or lets them go on; whether they have to wait otherwise stays as it is.
+    pub fn halt_entries(&self, user: Option<&str>, halted: bool) {
+        match user {
+            None => self.entries_halted.store(halted, Ordering::Relaxed),
+            Some(user) if halted => drop(self.users_halted().insert(user.to_owned())),
+            Some(user) => drop(self.users_halted().remove(user)),
+        }
+    }
+
+    fn users_halted(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.users_halted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Holds entries, or lets them go on.
@@ -138,12 +156,17 @@ mod tests {
     #[test]
     fn entries_wait_for_postgres_and_for_whoever_halted_them() {
         let gate = EpochGate::new();
-        gate.halt_entries(true);
+        gate.halt_entries(None, true);
         gate.hold_entries(true);
         gate.hold_entries(false);
         assert!(gate.entries_wait(), "Postgres that comes back ends no halt");
-        gate.halt_entries(false);
+        gate.halt_entries(None, false);
         assert!(!gate.entries_wait());
+        gate.halt_entries(Some("alice"), true);
+        assert!(gate.entries_of_wait("alice") && !gate.entries_of_wait("bob") && !gate.entries_wait());
+        gate.halt_entries(None, true);
+        gate.halt_entries(Some("alice"), false);
+        assert!(gate.entries_of_wait("alice"), "everybody's are halted");
     }
 
     #[tokio::test]

@@ -1,10 +1,10 @@
-//! Entries halted by an operator: in Postgres, so that every engine and every restart knows of it. Exits never wait for it.
+//! Entries halted by an operator, one user's or all: in Postgres, so that every engine and every restart knows of it. Exits never wait for it.
 
 use crate::gate::EpochGate;
 use crate::store::{HaltState, Store};
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +18,8 @@ const ANSWER_MAX: Duration = Duration::from_secs(2);
 pub struct Halt {
     store: Store,
     gate: EpochGate,
-    known: Arc<watch::Sender<Option<HaltState>>>,
+    /// What was said last, by whose entries.
+    known: Arc<Mutex<BTreeMap<Option<String>, HaltState>>>,
 }
 
 impl Halt {
@@ -32,19 +33,20 @@ impl Halt {
         Ok(halt)
     }
 
-    /// What was said last.
+    /// What was said last of a user's entries; of everybody's where none is named.
     #[must_use]
-    pub fn state(&self) -> Option<HaltState> {
-        self.known.borrow().clone()
+    pub fn state(&self, user: Option<&str>) -> Option<HaltState> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(&user.map(str::to_owned)).cloned()
     }
 
-    /// Halts entries, or lets them go on: here at once, in other engines within about a second.
+    /// Halts entries of a user, or all, or lets them go on: here at once, in other engines within about a second.
     ///
     /// # Errors
     /// Of Postgres; then nothing may have changed.
-    pub async fn say(&self, halted: bool, caller: &str, reason: &str) -> sqlx::Result<HaltState> {
-        let said = self.store.say_halt(halted, caller, reason).await?;
-        self.learn(Some(said.clone()));
+    pub async fn say(&self, user: Option<&str>, halted: bool, caller: &str, reason: &str) -> sqlx::Result<HaltState> {
+        let said = self.store.say_halt(user, halted, caller, reason).await?;
+        self.learn(said.clone());
         Ok(said)
     }
 
@@ -65,24 +67,27 @@ impl Halt {
     }
 
     async fn look(&self) -> sqlx::Result<()> {
-        self.learn(self.store.halt_state().await?);
+        self.store.halt_states().await?.into_iter().for_each(|state| self.learn(state));
         Ok(())
     }
 
-    fn learn(&self, state: Option<HaltState>) {
-        let halted = state.as_ref().is_some_and(|state| state.halted);
-        let news = self.known.send_if_modified(|known| {
-            // An older answer that comes late does not take back what was said since.
-            let news = state.as_ref().map(|state| state.seq) > known.as_ref().map(|known| known.seq);
-            if news {
-                known.clone_from(&state);
-            }
-            news
-        });
-        if news && let Some(state) = &state {
-            self.gate.halt_entries(halted);
-            let HaltState { caller, reason, .. } = state;
-            tracing::warn!(halted, by = caller, reason, "entries are {}", if halted { "halted" } else { "going on" });
+    fn learn(&self, state: HaltState) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        // An older answer that comes late does not take back what was said since.
+        if known.get(&state.user).is_some_and(|known| known.seq >= state.seq) {
+            return;
         }
+        let HaltState { user, halted, caller, reason, .. } = &state;
+        self.gate.halt_entries(user.as_deref(), *halted);
+        let whose = user.as_deref().unwrap_or("all");
+        tracing::warn!(
+            halted,
+            whose,
+            by = caller,
+            reason,
+            "entries are {}",
+            if *halted { "halted" } else { "going on" }
+        );
+        known.insert(state.user.clone(), state);
     }
 }

@@ -31,6 +31,7 @@ pub mod random;
 pub mod reconcile;
 pub mod replay;
 pub mod report;
+pub mod risk;
 pub mod run;
 pub mod samples;
 pub mod schedule;

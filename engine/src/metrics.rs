@@ -14,6 +14,7 @@ use std::time::Duration;
 use strat_client::upkeep::{KeyReport, Level, MemoryEvent, MemoryKind, MemoryReading};
 use strat_client::{Health, Observer, Outcome};
 use strat_core::Action;
+use strat_core::risk::Rule;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -41,10 +42,15 @@ pub const RECONCILE_DIFFERENCES: &str = "strat_reconcile_differences_total";
 
 /// Entries that the engine's own limit holds back.
 pub const PUT_OFF: &str = "strat_entries_put_off_total";
+/// See [`tick_rejected`].
+pub const TICKS_REJECTED: &str = "strat_feed_rejected_total";
 /// Calls for exits that went beyond it.
 pub const OVER_LIMIT: &str = "strat_exit_calls_over_limit_total";
 /// Connections to the broker's stream of order updates that ended or were not made.
 pub const STREAM_LOST: &str = "strat_broker_stream_lost_total";
+
+/// Entries that a limit refused.
+pub const RISK_REFUSED: &str = "strat_risk_refused_total";
 
 /// Storms.
 pub const DRAINS: &str = "strat_drains_total";
@@ -74,9 +80,11 @@ pub const ALL: &[(&str, Kind, &str)] = &[
     (ORDERS, Kind::Counter, "orders given to the broker, by action and by what it answered"),
     (LOCK_REFUSALS, Kind::Counter, "orders that could not be claimed, by reason"),
     (RECONCILE_DIFFERENCES, Kind::Counter, "differences found between Redis, Postgres and the broker"),
+    (TICKS_REJECTED, Kind::Counter, "messages or entries of the feed that were meant to be ticks and make no sense"),
     (PUT_OFF, Kind::Counter, "entries that had to wait because of the account's limit of calls to the broker"),
     (OVER_LIMIT, Kind::Counter, "calls for exits that were made beyond the account's limit"),
     (STREAM_LOST, Kind::Counter, "times that the broker's stream of order updates was lost or not to be had"),
+    (RISK_REFUSED, Kind::Counter, "entries that a limit refused, by rule"),
     ("strat_ticks_total", Kind::Counter, "ticks read from the feed"),
     ("strat_ticks_refused_total", Kind::Counter, "ticks that were not believed, by reason"),
     ("strat_triggers_fired_total", Kind::Counter, "stops, targets and alerts that this engine's ticks fired"),
@@ -87,6 +95,8 @@ pub const ALL: &[(&str, Kind, &str)] = &[
     ("strat_guard_exits_total", Kind::Counter, "exits that the engine sent by itself while Redis was away"),
     ("strat_guard_alarms_total", Kind::Counter, "exits that were crossed without Redis and left to another engine"),
     ("strat_redis_outages_total", Kind::Counter, "times that Redis did not take prices"),
+    ("strat_broker_up", Kind::Gauge, "1 while calls to the broker are answered, a refusal included"),
+    ("strat_orders_unknown", Kind::Gauge, "orders of which it is not known whether the broker has them"),
     ("strat_reconciled", Kind::Gauge, "1 while Redis' memory is the one that was reconciled: orders are sent"),
     ("strat_journal_unread_entries", Kind::Gauge, "journal entries that Postgres has not got and nobody has read"),
     ("strat_journal_pending_entries", Kind::Gauge, "journal entries that were read and not applied yet"),
@@ -201,6 +211,7 @@ fn begin_at_zero() {
     let counters = [
         RECONCILE_DIFFERENCES,
         PUT_OFF,
+        TICKS_REJECTED,
         OVER_LIMIT,
         STREAM_LOST,
         KEYS_CLEANED,
@@ -219,6 +230,9 @@ fn begin_at_zero() {
         for outcome in OUTCOMES {
             counter!(ORDERS, "action" => action.as_str(), "outcome" => outcome).increment(0);
         }
+    }
+    for rule in Rule::ALL {
+        counter!(RISK_REFUSED, "rule" => rule.as_str()).increment(0);
     }
     Claim::REFUSALS.map(lock_count).into_iter().for_each(|count| count.increment(0));
     // A histogram is there once it was asked for.
@@ -317,9 +331,19 @@ pub(crate) fn cleaned(keys: u64) {
     counter!(KEYS_CLEANED).increment(keys);
 }
 
+/// Something that was meant to be a tick makes no sense.
+pub(crate) fn tick_rejected() {
+    counter!(TICKS_REJECTED).increment(1);
+}
+
 /// An entry has to wait for its account's limit.
 pub(crate) fn put_off() {
     counter!(PUT_OFF).increment(1);
+}
+
+/// A limit has refused an entry.
+pub(crate) fn risk_refused(rule: Rule) {
+    counter!(RISK_REFUSED, "rule" => rule.as_str()).increment(1);
 }
 
 /// An exit goes although its account has made as many calls as it may.

@@ -2,9 +2,10 @@
 
 mod broker;
 mod feed;
+mod lane;
 mod watch;
 
-use crate::broker::Broker;
+use crate::broker::{Broker, Noted};
 use crate::calendar::Calendars;
 use crate::candles::Candles;
 use crate::clock::{Clock, LiveClock};
@@ -21,15 +22,17 @@ use crate::market::Market;
 use crate::metrics;
 use crate::reconcile::{ReconcileSettings, Reconciler};
 use crate::schedule::{Missed, Scheduler, SchedulerSettings};
-use crate::store::{Rows, START_PATIENCE, Store};
+use crate::store::{Rows, START_PATIENCE, Store, StoreRecords};
 use crate::sync::{Sync, SyncHandle};
-pub(crate) use broker::{ALPACA_HINT, KITE_HINT};
+pub(crate) use broker::{ALPACA_HINT, BINANCE_HINT, KITE_HINT};
 use broker::{Trading, lease_for};
 use color_eyre::eyre::eyre;
 use color_eyre::{Report, Result};
+use lane::Lane;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -46,15 +49,28 @@ const SYNC_STOP: Duration = Duration::from_secs(3);
 struct Crew {
     tasks: JoinSet<(&'static str, Result<()>)>,
     cancel: CancellationToken,
+    /// As long as all parts: connections that were opened on one may serve others too.
+    lanes: Vec<Lane>,
 }
 
 impl Crew {
     fn new() -> Self {
-        Self { tasks: JoinSet::new(), cancel: CancellationToken::new() }
+        Self { tasks: JoinSet::new(), cancel: CancellationToken::new(), lanes: Vec::new() }
     }
 
     fn spawn(&mut self, name: &'static str, work: impl Future<Output = Result<()>> + Send + 'static) {
         self.tasks.spawn(async move { (name, work.await) });
+    }
+
+    /// A thread for one part alone.
+    fn lane(&mut self, name: &'static str) -> Result<Handle> {
+        let lane = Lane::open(name).or_fail(
+            "the system gives the engine no more threads",
+            "raise its limits (ulimit -u, TasksMax= of its unit), or end what uses them up",
+        )?;
+        let handle = lane.handle();
+        self.lanes.push(lane);
+        Ok(handle)
     }
 
     /// Waits until a part ends, and says which and why.
@@ -100,8 +116,8 @@ struct Base {
 /// What others look at of what trades.
 struct Started {
     market: Arc<Market>,
-    broker: Arc<dyn Broker>,
     executor: Arc<Executor>,
+    broker: Arc<Noted>,
 }
 
 /// Trades until SIGINT or SIGTERM.
@@ -121,7 +137,7 @@ pub async fn run(settings: Settings) -> Result<()> {
     let mut trading = Crew::new();
     let mut sync = Crew::new();
     let handle = base.start_sync(&mut sync);
-    let Started { market, broker, executor } = base.start_trading(&handle, &mut trading)?;
+    let Started { market, executor, broker } = base.start_trading(&handle, &mut trading)?;
     base.spawn_lease(executor.settings().lease.clone(), &mut sync);
     base.spawn_upkeep(&handle, &mut trading)?;
     let rows = base.spawn_rows(&handle, &mut trading)?;
@@ -132,6 +148,7 @@ pub async fn run(settings: Settings) -> Result<()> {
         sync: handle.clone(),
         gate: base.gate.clone(),
         market,
+        executor,
         broker,
         silence: base.settings.feed.silence,
         clock: Arc::clone(&base.clock),
@@ -144,8 +161,7 @@ pub async fn run(settings: Settings) -> Result<()> {
         Ok(())
     });
     base.spawn_halt(&mut trading);
-    let api =
-        http::Api::new(base.api_parts(watched, executor, trading.cancel.clone())?, &base.settings.http, address.ip())?;
+    let api = http::Api::new(base.api_parts(watched, trading.cancel.clone())?, &base.settings.http, address.ip())?;
     trading.spawn("HTTP server", http::serve(listener, api, trading.cancel.clone()));
     tracing::info!(engine = base.settings.engine_name, health = format!("http://{address}/health"), "running");
     let trouble = tokio::select! {
@@ -208,15 +224,16 @@ impl Base {
     }
 
     /// What HTTP works on. It has connections of its own: what is asked there holds up no order.
-    fn api_parts(&self, watched: Watched, executor: Arc<Executor>, cancel: CancellationToken) -> Result<ApiParts> {
+    fn api_parts(&self, watched: Watched, cancel: CancellationToken) -> Result<ApiParts> {
+        let store = Store::lazy(&self.settings.database_url, "strat-engine http")?;
         Ok(ApiParts {
             connection: self.link.own()?,
-            store: Store::lazy(&self.settings.database_url, "strat-engine http")?,
+            risk: self.risk_desk(&store)?,
+            store,
             calendars: self.calendars()?,
             hours: self.settings.candles.hours().cloned(),
             watched,
             halt: self.halt.clone(),
-            executor,
             cancel,
         })
     }
@@ -235,9 +252,12 @@ impl Base {
 
     fn start_trading(&self, sync: &SyncHandle, crew: &mut Crew) -> Result<Started> {
         let settings = &self.settings;
-        let Trading { broker, paper } = self.start_broker(crew)?;
-        let broker = self.limited(broker)?;
-        let (entries, asked, lease) = (Arc::clone(&broker), Arc::clone(&broker), lease_for(&*broker));
+        let health = self.broker_health();
+        let Trading { broker, paper } = self.start_broker(&health, crew)?;
+        let noted = Arc::new(Noted::new(self.limited(broker)?, health));
+        let broker: Arc<dyn Broker> = Arc::clone(&noted) as _;
+        let risk = self.spawn_risk(sync, crew)?;
+        let (entries, lease) = (Arc::clone(&broker), lease_for(&*broker));
         let executor = Arc::new(Executor::new(
             ExecutorSettings {
                 owner: settings.engine_name.clone(),
@@ -245,7 +265,8 @@ impl Base {
                 lock_ttl: settings.lock_ttl,
                 broker_timeout: self.broker_timeout(),
                 concurrency: settings.concurrency,
-                records: Some(Arc::new(self.store.clone())),
+                records: Some(Arc::new(StoreRecords::new(self.store.clone()))),
+                risk: Some(Arc::new(risk)),
                 lease,
                 missed: Some(self.missed()),
             },
@@ -266,20 +287,23 @@ impl Base {
         self.spawn_reconciler(sync, adopted, Arc::clone(&executor), guard, crew);
         self.spawn_scheduler(crew)?;
         let (redis, cancel, works) = (self.link.connection(), crew.cancel.clone(), Arc::clone(&executor));
-        crew.spawn("executor", async move { Ok(executor::live::run(works, redis, orphans, cancel).await?) });
+        let exits = crew.lane("exits")?;
+        crew.spawn("executor", async move { Ok(executor::live::run(works, redis, orphans, &exits, cancel).await?) });
         let (feed, cancel) = (self.feed()?, crew.cancel.clone());
-        crew.spawn("market listener", async move {
+        let listener = async move {
             Arc::clone(&market).run(feed, cancel.clone()).await?;
             // A file of ticks ends; orders, exits by time and everything else go on.
             market.stand_by(cancel).await;
             Ok(())
-        });
+        };
+        let ticks = crew.lane("ticks")?;
+        crew.tasks.spawn_on(async move { ("market listener", listener.await) }, &ticks);
         let cancel = crew.cancel.clone();
         crew.spawn("live view", async move {
             live.run(cancel).await;
             Ok(())
         });
-        Ok(Started { market: watched, broker: asked, executor })
+        Ok(Started { market: watched, executor, broker: noted })
     }
 
     /// The candles of the feed, where they are wanted.
@@ -328,10 +352,7 @@ impl Base {
     }
 
     fn calendars(&self) -> Result<Calendars> {
-        Calendars::load(self.settings.calendars_dir.as_deref()).or_fail(
-            "the session calendars cannot be read",
-            "check schedule.calendars_dir (STRAT_SCHEDULE_CALENDARS_DIR)",
-        )
+        self.settings.calendars()
     }
 
     fn missed(&self) -> Missed {

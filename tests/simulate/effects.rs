@@ -8,9 +8,11 @@ use std::time::Duration;
 use strat_client::{LockToken, ReportRequest};
 use strat_core::lock::Lock;
 use strat_core::planted::{self, Mistake};
-use strat_core::{Code, Leg, Side, Strategy};
+use strat_core::{Code, Leg, Side, Strategy, StrategyKey};
 use strat_engine::broker::{BrokerError, OrderRequest};
-use strat_engine::executor::machine::{Claim, Effect, Found, Holder, Input, ReportFailure, Seen, is_restored};
+use strat_engine::executor::machine::{
+    Claim, Effect, Found, Holder, Input, ReportFailure, Seen, Verdict, intent_of, is_restored,
+};
 
 /// How long an answer of Redis or the broker is waited for, ms.
 const TIMEOUT_MS: i64 = 1_000;
@@ -169,6 +171,7 @@ impl World {
                 Some(strategy) => Found::Strategy(Box::new(Seen {
                     grace_ms: self.plan.grace_ms,
                     entries_wait: self.entries_wait(errand, &strategy),
+                    risk: no_limits(key, &strategy),
                     sent_alone: self.sent_alone(engine, key, &strategy),
                     restored: is_restored(&strategy, self.engines[engine].began_ms(), self.rules().skew_ms),
                     strategy,
@@ -297,6 +300,12 @@ impl World {
             self.watch.exit_sent(&errand.key, errand.cycle);
         }
     }
+}
+
+/// The simulator limits nothing.
+fn no_limits(key: &str, strategy: &Strategy) -> Verdict {
+    let key = StrategyKey::parse(key);
+    key.map_or_else(Verdict::default, |key| Verdict::without_limits(intent_of(key, strategy, strategy.cycle)))
 }
 
 /// What a machine hears where Redis gave no usable answer.

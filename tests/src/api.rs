@@ -65,6 +65,8 @@ impl World {
         let ledger = dir.path().join("ledger.jsonl").display().to_string();
         let own = [("REDIS_URL", redis.url()), ("DATABASE_URL", postgres.url()), ("STRAT_PAPER_LEDGER", ledger)];
         let mut env: Env = own.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        // Most tests are refused on purpose; the one that is about that says how often.
+        env.push(("STRAT_HTTP_REFUSED_PER_MINUTE".to_owned(), "600000".to_owned()));
         env.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         assert!(engine::run(&["migrate"], &env, Duration::from_secs(60)).status.success());
         let engine = Engine::start(&["run"], env);
@@ -139,6 +141,11 @@ fn prices_alerts_and_sessions_are_read_over_http() {
     for (bad, what) in [("{", "no JSON"), ("{\"user_id\":\"alice\"}", "fields"), ("[]", "no object")] {
         let refused = world.ask("POST", "/api/v1/cache/price-alerts", &[], bad);
         assert_eq!(refused.json()["code"], "BAD_REQUEST", "{what}: {}", refused.body);
+    }
+    for seconds in ["0", "315360001", "9223372036854775808"] {
+        let mut bad = alert.clone();
+        bad["expires_in_seconds"] = serde_json::from_str(seconds).unwrap();
+        world.ask("POST", "/api/v1/alerts", &[], &bad.to_string()).is_problem(400, "BAD_REQUEST");
     }
     let mut hostile = alert.clone();
     hostile["user_id"] = json!("alice:strategy:x");

@@ -1,6 +1,7 @@
 //! The engine trades over the bridge, and the simulated broker at the other end is what it says it is.
 
 mod audit;
+mod health;
 mod lies;
 
 use crate::resp::Conn;

@@ -135,6 +135,33 @@ where
         done.inspect_err(|_| self.inner.stats.redis_failures.add_one())
     }
 
+    /// As [`Cache::invalidate`], but says nothing to Redis where nobody holds anything with `tag`, which is for a tag that every
+    /// value of the cache carries: it costs a look then, and no write. Answers whether anything was dropped.
+    ///
+    /// A tag stands in Redis from before its first value is computed until its last has run out. So where it does not stand,
+    /// whoever computes a value begins after this look and finds what was written before it. Only a value that another process
+    /// computed without Redis has no tag: it ends with [`CacheSettings::local_ttl`], or with the subscription.
+    ///
+    /// # Errors
+    /// As [`Cache::invalidate`].
+    pub async fn invalidate_if_tagged(&self, tag: &str, keys: &[&str], tags: &[&str]) -> Result<bool> {
+        check_named(keys, tags)?;
+        names::check("tag", tag)?;
+        match self.inner.remote.is_tagged(tag).await {
+            Ok(true) => self.invalidate(keys, tags).await.map(|()| true),
+            Ok(false) => {
+                // After the look, as in `invalidate`.
+                self.inner.marks.invalidate(keys, tags);
+                Ok(false)
+            }
+            Err(error) => {
+                self.inner.marks.invalidate(keys, tags);
+                self.inner.stats.redis_failures.add_one();
+                Err(error)
+            }
+        }
+    }
+
     /// Drops everything that this process holds. Redis and other processes keep theirs.
     pub fn clear_local(&self) {
         self.inner.marks.invalidate_all();

@@ -157,6 +157,13 @@ impl<C: ConnectionLike + Clone + Send + Sync> Remote<C> {
         in_time(self.timeout, call.invoke_async(&mut self.connection.clone())).await
     }
 
+    /// Whether a value with this tag may be there, or may be being computed.
+    pub(super) async fn is_tagged(&self, tag: &str) -> Result<bool> {
+        let mut exists = cmd("EXISTS");
+        exists.arg(self.names.tag(tag));
+        in_time(self.timeout, exists.query_async(&mut self.connection.clone())).await
+    }
+
     /// Removes and tells, in one transaction: whoever hears of it finds nothing old.
     pub(super) async fn invalidate(&self, keys: &[&str], tags: &[&str], message: &str) -> Result<()> {
         let mut unlink = cmd("UNLINK");

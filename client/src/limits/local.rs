@@ -56,6 +56,14 @@ impl LocalLimiter {
         super::all_of(self.decide(&super::keyed(checks, |parts| parts.concat())?, Mode::All))
     }
 
+    /// What [`LocalLimiter::check`] would say now; nothing is counted.
+    ///
+    /// # Errors
+    /// As [`LocalLimiter::check`].
+    pub fn look(&self, check: &Check<'_>) -> Result<Decision> {
+        Ok(self.decide(&super::keyed(std::slice::from_ref(check), |parts| parts.concat())?, Mode::Look).remove(0))
+    }
+
     /// Mirrors the script line by line.
     pub(super) fn decide(&self, checks: &[Keyed<'_>], mode: Mode) -> Vec<Decision> {
         let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
@@ -71,7 +79,7 @@ impl LocalLimiter {
             }
             found.push((fits, debt));
         }
-        if mode == Mode::Each || found.iter().all(|(fits, _)| *fits) {
+        if mode.counts(found.iter().all(|(fits, _)| *fits)) {
             taken.into_iter().for_each(|(key, full_at)| book.set(key, full_at, self.keys_max));
         }
         let mut decisions = super::decisions(checks, mode, found);

@@ -78,6 +78,19 @@ enum Mode {
     Each,
     /// They count if all of them pass.
     All,
+    /// None counts.
+    Look,
+}
+
+impl Mode {
+    /// Whether what passes counts, where all or not all pass.
+    fn counts(self, all_pass: bool) -> bool {
+        match self {
+            Self::Each => true,
+            Self::All => all_pass,
+            Self::Look => false,
+        }
+    }
 }
 
 /// A check with its key.
@@ -98,7 +111,7 @@ fn keyed<'a>(checks: &'a [Check<'a>], prefixed: impl Fn(&[&str]) -> String) -> R
 fn decisions(checks: &[Keyed<'_>], mode: Mode, found: Vec<(bool, i64)>) -> Vec<Decision> {
     let count_all = found.iter().all(|(fits, _)| *fits);
     let decided = found.into_iter().zip(checks).map(|((fits, debt), Keyed { check, .. })| {
-        let counted = if mode == Mode::All { count_all } else { fits };
+        let counted = fits && mode.counts(count_all);
         Decision::of(&check.limit, check.class, check.cost, (fits, counted), debt)
     });
     decided.collect()

@@ -3,9 +3,9 @@
 use super::pattern::{KeyPattern, Name};
 use super::scan::Found;
 use super::settings::UpkeepSettings;
-use crate::connection::in_time;
 use crate::error::{Error, Result};
 use crate::reply::one_line;
+use crate::shared::in_time;
 use redis::Script;
 use redis::aio::ConnectionLike;
 use std::sync::LazyLock;

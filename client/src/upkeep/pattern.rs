@@ -14,7 +14,19 @@ const PART_CHARS_MAX: usize = 64;
 ///
 /// `*` stands for one part between colons, `**` at the end for one part or more. The first part is literal.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct KeyPattern(Cow<'static, str>);
+pub struct KeyPattern {
+    text: Cow<'static, str>,
+    /// Bytes in front of the first star: most names are of another family, and each is held against all of them.
+    literal: usize,
+}
+
+const fn bytes_before_star(text: &str) -> usize {
+    let mut at = 0;
+    while at < text.len() && text.as_bytes()[at] != b'*' {
+        at += 1;
+    }
+    at
+}
 
 impl KeyPattern {
     /// Reads a pattern.
@@ -36,30 +48,28 @@ impl KeyPattern {
             let shown = crate::reply::one_line(text);
             return Err(Error::Config(format!("key pattern '{shown}' must read like user:*:strategy:* or cache:**")));
         }
-        Ok(Self(Cow::Owned(text.to_owned())))
+        Ok(Self { text: Cow::Owned(text.to_owned()), literal: bytes_before_star(text) })
     }
 
     /// A pattern of this crate's own.
     pub(super) const fn known(text: &'static str) -> Self {
-        Self(Cow::Borrowed(text))
+        Self { text: Cow::Borrowed(text), literal: bytes_before_star(text) }
     }
 
     /// As it was given.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 
     /// Whether a name, without prefix or tag, is of this family.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
-        // Most names are of another family, and each is held against all of them.
-        let literal = self.0.find('*').map_or(&*self.0, |star| &self.0[..star]);
-        if !name.starts_with(literal) {
+        if !name.as_bytes().starts_with(&self.text.as_bytes()[..self.literal]) {
             return false;
         }
         let mut parts = name.split(':');
-        for wanted in self.0.split(':') {
+        for wanted in self.text.split(':') {
             match (wanted, parts.next()) {
                 ("**", Some(_)) => return true,
                 ("*", Some(part)) if !part.is_empty() => {}
@@ -73,7 +83,7 @@ impl KeyPattern {
 
 impl fmt::Display for KeyPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
@@ -97,10 +107,10 @@ impl<'a> Name<'a> {
     }
 
     /// What the key is called in a report.
-    pub(super) fn group<'p>(self, mut known: impl Iterator<Item = &'p KeyPattern>) -> String {
+    pub(super) fn group<'p>(self, mut known: impl Iterator<Item = &'p KeyPattern>) -> Cow<'p, str> {
         let family = known.find(|pattern| pattern.matches(self.text));
-        let family = family.map_or_else(|| guess(self.text), |pattern| pattern.0.clone().into_owned());
-        if self.own { family } else { ["{*}", &family].concat() }
+        let family = family.map_or_else(|| guess(self.text).into(), |pattern| Cow::Borrowed(pattern.as_str()));
+        if self.own { family } else { ["{*}", &family].concat().into() }
     }
 }
 
@@ -108,9 +118,10 @@ impl<'a> Name<'a> {
 fn guess(name: &str) -> String {
     let mut parts = name.split(':');
     let first = parts.next().unwrap_or_default();
-    let mut family: String = first.chars().map(|c| if c.is_control() { ' ' } else { c }).take(PART_CHARS_MAX).collect();
-    let others = parts.count();
-    family.push_str(&":*".repeat(others.min(PARTS_MAX)));
+    let others = parts.count().min(PARTS_MAX);
+    let mut family = String::with_capacity(first.len().min(PART_CHARS_MAX) + 2 * others);
+    family.extend(first.chars().map(|c| if c.is_control() { ' ' } else { c }).take(PART_CHARS_MAX));
+    family.extend(std::iter::repeat_n(":*", others));
     family
 }
 

@@ -72,16 +72,22 @@ impl Tally {
         if settings.is_permanent(name.text) {
             self.report.permanent += 1;
         } else if found.ttl.is_none() {
-            let family = name.group(settings.known());
-            let room = self.groups.len() < settings.groups_max;
-            if !room && !self.groups.contains_key(&family) {
+            self.add_to_group(&name.group(settings.known()), found.bytes, &shown, settings.groups_max);
+        }
+    }
+
+    fn add_to_group(&mut self, family: &str, bytes: u64, shown: &str, groups_max: usize) {
+        if !self.groups.contains_key(family) {
+            if self.groups.len() >= groups_max {
                 self.report.without_ttl_others += 1;
                 return;
             }
-            let group = self.groups.entry(family.clone());
-            let group = group.or_insert_with(|| KeyGroup { family, keys: 0, bytes: 0, example: one_line(&shown) });
+            let group = KeyGroup { family: family.to_owned(), keys: 0, bytes: 0, example: one_line(shown) };
+            self.groups.insert(family.to_owned(), group);
+        }
+        if let Some(group) = self.groups.get_mut(family) {
             group.keys += 1;
-            group.bytes = group.bytes.saturating_add(found.bytes);
+            group.bytes = group.bytes.saturating_add(bytes);
         }
     }
 

@@ -5,9 +5,9 @@ use super::memory::{MemoryEvent, MemoryReading, MemoryWatch};
 use super::report::{KeyReport, Tally};
 use super::scan;
 use super::settings::UpkeepSettings;
-use crate::connection::in_time;
 use crate::error::{Error, Result};
 use crate::reply;
+use crate::shared::in_time;
 use redis::aio::ConnectionLike;
 
 /// What one run saw and did.

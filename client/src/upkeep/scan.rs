@@ -1,9 +1,8 @@
 //! A slice of the keys, with what is to be known of each.
 
 use super::settings::UpkeepSettings;
-use crate::connection::in_time;
 use crate::error::{Error, Result};
-use crate::shared::keyed;
+use crate::shared::{in_time, keyed};
 use redis::aio::ConnectionLike;
 use redis::{RedisError, RedisResult};
 use std::time::Duration;

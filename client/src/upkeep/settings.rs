@@ -30,8 +30,8 @@ pub struct UpkeepSettings {
     pub slice: usize,
     /// Slices in one run. 100 unless set, at least 1.
     pub slices_per_run: usize,
-    /// Longest wait for each reply. 5 s unless set.
-    pub timeout: Duration,
+    /// Longest wait for each reply. `None`, the default, leaves it to the connection, which has a limit of its own.
+    pub timeout: Option<Duration>,
     /// Families without a time to live by design. They are neither reported nor changed, whatever the rules say. The strat
     /// module's own unless set.
     pub permanent: Vec<KeyPattern>,
@@ -63,7 +63,7 @@ impl Default for UpkeepSettings {
             prefix: String::new(),
             slice: 100,
             slices_per_run: 100,
-            timeout: Duration::from_secs(5),
+            timeout: None,
             permanent: PERMANENT.map(KeyPattern::known).to_vec(),
             groups_max: 100,
             big_keys_max: 20,

@@ -5,16 +5,19 @@
 //! client order id can prove that it does not.
 
 mod alpaca;
+mod binance;
 mod bridge;
 pub(crate) mod kite;
 mod ledger;
 mod limited;
+mod noted;
 mod paper;
 mod reports;
 pub(crate) mod wire;
 
 pub(crate) use alpaca::credentials as alpaca_credentials;
 pub use alpaca::{AlpacaBroker, AlpacaError, AlpacaSettings};
+pub use binance::{BINANCE_SYMBOLS_MAX, BinanceBroker, BinanceError, BinanceSettings};
 pub(crate) use bridge::check_url;
 pub use bridge::{Bridge, BridgeError, BridgeSettings};
 pub use kite::{
@@ -23,12 +26,14 @@ pub use kite::{
 };
 pub use ledger::{Ledger, LedgerError, LedgerEvent, LedgerLine};
 pub use limited::{EXIT_WAIT_MAX, LimitSettings, Limited};
+pub use noted::{BrokerHealth, BrokerStatus, Line, Noted, Trouble};
 pub use paper::{PaperBroker, PaperSettings};
 pub use reports::ReportQueue;
 
 use async_trait::async_trait;
 use std::time::Duration;
 use strat_core::order::ExecType;
+use strat_core::risk::{Intent, Order};
 use strat_core::{Action, Leg, Price, Quantity, Side};
 
 /// Side of an order at the broker.
@@ -67,6 +72,17 @@ pub struct OrderRequest {
     pub quantity: Quantity,
     /// Whether it opens a position or ends one: an exit goes first wherever calls are limited.
     pub leg: Leg,
+}
+
+impl Order for OrderRequest {
+    fn leg(&self) -> Leg {
+        self.leg
+    }
+
+    fn intent(&self) -> Intent {
+        let Self { client_order_id, symbol, quantity, .. } = self.clone();
+        Intent { client_order_id, symbol, quantity }
+    }
 }
 
 /// Names an order: some brokers want the account or the symbol with the id.

@@ -56,6 +56,7 @@ fn build(name: &str, file: File) -> Result<Calendar, String> {
         weekdays: weekdays(&file.weekdays)?,
         open: time(&file.open)?,
         close: closing(&file.close)?,
+        square_off: None,
         years: None,
         holidays: BTreeSet::new(),
         special: BTreeMap::new(),

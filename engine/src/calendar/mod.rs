@@ -13,6 +13,7 @@ use jiff::tz::TimeZone;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use strat_core::time::TimeOfDay;
 
 /// Calendars that come with the engine.
 const SHIPPED: &[(&str, &str)] = &[
@@ -83,6 +84,8 @@ pub struct Session {
     pub open: Time,
     /// Last moment; `None` is midnight at the day's end.
     pub close: Option<Time>,
+    /// What the open would be on a regular day.
+    pub regular_open: Time,
     /// What the close would be on a regular day; differs from `close` on shortened days.
     pub regular_close: Option<Time>,
 }
@@ -98,6 +101,8 @@ pub struct Calendar {
     weekdays: [bool; 7],
     open: Time,
     close: Option<Time>,
+    /// When intraday positions are squared off; `None` where they are not.
+    pub square_off: Option<Time>,
     /// Covered years; `None` covers all.
     years: Option<BTreeSet<i16>>,
     holidays: BTreeSet<Date>,
@@ -118,13 +123,13 @@ impl Calendar {
                 covered: years.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
             });
         }
-        let regular_close = self.close;
+        let (regular_open, regular_close) = (self.open, self.close);
         if let Some(&(open, close)) = self.special.get(&date) {
-            return Ok(Some(Session { date, open, close, regular_close }));
+            return Ok(Some(Session { date, open, close, regular_open, regular_close }));
         }
         let weekday = date.weekday().to_monday_zero_offset().unsigned_abs() as usize;
         let trades = self.weekdays[weekday] && !self.holidays.contains(&date);
-        Ok(trades.then_some(Session { date, open: self.open, close: self.close, regular_close }))
+        Ok(trades.then_some(Session { date, open: self.open, close: self.close, regular_open, regular_close }))
     }
 
     /// The first session on `from` or after it.
@@ -171,17 +176,47 @@ impl Calendars {
         Ok(Self(all))
     }
 
+    /// Squares intraday positions off at these times, by calendar.
+    ///
+    /// # Errors
+    /// Where there is no such calendar, or the time is not within its regular hours.
+    pub fn with_square_offs(mut self, times: &[(String, TimeOfDay)]) -> Result<Self, CalendarError> {
+        for (name, time) in times {
+            let time = civil_time(*time);
+            let calendar = Arc::make_mut(self.entry(name)?);
+            if time <= calendar.open || calendar.close.is_some_and(|close| time >= close) {
+                let reason = format!("the square-off at {time} is not within its hours");
+                return Err(CalendarError::Malformed { name: name.clone(), reason });
+            }
+            calendar.square_off = Some(time);
+        }
+        Ok(self)
+    }
+
+    /// Whether any calendar squares off.
+    #[must_use]
+    pub fn square_off(&self) -> bool {
+        self.0.values().any(|calendar| calendar.square_off.is_some())
+    }
+
+    fn entry(&mut self, name: &str) -> Result<&mut Arc<Calendar>, CalendarError> {
+        let unknown = self.unknown(name);
+        self.0.get_mut(name).ok_or(unknown)
+    }
+
+    fn unknown(&self, name: &str) -> CalendarError {
+        let mut known: Vec<&str> = self.0.keys().map(String::as_str).collect();
+        known.sort_unstable();
+        CalendarError::Unknown { name: name.to_owned(), known: known.join(", ") }
+    }
+
     /// The calendar of a name; an empty name is `24x7`.
     ///
     /// # Errors
     /// [`CalendarError::Unknown`] with the known names.
     pub fn get(&self, name: &str) -> Result<Arc<Calendar>, CalendarError> {
         let wanted = if name.is_empty() { "24x7" } else { name };
-        self.0.get(wanted).cloned().ok_or_else(|| {
-            let mut known: Vec<&str> = self.0.keys().map(String::as_str).collect();
-            known.sort_unstable();
-            CalendarError::Unknown { name: wanted.to_owned(), known: known.join(", ") }
-        })
+        self.0.get(wanted).cloned().ok_or_else(|| self.unknown(wanted))
     }
 }
 

@@ -16,6 +16,8 @@ pub enum BrokerKind {
     Alpaca,
     /// Zerodha's Kite.
     Kite,
+    /// Binance Spot.
+    Binance,
 }
 
 /// Settings of the broker.
@@ -53,6 +55,12 @@ impl Default for BrokerSettings {
 const IN_FLIGHT_SPARE: usize = 64;
 
 impl BrokerSettings {
+    /// `broker.kind` as it is written.
+    #[must_use]
+    pub fn kind_word(&self) -> String {
+        word(KINDS, &self.kind)
+    }
+
     /// What the bridge is opened with, for this many jobs of each kind at a time.
     #[must_use]
     pub fn bridge(&self, concurrency: usize) -> BridgeSettings {
@@ -77,6 +85,7 @@ const KINDS: &[(&str, BrokerKind)] = &[
     ("bridge", BrokerKind::Bridge),
     ("alpaca", BrokerKind::Alpaca),
     ("kite", BrokerKind::Kite),
+    ("binance", BrokerKind::Binance),
 ];
 const CLASSES: &[(&str, Idempotency)] =
     &[("dedupes", Idempotency::Dedupes), ("queryable", Idempotency::Queryable), ("none", Idempotency::None)];
@@ -95,9 +104,9 @@ fn set_url(settings: &mut Settings, value: &str) -> Result<(), String> {
 pub(super) const KIND: Setting = row(
     "broker.kind",
     "STRAT_BROKER_KIND",
-    "`paper` fills orders at the feed's prices; `bridge` sends them to broker.url, `alpaca` to Alpaca, `kite` to Zerodha's Kite",
+    "`paper` fills orders at the feed's prices; `bridge` sends them to broker.url, `alpaca` to Alpaca, `kite` to Zerodha's Kite, `binance` to Binance Spot",
     |s, v| one_of(v, KINDS).map(|v| s.broker.kind = v),
-    |s| word(KINDS, &s.broker.kind),
+    |s| s.broker.kind_word(),
 );
 
 /// `broker.url`.

@@ -15,6 +15,9 @@ pub(super) const KINDS: &[(&str, FeedKind)] = &[
     ("lines", FeedKind::Lines),
     ("alpaca", FeedKind::Alpaca),
     ("kite", FeedKind::Kite),
+    ("binance", FeedKind::Binance),
+    ("stream", FeedKind::Stream),
+    ("websocket", FeedKind::Websocket),
 ];
 
 pub(super) const ADDRESS: Setting = row(
@@ -66,7 +69,7 @@ fn host_and_port(value: &str) -> Result<String, String> {
     known.then(|| value.to_owned()).ok_or_else(|| "is not of the form host:port".to_owned())
 }
 
-fn parse_list(text: &str) -> Result<Vec<String>, String> {
+pub(super) fn parse_list(text: &str) -> Result<Vec<String>, String> {
     let symbol = |symbol: &str| {
         strat_core::key::check_symbol(symbol).map_err(|refusal| refusal.detail)?;
         Ok(symbol.to_owned())

@@ -20,6 +20,8 @@ pub struct HttpSettings {
     pub reads_per_minute: u32,
     /// Writes of one user, or of one address, in a minute.
     pub writes_per_minute: u32,
+    /// Refused log-ins of one peer in a minute.
+    pub refused_per_minute: u32,
     /// Streams of events that are open at a time.
     pub streams_max: usize,
     /// The same of one user.
@@ -34,6 +36,7 @@ impl Default for HttpSettings {
             jwt_secret: SecretString::default(),
             reads_per_minute: 6_000,
             writes_per_minute: 600,
+            refused_per_minute: 60,
             streams_max: 256,
             streams_per_user: 8,
         }
@@ -98,6 +101,14 @@ pub(super) const WRITES: Setting = row(
     "requests that change something, of one user or address in a minute, a sixth of them at once; 6 to 600000",
     |s, v| whole(v, 6, 600_000).map(|v| s.http.writes_per_minute = v as u32),
     |s| s.http.writes_per_minute.to_string(),
+);
+
+pub(super) const REFUSED: Setting = row(
+    "http.refused_per_minute",
+    "STRAT_HTTP_REFUSED_PER_MINUTE",
+    "refused log-ins of one address in a minute, a sixth of them at once; beyond them http.token is not looked at; 6 to 600000",
+    |s, v| whole(v, 6, 600_000).map(|v| s.http.refused_per_minute = v as u32),
+    |s| s.http.refused_per_minute.to_string(),
 );
 
 pub(super) const STREAMS: Setting = row(

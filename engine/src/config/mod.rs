@@ -1,6 +1,7 @@
 //! Settings: defaults, then the TOML file, then the environment, then flags. Every one is a row of [`table::TABLE`].
 
 mod alpaca;
+mod binance;
 mod broker;
 mod candles;
 mod feed;
@@ -8,18 +9,25 @@ mod guard;
 mod http;
 mod kite;
 mod redis;
+mod risk;
+mod schedule;
+mod sources;
 mod table;
 mod upkeep;
 
 pub use alpaca::AlpacaConfig;
+pub use binance::BinanceConfig;
 pub use broker::{BrokerKind, BrokerSettings};
 pub use candles::CandleSettings;
 pub use http::{HttpSettings, is_set};
 pub use kite::KiteConfig;
+pub use risk::RiskConfig;
+pub use sources::SourceSettings;
 pub use table::{Secret, Setting, TABLE};
 pub use upkeep::UpkeepConfig;
 
 use crate::broker::PaperSettings;
+use crate::calendar::Calendars;
 use crate::failure::{OrFail as _, failure};
 use crate::guard::GuardSettings;
 use crate::replay::Speed;
@@ -28,6 +36,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use strat_client::TlsFiles;
+use strat_core::time::TimeOfDay;
 use strat_core::{Price, decimal::DecimalError};
 
 /// What happens to a time that passed while nobody was looking.
@@ -61,6 +70,12 @@ pub enum FeedKind {
     Alpaca,
     /// Prices from Zerodha's Kite.
     Kite,
+    /// Trades from Binance.
+    Binance,
+    /// A Redis stream.
+    Stream,
+    /// JSON over a WebSocket.
+    Websocket,
 }
 
 /// How log lines look.
@@ -127,6 +142,8 @@ pub struct Settings {
     pub missed_grace: Duration,
     /// Folder of session calendars.
     pub calendars_dir: Option<PathBuf>,
+    /// When intraday positions are squared off, by calendar.
+    pub square_offs: Vec<(String, TimeOfDay)>,
     /// Time between two reconciliations.
     pub reconcile_interval: Duration,
     /// What happens to strategies that only Redis knows.
@@ -145,6 +162,12 @@ pub struct Settings {
     pub alpaca: AlpacaConfig,
     /// The account at Kite.
     pub kite: KiteConfig,
+    /// The account at Binance.
+    pub binance: BinanceConfig,
+    /// Feeds that anybody can write to.
+    pub source: SourceSettings,
+    /// Limits of entries.
+    pub risk: RiskConfig,
     /// The paper broker.
     pub paper: PaperSettings,
     /// Where the paper broker keeps its own books, one JSON per line.
@@ -168,6 +191,7 @@ impl Default for Settings {
             missed: MissedPolicy::Late,
             missed_grace: Duration::from_secs(300),
             calendars_dir: None,
+            square_offs: Vec::new(),
             reconcile_interval: Duration::from_secs(30),
             reconcile_unknown: UnknownPolicy::Adopt,
             feed: FeedSettings {
@@ -191,6 +215,9 @@ impl Default for Settings {
             broker: BrokerSettings::default(),
             alpaca: AlpacaConfig::default(),
             kite: KiteConfig::default(),
+            binance: BinanceConfig::default(),
+            source: SourceSettings::default(),
+            risk: RiskConfig::default(),
             paper: PaperSettings {
                 latency: Duration::from_millis(20),
                 partial_percent: 0,
@@ -251,6 +278,22 @@ impl Settings {
         })?;
         sources.insert(setting.name, source.to_owned());
         Ok(())
+    }
+}
+
+impl Settings {
+    /// The session calendars, with their square-offs.
+    ///
+    /// # Errors
+    /// Where a file cannot be read or is not right, or a square-off does not fit its calendar.
+    pub fn calendars(&self) -> Result<Calendars> {
+        let calendars = Calendars::load(self.calendars_dir.as_deref()).or_fail(
+            "the session calendars cannot be read",
+            "check schedule.calendars_dir (STRAT_SCHEDULE_CALENDARS_DIR)",
+        )?;
+        calendars
+            .with_square_offs(&self.square_offs)
+            .or_fail("a square-off cannot be", "check schedule.square_off (STRAT_SCHEDULE_SQUARE_OFF)")
     }
 }
 

@@ -1,7 +1,7 @@
 //! The table of settings: name, environment variable, meaning, how to read and how to show each.
 
 use super::{LogFormat, MissedPolicy, Settings, UnknownPolicy, parse_symbols};
-use super::{alpaca, broker, candles, feed, guard, http, kite, redis, upkeep};
+use super::{alpaca, binance, broker, candles, feed, guard, http, kite, redis, risk, schedule, sources, upkeep};
 use crate::replay::Speed;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -85,6 +85,7 @@ pub const TABLE: &[Setting] = &[
     http::JWT_SECRET,
     http::READS,
     http::WRITES,
+    http::REFUSED,
     http::STREAMS,
     http::STREAMS_PER_USER,
     row(
@@ -132,6 +133,7 @@ pub const TABLE: &[Setting] = &[
         },
         |s| shown_path(s.calendars_dir.as_ref()),
     ),
+    schedule::SQUARE_OFF,
     row(
         "reconcile.interval_seconds",
         "STRAT_RECONCILE_INTERVAL_SECONDS",
@@ -152,7 +154,7 @@ pub const TABLE: &[Setting] = &[
     row(
         "feed.kind",
         "STRAT_FEED_KIND",
-        "where prices come from: `sim` (simulated market), `csv` (a file of ticks), `lines` (over TCP), `alpaca` or `kite` (trades of feed.subscribe)",
+        "where prices come from: `sim` (simulated market), `csv` (a file of ticks), `lines` (over TCP), `stream` (in Redis), `websocket` (JSON), `alpaca`, `binance` or `kite` (trades of feed.subscribe)",
         |s, v| one_of(v, feed::KINDS).map(|v| s.feed.kind = v),
         |s| feed::KINDS.iter().find(|(_, kind)| *kind == s.feed.kind).map_or("", |(word, _)| word).to_owned(),
     ),
@@ -217,6 +219,16 @@ pub const TABLE: &[Setting] = &[
     ),
     feed::ADDRESS,
     feed::SUBSCRIBE,
+    sources::STREAM,
+    sources::URL,
+    sources::SUBSCRIBE_MESSAGE,
+    sources::ITEMS,
+    sources::ONLY,
+    sources::SYMBOL,
+    sources::PRICE,
+    sources::TIME,
+    sources::TIME_UNIT,
+    sources::SIZE,
     feed::IDLE,
     feed::SILENCE_BY_SYMBOL,
     feed::MAX_JUMP,
@@ -256,6 +268,26 @@ pub const TABLE: &[Setting] = &[
     kite::PRODUCT,
     kite::MARKET_PROTECTION,
     kite::MODE,
+    binance::USER,
+    binance::SYMBOLS,
+    binance::URL,
+    binance::STREAM_URL,
+    binance::DATA_URL,
+    binance::API_KEY,
+    binance::API_SECRET,
+    binance::RECV_WINDOW,
+    risk::MAX_QUANTITY,
+    risk::MAX_NOTIONAL,
+    risk::MAX_OPEN,
+    risk::MAX_ORDERS,
+    risk::MAX_LOSS,
+    risk::ON_LOSS,
+    risk::COLLAR,
+    risk::ACCOUNT_OPEN,
+    risk::ACCOUNT_ORDERS,
+    risk::ACCOUNT_LOSS,
+    risk::ACCOUNT_ON_LOSS,
+    risk::ZONE,
     row(
         "paper.latency_ms",
         "STRAT_PAPER_LATENCY_MS",

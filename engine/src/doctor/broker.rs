@@ -1,7 +1,7 @@
 //! The broker that orders go to: it is asked for the positions, which changes nothing and needs all of it.
 
 use super::Finding;
-use crate::broker::{AlpacaBroker, Bridge, Broker, KiteBroker};
+use crate::broker::{AlpacaBroker, BinanceBroker, Bridge, Broker, KiteBroker};
 use crate::clock::LiveClock;
 use crate::config::Settings;
 use std::fmt::Display;
@@ -22,6 +22,11 @@ pub(super) async fn kite(settings: &Settings) -> Finding {
     let account = settings.kite();
     let url = account.rest_url.clone();
     ask("the account at Kite", &url, KiteBroker::new(account, Arc::new(LiveClock)), crate::run::KITE_HINT).await
+}
+
+pub(super) async fn binance(settings: &Settings) -> Finding {
+    let broker = BinanceBroker::new(settings.binance(), Arc::new(LiveClock));
+    ask("the account at Binance", &settings.binance.url, broker, crate::run::BINANCE_HINT).await
 }
 
 async fn ask<B: Broker, E: Display>(what: &str, url: &str, broker: Result<B, E>, fix: &str) -> Finding {

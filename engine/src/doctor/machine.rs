@@ -1,8 +1,9 @@
 //! The machine that the engine runs on: time zones, calendars, clock.
 
 use super::Finding;
-use crate::calendar::Calendars;
+
 use crate::config::Settings;
+use crate::failure::sentence;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(super) fn zones() -> Finding {
@@ -16,11 +17,11 @@ pub(super) fn zones() -> Finding {
 }
 
 pub(super) fn calendars(settings: &Settings) -> Finding {
-    match Calendars::load(settings.calendars_dir.as_deref()) {
+    match settings.calendars() {
         Ok(_) => Finding::ok("the session calendars can be read"),
         Err(error) => Finding::fail(
-            format!("the session calendars: {error}"),
-            "correct the file, or set schedule.calendars_dir (STRAT_SCHEDULE_CALENDARS_DIR)",
+            format!("the session calendars: {}", sentence(&error)),
+            "correct the file, or set schedule.calendars_dir, schedule.square_off (STRAT_SCHEDULE_CALENDARS_DIR, …_SQUARE_OFF)",
         ),
     }
 }

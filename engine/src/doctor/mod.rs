@@ -78,6 +78,7 @@ pub async fn examine(settings: &Settings) -> Vec<Finding> {
         BrokerKind::Bridge => broker::bridge(settings).await,
         BrokerKind::Alpaca => broker::alpaca(settings).await,
         BrokerKind::Kite => broker::kite(settings).await,
+        BrokerKind::Binance => broker::binance(settings).await,
     });
     findings.push(machine::zones());
     findings.push(machine::calendars(settings));

@@ -1,6 +1,6 @@
 //! Orders in hand: how the broker's reports and lost locks find the machine that an order belongs to.
 
-use super::machine::{Input, OrderMachine};
+use super::machine::{Input, OrderMachine, Phase};
 use crate::broker::OrderState;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,6 +31,8 @@ struct State {
     lock: Option<LockToken>,
     lost: bool,
     order_id: Option<String>,
+    /// Since when nobody knows whether the broker has it.
+    unknown_since: Option<Instant>,
 }
 
 impl Hand {
@@ -112,6 +114,8 @@ impl Hands {
     pub(super) fn follow(&self, hand: &Hand, machine: &OrderMachine) {
         let order_id = machine.order().map(|order| order.client_order_id.as_str());
         let mut state = held(&hand.state);
+        let is_unknown = machine.phase() == Phase::Unknown;
+        state.unknown_since = is_unknown.then(|| state.unknown_since.unwrap_or_else(Instant::now));
         if state.lock.as_ref() != machine.lock() {
             (state.lock, state.lost) = (machine.lock().cloned(), false);
         }
@@ -159,6 +163,11 @@ impl Hands {
     /// All, in no order.
     pub(super) fn all(&self) -> Vec<Arc<Hand>> {
         held(&self.all).by_number.values().cloned().collect()
+    }
+
+    /// For how long nobody knows whether the broker has them, of the orders of which that is so.
+    pub(super) fn unknown(&self) -> Vec<Duration> {
+        self.all().iter().filter_map(|hand| Some(held(&hand.state).unknown_since?.elapsed())).collect()
     }
 
     /// Those that may be at the broker.

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use strat_client::{Connection, Queue, QueueEntry, QueueReader};
 use strat_core::Action;
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -66,6 +67,10 @@ struct Driver {
     executor: Arc<Executor>,
     cancel: CancellationToken,
     tasks: TaskTracker,
+    /// The threads of everything but the lane.
+    workers: Handle,
+    /// Jobs of a kind that may talk at the same time.
+    places: usize,
     /// Room for jobs, waiting ones included: bounds memory.
     backlog: [Arc<Semaphore>; 2],
     /// Jobs that talk to Redis or the broker right now. Exits have their own, so that entries never hold them up, and
@@ -88,7 +93,8 @@ const ALONE: usize = 2;
 
 /// Carries out orders until `cancel`, then finishes what is under way, within bounds.
 ///
-/// `adopted` brings jobs that no queue entry speaks for (see [`Job::adopt`]).
+/// `adopted` brings jobs that no queue entry speaks for (see [`Job::adopt`]). Exits are read, and a few at a time carried out, on
+/// `lane`.
 ///
 /// # Errors
 /// Where the queues cannot be read at all (a bad address), and where a part of it ends or panics.
@@ -96,6 +102,7 @@ pub async fn run(
     executor: Arc<Executor>,
     redis: Connection,
     mut adopted: mpsc::Receiver<Job>,
+    lane: &Handle,
     cancel: CancellationToken,
 ) -> Result<(), LiveError> {
     let settings = executor.settings().clone();
@@ -106,13 +113,15 @@ pub async fn run(
         executor: Arc::clone(&executor),
         cancel: cancel.child_token(),
         tasks: TaskTracker::new(),
+        workers: Handle::current(),
+        places,
         backlog: [0, 1].map(|_| Arc::new(Semaphore::new(places * BACKLOG_FACTOR))),
         running: [0, 1, 2].map(|_| Semaphore::new(places)),
         under_way: Mutex::default(),
         refused: Mutex::default(),
     });
     let mut loops = JoinSet::new();
-    spawn(&mut loops, "read exits", Arc::clone(&driver).read(exits, Queue::Exits));
+    loops.spawn_on(named("read exits", Arc::clone(&driver).read(exits, Queue::Exits)), lane);
     spawn(&mut loops, "read orders", Arc::clone(&driver).read(orders, Queue::Orders));
     spawn(&mut loops, "take over", Arc::clone(&driver).take_over(claimer));
     spawn(&mut loops, "keep locks", Arc::clone(&driver).keep());
@@ -139,10 +148,12 @@ pub async fn run(
 }
 
 fn spawn(loops: &mut JoinSet<&'static str>, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
-    loops.spawn(async move {
-        work.await;
-        name
-    });
+    loops.spawn(named(name, work));
+}
+
+async fn named(name: &'static str, work: impl Future<Output = ()>) -> &'static str {
+    work.await;
+    name
 }
 
 fn why_ended(ended: Result<&'static str, JoinError>) -> LiveError {

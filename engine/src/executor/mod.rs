@@ -14,11 +14,13 @@ mod hands;
 pub mod live;
 pub mod machine;
 pub mod records;
+pub mod risk;
 mod shell;
 
 pub use alone::Unclaimed;
 pub use drain::{DrainError, Drainer};
 pub use records::Records;
+pub use risk::{Candidate, EntryRisk};
 pub(crate) use shell::crash_point;
 
 use crate::broker::{Broker, OrderState};
@@ -55,6 +57,8 @@ pub struct ExecutorSettings {
     pub concurrency: usize,
     /// What must have heard of an entry before it is sent; nothing in a replay.
     pub records: Option<Arc<dyn Records>>,
+    /// What entries are held against; nothing in a replay.
+    pub risk: Option<Arc<dyn EntryRisk>>,
     /// The right to trade, where not every engine may.
     pub lease: Lease,
     /// How late an entry may still be sent; `None` in a replay, where nothing is late.
@@ -208,6 +212,13 @@ impl Executor {
     #[must_use]
     pub fn working(&self) -> usize {
         self.hands.orders()
+    }
+
+    /// Orders of which nobody knows whether the broker has them: how many, and the longest time of one.
+    #[must_use]
+    pub fn unknown(&self) -> (usize, Duration) {
+        let unknown = self.hands.unknown();
+        (unknown.len(), unknown.into_iter().max().unwrap_or_default())
     }
 
     /// Settings it was made with.

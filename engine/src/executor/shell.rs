@@ -1,7 +1,9 @@
 //! Carries the effects of an order's machine out, against Redis and the broker.
 
 use super::hands::Hand;
-use super::machine::{Claim, Effect, Found, Holder, Input, OrderMachine, OrderName, ReportFailure, Seen, is_restored};
+use super::machine::{
+    Claim, Effect, Found, Holder, Input, OrderMachine, OrderName, ReportFailure, Seen, Verdict, is_restored,
+};
 use super::{Executor, FRESH_SHARE, Job};
 use crate::broker::{BrokerError, OrderRef, OrderState};
 use crate::metrics;
@@ -354,13 +356,21 @@ impl Executor {
             Err(error) => return Found::Trouble(error.to_string()),
         };
         match hash.state() {
-            Ok(strategy) => Found::Strategy(Box::new(Seen {
-                grace_ms: self.settings.missed.map(|missed| missed.of(&hash).grace_ms()),
-                entries_wait: self.entries_wait(job, &strategy).await,
-                sent_alone: self.sent_alone(&job.key, &strategy),
-                restored: is_restored(&strategy, self.epoch.began_ms(), self.rules().skew_ms),
-                strategy,
-            })),
+            Ok(strategy) => {
+                let entries_wait = self.entries_wait(job, &strategy).await;
+                let risk = match entries_wait {
+                    None => self.verdict(job, &strategy, &hash).await,
+                    Some(_) => Verdict::NotAsked,
+                };
+                Found::Strategy(Box::new(Seen {
+                    grace_ms: self.settings.missed.map(|missed| missed.of(&hash).grace_ms()),
+                    entries_wait,
+                    risk,
+                    sent_alone: self.sent_alone(&job.key, &strategy),
+                    restored: is_restored(&strategy, self.epoch.began_ms(), self.rules().skew_ms),
+                    strategy,
+                }))
+            }
             Err(error) => Found::Broken(error.to_string()),
         }
     }
@@ -371,7 +381,8 @@ impl Executor {
         if job.action.leg(strategy.side) == Leg::Exit {
             return None;
         }
-        if self.epoch.entries_wait() {
+        let waits = StrategyKey::parse(&job.key).map_or(true, |key| self.epoch.entries_of_wait(key.user));
+        if waits {
             return Some(POSTGRES_AWAY_WAIT_MS);
         }
         let records = self.settings.records.as_ref()?;

@@ -6,6 +6,7 @@
 use super::{Feed, FeedError, Tick};
 use crate::clock::Clock;
 use crate::failure::one_line;
+use crate::metrics;
 use async_trait::async_trait;
 use std::collections::HashSet;
 use std::io;
@@ -116,6 +117,7 @@ impl LinesFeed {
 
     fn complain(&mut self, why: &str) {
         self.bad += 1;
+        metrics::tick_rejected();
         // A feed that has gone mad must not fill the disk.
         if self.bad.is_power_of_two() {
             tracing::error!(address = self.address, why, total = self.bad, "a line of the feed is not a tick");

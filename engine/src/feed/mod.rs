@@ -1,18 +1,25 @@
 //! Market data.
 
 mod alpaca;
+mod binance;
 mod csv;
 #[cfg(test)]
 mod hostile;
 pub(crate) mod kite;
 mod lines;
+mod mapped;
 mod sim;
+mod socket;
+mod stream;
 
 pub use self::alpaca::{AlpacaFeed, AlpacaFeedError, AlpacaFeedSettings};
+pub use self::binance::{BINANCE_STREAMS_MAX, BinanceFeed};
 pub use self::csv::{CsvFeed, CsvOptions, PacedCsv};
 pub use kite::{KiteFeed, KiteMode};
 pub use lines::LinesFeed;
+pub use mapped::{MappedFeed, Mapping, Pointer, TimeUnit};
 pub use sim::{SimFeed, SimSettings};
+pub use stream::{StreamFeed, StreamSettings};
 
 use crate::table::TableError;
 use async_trait::async_trait;

@@ -14,7 +14,7 @@ use strat_client::JournalEntry;
 use strat_core::book::Book;
 use strat_core::strategy::{Backoff, Report};
 use strat_core::{Action, EventType, Leg, Price, Quantity, Refusal, Status, Strategy, StrategyKey};
-use texts::Texts;
+use texts::{CALENDAR, Texts};
 
 /// Triggers looked up at once; what a price crosses beyond that follows in the next round.
 const CROSSED_MAX: usize = 256;
@@ -54,6 +54,10 @@ impl Known {
         Strategy::read(|name| self.fields.get(name).map(str::as_bytes))
     }
 
+    fn calendar(&self) -> &str {
+        self.fields.get(CALENDAR).unwrap_or_default()
+    }
+
     /// The exit of this cycle and attempt is in good hands.
     fn is_handed(&self, strategy: &Strategy) -> bool {
         self.mark.exit == Some((strategy.cycle, strategy.attempt))
@@ -70,6 +74,34 @@ impl Known {
     }
 }
 
+/// Who holds something of a symbol.
+#[derive(Debug, Default)]
+struct Holders {
+    keys: BTreeSet<String>,
+    /// Calendars by which they trade, and how many by each; an empty name for none.
+    calendars: BTreeMap<Box<str>, usize>,
+}
+
+impl Holders {
+    fn add(&mut self, key: &str, calendar: &str) {
+        if self.keys.insert(key.to_owned()) {
+            *self.calendars.entry(calendar.into()).or_default() += 1;
+        }
+    }
+
+    /// With the calendar that it was added with.
+    fn remove(&mut self, key: &str, calendar: &str) {
+        if self.keys.remove(key)
+            && let Some(count) = self.calendars.get_mut(calendar)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.calendars.remove(calendar);
+            }
+        }
+    }
+}
+
 /// Every live strategy, and what prices and times fire.
 #[derive(Debug, Default)]
 pub struct Shadow {
@@ -80,7 +112,7 @@ pub struct Shadow {
     /// Strategies whose entry is enqueued or works at the broker.
     entering: BTreeSet<String>,
     /// Strategies that hold something, by symbol.
-    open: BTreeMap<String, BTreeSet<String>>,
+    open: BTreeMap<String, Holders>,
     /// Strategies with a mark.
     marked: BTreeSet<String>,
     /// While prices are checked here that Redis has not taken: what trailing stops follow by those that it took.
@@ -149,10 +181,10 @@ impl Shadow {
         self.entering.remove(key);
         self.marked.remove(key);
         if let Some(symbol) = known.fields.get("symbol")
-            && let Some(keys) = self.open.get_mut(symbol)
+            && let Some(holders) = self.open.get_mut(symbol)
         {
-            keys.remove(key);
-            if keys.is_empty() {
+            holders.remove(key, known.calendar());
+            if holders.keys.is_empty() {
                 self.open.remove(symbol);
             }
         }
@@ -165,7 +197,7 @@ impl Shadow {
             Ok(strategy) if strategy.status != Status::Running && strategy.is_idle() => return,
             Ok(strategy) => {
                 if strategy.open_quantity() > Quantity::ZERO {
-                    self.open.entry(strategy.symbol.clone()).or_default().insert(key.to_owned());
+                    self.open.entry(strategy.symbol.clone()).or_default().add(key, known.calendar());
                 }
                 if strategy.entry_in_flight() {
                     self.entering.insert(key.to_owned());

@@ -47,7 +47,6 @@ impl Problem {
         self.status == StatusCode::INTERNAL_SERVER_ERROR
     }
 
-    #[cfg(test)]
     pub(super) fn status(&self) -> StatusCode {
         self.status
     }

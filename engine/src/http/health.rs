@@ -1,7 +1,7 @@
 //! How the parts of the engine are, asked at the moment.
 
 use super::Watched;
-use crate::broker::Complaint;
+use crate::broker::BrokerStatus;
 use crate::guard::{GuardStatus, Watcher};
 use crate::market::MarketStats;
 use crate::store::Ping;
@@ -19,6 +19,8 @@ use strat_client::{Health, QueueDepths, QueueReader};
 
 /// Longest wait for one check; a server that takes longer is not healthy.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long an order may be looked up before somebody should look at the broker.
+const UNKNOWN_MAX: Duration = Duration::from_secs(10);
 /// How old the guard's knowledge may be while Redis is there.
 const BEHIND_MAX: Duration = Duration::from_secs(10);
 
@@ -34,10 +36,10 @@ pub(super) async fn health_of(watched: &Watched) -> (bool, Value) {
     let silent = watched.market.silent();
     let market = check_market(watched.market.stats(), &silent, watched.silence, watched.clock.now_ms());
     let guard = check_guard(watched.market.guard().status());
-    let broker = check_broker(watched.broker.complaint());
+    let broker = check_broker(watched.broker.status(), watched.executor.unknown(), watched);
     let reconciled = watched.gate.peek().is_some();
-    let healthy = reconciled
-        && [&redis, &postgres, &journal, &queues, &market, &guard, &broker].iter().all(|part| part["status"] == "ok");
+    let parts = [&redis, &postgres, &journal, &queues, &market, &guard, &broker];
+    let healthy = reconciled && parts.iter().all(|part| part["status"] == "ok");
     (
         healthy,
         json!({
@@ -203,13 +205,35 @@ fn check_guard(guard: GuardStatus) -> Value {
     })
 }
 
-/// Orders go only where the broker lets the account in, today and tomorrow.
-fn check_broker(complaint: Option<Complaint>) -> Value {
-    let (error, notice) = match complaint {
-        Some(Complaint { text, urgent: true }) => (Some(text), None),
-        other => (None, other.map(|announced| announced.text)),
+/// As its calls have gone: it is not asked for the sake of this.
+fn check_broker(broker: BrokerStatus, (unknown, longest): (usize, Duration), watched: &Watched) -> Value {
+    let mut body = broker_json(broker, unknown, longest);
+    body["orders_working"] = watched.executor.working().into();
+    body["trading"] = watched.trades().into();
+    body
+}
+
+fn broker_json(broker: BrokerStatus, unknown: usize, longest: Duration) -> Value {
+    let error = match broker.error() {
+        Some(error) => Some(error.to_owned()),
+        None if longest > UNKNOWN_MAX => {
+            Some(format!("whether it has an order is not known for {} s: look at the broker", longest.as_secs()))
+        }
+        None => None,
     };
-    json!({ "status": status(error.is_none()), "error": error, "notice": notice })
+    json!({
+        "status": status(error.is_none()),
+        "kind": broker.kind,
+        "error": error,
+        "notice": broker.notice(),
+        "since": broker.trouble.map(|trouble| trouble.since_ms),
+        "last_error": broker.last.as_ref().map(|last| &last.error),
+        "last_error_at": broker.last.as_ref().map(|last| last.since_ms),
+        "calls": broker.calls,
+        "calls_failed": broker.failed,
+        "calls_limited": broker.limited,
+        "unknown_orders": unknown,
+    })
 }
 
 /// Milliseconds with three decimals, rounded: a measurement, not money.
@@ -220,6 +244,7 @@ fn milliseconds(duration: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::broker::{Complaint, Trouble};
     use crate::guard::shadow::ShadowStats;
 
     #[test]
@@ -238,9 +263,40 @@ mod tests {
     }
 
     #[test]
+    fn a_broker_is_healthy_while_it_answers_and_says_what_it_has() {
+        let status = BrokerStatus {
+            kind: "bridge".to_owned(),
+            trouble: None,
+            last: None,
+            calls: 2,
+            failed: 1,
+            limited: 0,
+            complaint: None,
+        };
+        let of = |status: &BrokerStatus, seconds| broker_json(status.clone(), 1, Duration::from_secs(seconds));
+        assert_eq!(of(&status, 0)["status"], "ok");
+        let unknown = of(&status, 11);
+        assert!(unknown["status"] == "unhealthy" && unknown["error"].to_string().contains("11 s"), "{unknown}");
+        let trouble = Some(Trouble { error: "broker not reachable: refused".to_owned(), since_ms: 7 });
+        let away = of(&BrokerStatus { trouble: trouble.clone(), last: trouble, ..status }, 0);
+        assert_eq!(
+            (&away["status"], &away["since"], &away["last_error_at"]),
+            (&json!("unhealthy"), &json!(7), &json!(7))
+        );
+        assert_eq!((&away["unknown_orders"], &away["calls_failed"]), (&json!(1), &json!(1)));
+    }
+
+    #[test]
     fn a_broker_is_healthy_until_it_lets_no_order_in() {
-        let told = |urgent| check_broker(Some(Complaint { text: "log in".to_owned(), urgent }));
-        assert_eq!(check_broker(None)["status"], "ok");
+        let told = |urgent| {
+            let complaint = Some(Complaint { text: "log in".to_owned(), urgent });
+            let (kind, trouble, last) = ("kite".to_owned(), None, None);
+            broker_json(
+                BrokerStatus { kind, trouble, last, calls: 0, failed: 0, limited: 0, complaint },
+                0,
+                Duration::ZERO,
+            )
+        };
         assert_eq!((&told(false)["status"], &told(false)["notice"]), (&json!("ok"), &json!("log in")));
         assert_eq!((&told(true)["status"], &told(true)["error"]), (&json!("unhealthy"), &json!("log in")));
     }

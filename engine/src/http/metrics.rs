@@ -58,6 +58,8 @@ fn take_counted(watched: &Watched) {
     counter!("strat_journal_applied_total").absolute(sync.applied);
     counter!("strat_journal_rejected_total").absolute(sync.rejected);
     watched.rows.stats().named().into_iter().for_each(|(name, count)| counter!(name).absolute(count));
+    gauge!("strat_broker_up").set(number(watched.broker.status().error().is_none()));
+    gauge!("strat_orders_unknown").set(watched.executor.unknown().0 as f64);
     gauge!("strat_reconciled").set(number(watched.gate.peek().is_some()));
     gauge!("strat_engine_uptime_seconds").set(watched.started.elapsed().as_secs_f64());
 }

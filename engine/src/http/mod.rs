@@ -13,9 +13,10 @@ mod tail;
 
 pub use api::{Api, ApiParts};
 
-use crate::broker::Broker;
+use crate::broker::Noted;
 use crate::clock::Clock;
 use crate::config::HttpSettings;
+use crate::executor::Executor;
 use crate::failure::{OrFail as _, failure};
 use crate::gate::EpochGate;
 use crate::link::Link;
@@ -58,8 +59,10 @@ pub struct Watched {
     pub gate: EpochGate,
     /// Prices.
     pub market: Arc<Market>,
-    /// The broker.
-    pub broker: Arc<dyn Broker>,
+    /// Who sends orders.
+    pub executor: Arc<Executor>,
+    /// The broker, and what calls to it have come to.
+    pub broker: Arc<Noted>,
     /// How long no tick may come; zero for as long as it likes.
     pub silence: Duration,
     /// The time that ticks are measured by.
@@ -68,6 +71,13 @@ pub struct Watched {
     pub engine: String,
     /// When it started.
     pub started: Instant,
+}
+
+impl Watched {
+    /// Whether this engine sends orders: it is reconciled, and has the right to trade where one is needed.
+    fn trades(&self) -> bool {
+        self.gate.peek().is_some() && self.executor.settings().lease.may_trade()
+    }
 }
 
 /// Refuses to be reached from other machines unless whoever asks has to show who he is.

@@ -130,10 +130,8 @@ impl SilenceWatch {
 
     /// Whether somebody who holds the symbol expects prices now: outside the session, silence is as it should be.
     fn in_session(&self, symbol: &str) -> bool {
-        let names: Vec<String> = self
-            .market
-            .guard
-            .with_shadow(|shadow| shadow.calendars_of(symbol).into_iter().map(str::to_owned).collect());
+        let names: Vec<String> =
+            self.market.guard.with_shadow(|shadow| shadow.calendars_of(symbol).map(str::to_owned).collect());
         let now = Timestamp::from_millisecond(self.market.now_ms()).unwrap_or_default();
         // What a calendar cannot answer is no reason to keep silent about silence.
         names.iter().any(|name| self.is_open(name, now).unwrap_or(true))

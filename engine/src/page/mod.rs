@@ -1,4 +1,4 @@
-//! The live page at `/`: its files are part of the program, so that nothing else has to be installed, and no other site is asked.
+//! The live page at `/`, and the one about the HTTP API at `/docs`: their files are part of the program, so that nothing else has to be installed, and no other site is asked.
 //!
 //! It has no rights of its own: whatever it shows or does goes over `/api/v1`, as the one who looks at it.
 
@@ -31,23 +31,32 @@ macro_rules! files {
 
 const INDEX: File = File { name: "index.html", text: include_str!("../../page/index.html") };
 
-/// What the page loads.
+/// The routes of the HTTP API, from its OpenAPI document.
+const DOCS: File = File { name: "docs.html", text: include_str!("../../page/docs.html") };
+
+/// What the pages load.
 const FILES: &[File] = &files![
+    "alerts.js",
     "amounts.js",
     "api.js",
+    "attempt.js",
     "chart.js",
     "decimal.js",
     "detail.js",
+    "docs.css",
+    "docs.js",
     "dom.js",
     "events.js",
     "forms.js",
     "health.js",
     "icon.svg",
+    "levels.js",
     "list.js",
     "live.js",
     "main.js",
     "model.js",
     "prefs.js",
+    "schema.js",
     "stream.js",
     "style.css",
     "time.js",
@@ -88,10 +97,11 @@ impl File {
     }
 }
 
-/// `/` and its files below `/page/`.
+/// `/`, `/docs` and their files below `/page/`.
 pub fn routes() -> Router {
     Router::new()
         .route("/", get(|asked: HeaderMap| async move { INDEX.answer(&asked) }))
+        .route("/docs", get(|asked: HeaderMap| async move { DOCS.answer(&asked) }))
         .route("/page/{file}", get(file))
 }
 

@@ -2,6 +2,10 @@ use super::*;
 use std::collections::BTreeSet;
 use std::path::Path as FilePath;
 
+fn all() -> impl Iterator<Item = &'static File> {
+    FILES.iter().chain([&INDEX, &DOCS])
+}
+
 /// What a module or the page names as `"./x.js"` or `"/page/x"`.
 fn named(text: &str) -> impl Iterator<Item = &str> {
     let quoted = text.split('"').skip(1).step_by(2);
@@ -12,10 +16,10 @@ fn named(text: &str) -> impl Iterator<Item = &str> {
 fn every_file_of_the_folder_is_in_the_program_and_every_name_leads_to_one() {
     let folder = FilePath::new(env!("CARGO_MANIFEST_DIR")).join("page");
     let there: BTreeSet<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    let embedded: BTreeSet<_> = FILES.iter().chain([&INDEX]).map(|file| file.name.into()).collect();
+    let embedded: BTreeSet<_> = all().map(|file| file.name.into()).collect();
     assert_eq!(there, embedded);
     let mut count = 0;
-    for file in FILES.iter().chain([&INDEX]).filter(|file| !file.name.ends_with(".css")) {
+    for file in all().filter(|file| !file.name.ends_with(".css")) {
         for name in named(file.text) {
             count += 1;
             assert!(FILES.iter().any(|other| other.name == name), "{} names {name}", file.name);
@@ -26,18 +30,17 @@ fn every_file_of_the_folder_is_in_the_program_and_every_name_leads_to_one() {
 
 #[test]
 fn nothing_is_written_that_the_policy_forbids() {
-    for file in FILES.iter().chain([&INDEX]) {
+    for file in all() {
         for word in
             ["style=\"", " onclick=", "<style", "innerHTML", "insertAdjacentHTML", "eval(", ".style.", "https://"]
         {
             assert!(!file.text.contains(word), "{} has {word}", file.name);
         }
     }
-    let scripts = INDEX.text.matches("<script").count();
-    assert_eq!(
-        (scripts, INDEX.text.matches("<script type=\"module\" src=\"/page/main.js\"></script>").count()),
-        (1, 1)
-    );
+    for (page, script) in [(INDEX, "main.js"), (DOCS, "docs.js")] {
+        let own = format!("<script type=\"module\" src=\"/page/{script}\"></script>");
+        assert_eq!((page.text.matches("<script").count(), page.text.matches(&own).count()), (1, 1));
+    }
     for word in ["unsafe", "*", "http", "data:"] {
         assert!(!POLICY.contains(word), "{word}");
     }

@@ -13,7 +13,6 @@ mod session;
 pub(crate) use pace::Pace;
 pub use pace::Speed;
 
-use crate::calendar::Calendars;
 use crate::config::Settings;
 use crate::failure::{OrFail as _, failure};
 use crate::feed::{CsvFeed, CsvOptions};
@@ -69,7 +68,7 @@ pub struct ReplaySummary {
 /// # Errors
 /// Bad input, a Redis that is not empty, a server that fails: each says what to do.
 pub async fn run(options: &ReplayOptions, settings: &Settings, cancel: &CancellationToken) -> Result<ReplaySummary> {
-    let calendars = Calendars::load(settings.calendars_dir.as_deref())?;
+    let calendars = settings.calendars()?;
     let file = strategies_csv::read(&options.strategies, options.skip_bad, &calendars)?;
     let mut feed = CsvFeed::open(&options.ticks, CsvOptions { skip_bad: options.skip_bad })?;
     let Some(first) = feed.read() else {

@@ -77,6 +77,7 @@ impl Session {
             broker_timeout: Duration::from_secs(10),
             concurrency: 1,
             records: None,
+            risk: None,
             lease: crate::lease::Lease::not_needed(),
             missed: None,
         };

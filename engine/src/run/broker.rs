@@ -2,7 +2,8 @@
 
 use super::{Base, Crew};
 use crate::broker::{
-    AlpacaBroker, Bridge, Broker, EXIT_WAIT_MAX, Idempotency, KiteBroker, Ledger, Limited, PaperBroker,
+    AlpacaBroker, BinanceBroker, Bridge, Broker, BrokerHealth, EXIT_WAIT_MAX, Idempotency, KiteBroker, Ledger, Limited,
+    PaperBroker,
 };
 use crate::config::BrokerKind;
 use crate::failure::{OrFail as _, failure};
@@ -23,7 +24,12 @@ pub(super) struct Trading {
 }
 
 impl Base {
-    pub(super) fn start_broker(&self, crew: &mut Crew) -> Result<Trading> {
+    /// What will be known of the broker.
+    pub(super) fn broker_health(&self) -> Arc<BrokerHealth> {
+        Arc::new(BrokerHealth::new(self.settings.broker.kind_word(), Arc::clone(&self.clock)))
+    }
+
+    pub(super) fn start_broker(&self, health: &Arc<BrokerHealth>, crew: &mut Crew) -> Result<Trading> {
         let settings = &self.settings;
         let broker: Arc<dyn Broker> = match settings.broker.kind {
             BrokerKind::Paper => {
@@ -33,7 +39,10 @@ impl Base {
             BrokerKind::Bridge => {
                 let bridge = Bridge::new(settings.broker.bridge(settings.concurrency))
                     .or_fail("the broker's address cannot be used", "check broker.url (STRAT_BROKER_URL)")?;
-                with_reports(crew, Arc::new(bridge), |bridge, cancel| async move { bridge.poll_reports(cancel).await })
+                let heard = Arc::clone(health);
+                with_reports(crew, Arc::new(bridge), |bridge, cancel| async move {
+                    bridge.poll_reports(&heard, cancel).await;
+                })
             }
             BrokerKind::Alpaca => {
                 let alpaca = AlpacaBroker::new(settings.alpaca(), Arc::clone(&self.clock))
@@ -44,6 +53,11 @@ impl Base {
                 let kite = KiteBroker::new(settings.kite(), Arc::clone(&self.clock))
                     .or_fail("the account at Kite cannot be opened", KITE_HINT)?;
                 with_reports(crew, Arc::new(kite), |kite, cancel| async move { kite.run(cancel).await })
+            }
+            BrokerKind::Binance => {
+                let binance = BinanceBroker::new(settings.binance(), Arc::clone(&self.clock))
+                    .or_fail("the account at Binance cannot be opened", BINANCE_HINT)?;
+                with_reports(crew, Arc::new(binance), |binance, cancel| async move { binance.run(cancel).await })
             }
         };
         Ok(Trading { broker, paper: None })
@@ -82,6 +96,9 @@ pub(crate) const ALPACA_HINT: &str = "set alpaca.user, alpaca.key_id and alpaca.
 
 /// What is to be set for an account at Kite.
 pub(crate) const KITE_HINT: &str = "set kite.user and kite.api_key (STRAT_KITE_USER, …_API_KEY), and log in with `strat-engine kite login`; see docs/brokers/kite.md";
+
+/// What is to be set for an account at Binance.
+pub(crate) const BINANCE_HINT: &str = "set binance.user, binance.symbols, binance.api_key and binance.api_secret (STRAT_BINANCE_USER, …_SYMBOLS, …_API_KEY, …_API_SECRET); see docs/brokers/binance.md";
 
 /// A broker, and the task that brings its reports.
 fn with_reports<B: Broker + 'static, F: Future<Output = ()> + Send + 'static>(

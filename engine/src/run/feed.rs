@@ -3,7 +3,10 @@
 use super::Base;
 use crate::config::FeedKind;
 use crate::failure::{OrFail as _, failure};
-use crate::feed::{AlpacaFeed, CsvFeed, CsvOptions, Feed, KiteFeed, LinesFeed, PacedCsv, SimFeed, SimSettings};
+use crate::feed::{
+    AlpacaFeed, BinanceFeed, CsvFeed, CsvOptions, Feed, KiteFeed, LinesFeed, MappedFeed, PacedCsv, SimFeed,
+    SimSettings, StreamFeed,
+};
 use color_eyre::Result;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +49,18 @@ impl Base {
                     "Kite's ticker cannot be listened to",
                     "set feed.subscribe (STRAT_FEED_SUBSCRIBE) to SYMBOL,SYMBOL, and kite.api_key",
                 )?))
+            }
+            (FeedKind::Binance, _) if feed.subscribe.is_empty() => Err(failure(
+                "feed.kind is binance and feed.subscribe is not set",
+                "set feed.subscribe (STRAT_FEED_SUBSCRIBE) to SYMBOL,SYMBOL as Binance writes them: BTCUSDT,ETHUSDT",
+            )),
+            (FeedKind::Binance, _) => {
+                Ok(Box::new(BinanceFeed::new(&self.settings.binance.data_url, &feed.subscribe, feed.idle)))
+            }
+            (FeedKind::Stream, _) => Ok(Box::new(StreamFeed::new(&self.settings.source.stream(), self.link.own()?))),
+            (FeedKind::Websocket, _) => {
+                let (url, hello, mapping) = self.settings.source.websocket()?;
+                Ok(Box::new(MappedFeed::new(url, hello, mapping, feed.idle, Arc::clone(&self.clock))))
             }
             (FeedKind::Csv, None) => Err(failure(
                 "feed.kind is csv and feed.file is not set",

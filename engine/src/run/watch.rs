@@ -7,6 +7,9 @@ use crate::guard::{ByExecutor, Guard};
 use crate::lease::Lease;
 use crate::market::{Market, SilenceLimits, SilenceWatch};
 use crate::positions::CalmKeeper;
+use crate::risk::{RiskDesk, RiskWatch};
+use crate::store::Store;
+use crate::strategies::Desk;
 use crate::sync::SyncHandle;
 use crate::upkeep::Keeper;
 use color_eyre::Result;
@@ -29,6 +32,24 @@ impl Base {
             halt.follow(cancel).await;
             Ok(())
         });
+    }
+
+    /// What entries are held against, over a connection of its own.
+    pub(super) fn risk_desk(&self, store: &Store) -> Result<RiskDesk> {
+        let (settings, clock) = (self.settings.risk.settings(), Arc::clone(&self.clock));
+        Ok(RiskDesk::new(settings, store.clone(), self.link.own()?, clock))
+    }
+
+    /// The same for what trades, and whoever watches the day's losses.
+    pub(super) fn spawn_risk(&self, sync: &SyncHandle, crew: &mut Crew) -> Result<RiskDesk> {
+        let desk = self.risk_desk(&self.store)?;
+        let exits = Desk { redis: self.link.own()?, store: self.store.clone(), calendars: self.calendars()? };
+        let (watch, cancel) = (RiskWatch::new(desk.clone(), exits, sync.clone()), crew.cancel.clone());
+        crew.spawn("watch over losses", async move {
+            watch.run(cancel).await;
+            Ok(())
+        });
+        Ok(desk)
     }
 
     /// Whoever watches stops while Redis is away.

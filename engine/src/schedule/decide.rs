@@ -1,6 +1,6 @@
 //! What the scheduler wants of a strategy. Pure.
 
-use super::{Missed, Plan, ScheduleError, Times};
+use super::{DAILY, Missed, Plan, REPEAT_FIELD, ScheduleError, Times};
 use crate::calendar::Calendars;
 use strat_client::Strategy;
 use strat_core::{Action, Position, Quantity, Side, Status};
@@ -12,6 +12,8 @@ pub(super) enum Wish {
     Nothing,
     /// Set them; an entry time may have been passed over.
     Times(Plan, Option<i64>),
+    /// It has completed, and begins again at these times.
+    Again(Plan),
     /// They cannot be computed.
     Trouble(ScheduleError),
 }
@@ -20,6 +22,9 @@ pub(super) enum Wish {
 pub(super) fn wish(hash: &Strategy, calendars: &Calendars, now_ms: i64, missed: Missed, anew: bool) -> Wish {
     // A hash that does not parse is the module's to complain about.
     let Ok(strategy) = hash.state() else { return Wish::Nothing };
+    if strategy.status == Status::Completed && hash.get(REPEAT_FIELD) == Some(DAILY) && strategy.is_idle() {
+        return again(hash, &strategy, calendars, now_ms, missed).unwrap_or_else(Wish::Trouble);
+    }
     if strategy.status != Status::Running {
         return Wish::Nothing;
     }
@@ -28,6 +33,21 @@ pub(super) fn wish(hash: &Strategy, calendars: &Calendars, now_ms: i64, missed: 
         Ok(times) => wish_of_times(hash, &strategy, &times, (now_ms, missed, anew)).unwrap_or_else(Wish::Trouble),
         Err(error) => Wish::Trouble(error),
     }
+}
+
+/// When a strategy that has completed begins again: on the first session after the day of its entry, or of its end if it never
+/// entered.
+fn again(
+    hash: &Strategy,
+    strategy: &strat_core::Strategy,
+    calendars: &Calendars,
+    now_ms: i64,
+    missed: Missed,
+) -> Result<Wish, ScheduleError> {
+    let times = Times::read(|name| hash.get(name), calendars)?;
+    let ended_ms = hash.get("terminated_at").and_then(|text| text.parse().ok());
+    let entered_ms = strategy.cycle_at.or(ended_ms).unwrap_or(now_ms);
+    Ok(Wish::Again(times.plan_again(entered_ms, now_ms, missed.of(hash))?.plan))
 }
 
 fn wish_of_times(
@@ -42,10 +62,18 @@ fn wish_of_times(
         _ => (strategy.sell_at, strategy.buy_at),
     };
     if strategy.open_quantity() > Quantity::ZERO || strategy.entry_in_flight() {
-        if !times.has_exit() || (exit_at.is_some() && !anew) {
+        if !times.ends_by_time() || (exit_at.is_some() && !anew && times.has_exit()) {
             return Ok(Wish::Nothing);
         }
         let exit = times.plan_exit(now_ms)?;
+        let planned = match Action::entry(strategy.side) {
+            Action::Buy => exit.sell_at,
+            _ => exit.buy_at,
+        };
+        // One that somebody set himself, before the square-off, stays.
+        if exit_at.is_some_and(|at| !anew && planned.is_none_or(|planned| at <= planned)) {
+            return Ok(Wish::Nothing);
+        }
         let plan = match strategy.side {
             Side::Long => Plan { buy_at: strategy.buy_at, sell_at: exit.sell_at },
             Side::Short => Plan { buy_at: exit.buy_at, sell_at: strategy.sell_at },

@@ -5,17 +5,23 @@
 //! - **Closed days.** A day without a session is passed over.
 //! - **Shortened sessions.** An exit between the early close and the usual one keeps its distance from the
 //!   close; an entry that this leaves no time for waits for the next session.
+//! - **Square-off.** Where a calendar has a time at which intraday positions are squared off, no exit is later: a strategy without
+//!   an exit time gets that one, also for what it holds already. On a day with other hours it keeps its distance from the close.
+//!   Overnight strategies are not intraday and keep their time.
+//! - **Repeat.** With the field `repeat` at `daily` a strategy that has COMPLETED waits for the first session after its entry's day.
 //! - **Overnight.** An exit time not after the entry time means the following day, live. A replay has one day.
 
 mod decide;
+mod legs;
 mod task;
 
+use legs::{Legs, after, instant};
 pub use task::{Scheduler, SchedulerError, SchedulerSettings};
 
-use crate::calendar::{Calendar, CalendarError, Calendars, Session, civil_time};
+use crate::calendar::{Calendar, CalendarError, Calendars, civil_time};
 use jiff::Timestamp;
 use jiff::civil::{Date, Time};
-use jiff::tz::{AmbiguousOffset, TimeZone};
+use jiff::tz::TimeZone;
 use std::sync::Arc;
 use strat_core::field::{Kind, lookup};
 use strat_core::time::TimeOfDay;
@@ -23,6 +29,10 @@ use strat_core::{Action, Leg, Side};
 
 /// Field of a strategy that overrules the grace window of the settings, in seconds.
 const GRACE_FIELD: &str = "grace_seconds";
+
+/// Field of a strategy that lets it begin again: `daily`, or empty.
+const REPEAT_FIELD: &str = "repeat";
+const DAILY: &str = "daily";
 
 /// Why no times can be computed.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +55,22 @@ pub enum ScheduleError {
     /// The calendar cannot answer.
     #[error(transparent)]
     Calendar(#[from] CalendarError),
+    /// Neither empty nor `daily`.
+    #[error("repeat '{0}' must be daily, or empty")]
+    Repeat(String),
+    /// Nothing begins again without an entry time.
+    #[error("repeat daily needs an entry time: buy_time, or sell_time for a SHORT")]
+    RepeatsNothing,
+    /// It would be squared off as soon as it is entered.
+    #[error("the entry at {entry} is not before {calendar}'s square-off at {square_off}")]
+    AfterSquareOff {
+        /// The entry's time of day.
+        entry: Time,
+        /// Calendar.
+        calendar: String,
+        /// Its time.
+        square_off: Time,
+    },
     /// Beyond the years that dates can have.
     #[error("the date {0} is out of range")]
     OutOfRange(Date),
@@ -108,10 +134,11 @@ pub struct Times {
     exit: Option<Time>,
     zone: TimeZone,
     calendar: Arc<Calendar>,
+    repeats: bool,
 }
 
 impl Times {
-    /// Reads the fields `side buy_time sell_time timezone calendar`. Without a timezone the calendar's counts,
+    /// Reads the fields `side buy_time sell_time timezone calendar repeat`. Without a timezone the calendar's counts,
     /// which is UTC where no calendar is named.
     ///
     /// # Errors
@@ -128,13 +155,27 @@ impl Times {
             Leg::Entry => (buy, sell),
             Leg::Exit => (sell, buy),
         };
-        Ok(Self { side, entry, exit, zone, calendar })
+        let repeats = match get(REPEAT_FIELD).unwrap_or_default() {
+            "" => false,
+            DAILY if entry.is_none() => return Err(ScheduleError::RepeatsNothing),
+            DAILY => true,
+            other => return Err(ScheduleError::Repeat(other.to_owned())),
+        };
+        let times = Self { side, entry, exit, zone, calendar, repeats };
+        times.check_square_off()?;
+        Ok(times)
     }
 
     /// Whether there is anything to plan.
     #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.entry.is_none() && self.exit.is_none()
+    pub fn is_empty(&self) -> bool {
+        self.entry.is_none() && self.exit.is_none() && self.square_off().is_none()
+    }
+
+    /// Whether it begins again when it has completed.
+    #[must_use]
+    pub const fn repeats(&self) -> bool {
+        self.repeats
     }
 
     /// Whether there is an entry time.
@@ -143,10 +184,16 @@ impl Times {
         self.entry.is_some()
     }
 
-    /// Whether there is an exit time.
+    /// Whether there is an exit time of its own.
     #[must_use]
     pub const fn has_exit(&self) -> bool {
         self.exit.is_some()
+    }
+
+    /// Whether what it holds is exited by time: its own, or its calendar's square-off.
+    #[must_use]
+    pub fn ends_by_time(&self) -> bool {
+        self.exit.is_some() || self.square_off().is_some()
     }
 
     /// The date at `now_ms` where the strategy's clock hangs.
@@ -172,9 +219,22 @@ impl Times {
     /// [`ScheduleError`].
     pub fn plan(&self, now_ms: i64, missed: Missed) -> Result<Planned, ScheduleError> {
         let today = self.date(now_ms)?;
-        let overnight = matches!((self.entry, self.exit), (Some(entry), Some(exit)) if exit <= entry);
         // Overnight the day before counts as well: its exit may be still to come.
-        let mut date = if overnight { today.yesterday().unwrap_or(today) } else { today };
+        let first = if self.is_overnight() { today.yesterday().unwrap_or(today) } else { today };
+        self.plan_from(first, now_ms, missed)
+    }
+
+    /// What to wait for once what was entered at `entered_ms` is over: nothing of that day again.
+    ///
+    /// # Errors
+    /// [`ScheduleError`].
+    pub fn plan_again(&self, entered_ms: i64, now_ms: i64, missed: Missed) -> Result<Planned, ScheduleError> {
+        self.plan_from(after(self.date(entered_ms)?)?, now_ms, missed)
+    }
+
+    fn plan_from(&self, first: Date, now_ms: i64, missed: Missed) -> Result<Planned, ScheduleError> {
+        let today = self.date(now_ms)?;
+        let mut date = first;
         let mut skipped = None;
         loop {
             let (day, legs) = self.day_from(date, true)?;
@@ -213,59 +273,12 @@ impl Times {
         }
     }
 
-    /// The first date from `from` on that has a session with room for the times.
-    fn day_from(&self, from: Date, overnight: bool) -> Result<(Date, Legs), ScheduleError> {
-        let mut date = from;
-        loop {
-            if let Some(legs) = self.legs_on(date, overnight)? {
-                return Ok((date, legs));
-            }
-            // Jumps over closed days, and errs where the calendar ends.
-            date = self.calendar.next_session(after(date)?)?.date.max(after(date)?);
-        }
-    }
-
-    fn legs_on(&self, date: Date, overnight: bool) -> Result<Option<Legs>, ScheduleError> {
-        let entry = self.entry.map(|time| instant(&self.zone, date, time)).transpose()?;
-        let mut exit = self.exit.map(|time| instant(&self.zone, date, time)).transpose()?;
-        let Some(first) = entry.or(exit) else { return Ok(Some(Legs { entry, exit })) };
-        // The session is that of the exchange's own date: zones may differ.
-        let Some(session) = self.calendar.session(on_wall(&self.calendar.zone, first)?)? else { return Ok(None) };
-        if let (true, Some(at), Some(time)) = (overnight, exit, self.exit)
-            && entry.is_some_and(|entry| at <= entry)
-        {
-            exit = Some(instant(&self.zone, after(date)?, time)?);
-        }
-        self.shorten(session, Legs { entry, exit })
-    }
-
-    /// Fits the legs into a session that closes early. `None`: there is no room for the entry.
-    fn shorten(&self, session: Session, legs: Legs) -> Result<Option<Legs>, ScheduleError> {
-        let (Some(close), Some(regular)) = (session.close, session.regular_close) else { return Ok(Some(legs)) };
-        let close = instant(&self.calendar.zone, session.date, close)?;
-        let regular = instant(&self.calendar.zone, session.date, regular)?;
-        if close >= regular {
-            return Ok(Some(legs));
-        }
-        let exit = legs.exit.map(|at| if at > close && at <= regular { close - (regular - at) } else { at });
-        let no_room = legs.entry.is_some_and(|entry| {
-            (entry >= close && entry <= regular) || (exit != legs.exit && exit.is_some_and(|exit| exit <= entry))
-        });
-        Ok((!no_room).then_some(Legs { entry: legs.entry, exit }))
-    }
-
     fn named(&self, legs: Legs) -> Plan {
         match Action::entry(self.side) {
             Action::Buy => Plan { buy_at: legs.entry, sell_at: legs.exit },
             _ => Plan { buy_at: legs.exit, sell_at: legs.entry },
         }
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Legs {
-    entry: Option<i64>,
-    exit: Option<i64>,
 }
 
 fn time_field<'a>(get: &impl Fn(&str) -> Option<&'a str>, field: &'static str) -> Result<Option<Time>, ScheduleError> {
@@ -276,33 +289,6 @@ fn time_field<'a>(get: &impl Fn(&str) -> Option<&'a str>, field: &'static str) -
             .map(|time| Some(civil_time(time)))
             .ok_or_else(|| ScheduleError::Time { field, value: value.to_owned() }),
     }
-}
-
-/// The instant at which the clocks of `zone` show `time` on `date`.
-fn instant(zone: &TimeZone, date: Date, time: Time) -> Result<i64, ScheduleError> {
-    let out_of_range = |_| ScheduleError::OutOfRange(date);
-    let ambiguous = zone.to_ambiguous_timestamp(date.to_datetime(time));
-    let timestamp = match ambiguous.offset() {
-        AmbiguousOffset::Gap { .. } => {
-            // Read with the later offset the skipped time lies before the change; the change is what follows.
-            let before = ambiguous.earlier().map_err(out_of_range)?;
-            let change = zone.following(before).next().map(|transition| transition.timestamp());
-            change.ok_or(ScheduleError::OutOfRange(date))?
-        }
-        AmbiguousOffset::Unambiguous { .. } | AmbiguousOffset::Fold { .. } => {
-            ambiguous.earlier().map_err(out_of_range)?
-        }
-    };
-    Ok(timestamp.as_millisecond())
-}
-
-fn on_wall(zone: &TimeZone, at_ms: i64) -> Result<Date, ScheduleError> {
-    let at = Timestamp::from_millisecond(at_ms).map_err(|_| ScheduleError::OutOfRange(Date::MAX))?;
-    Ok(at.to_zoned(zone.clone()).date())
-}
-
-fn after(date: Date) -> Result<Date, ScheduleError> {
-    date.tomorrow().map_err(|_| ScheduleError::OutOfRange(date))
 }
 
 #[cfg(test)]

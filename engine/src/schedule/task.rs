@@ -1,7 +1,7 @@
 //! The scheduler: gives strategies their times, and calls `STRAT.DUE` when one has come.
 
 use super::decide::{Wish, wish};
-use super::{Missed, ScheduleError};
+use super::{Missed, Plan, ScheduleError};
 use crate::calendar::Calendars;
 use crate::clock::Clock;
 use crate::gate::EpochGate;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use strat_client::{
     Connection, JournalDelivery, JournalEntry, JournalFollower, ListQuery, StratCommands as _, StrategyUpdate,
 };
-use strat_core::{Code, key};
+use strat_core::{Code, Status, key};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -32,7 +32,7 @@ const TRIES: usize = 5;
 /// Pause after Redis failed.
 const TROUBLE_WAIT: Duration = Duration::from_millis(500);
 /// Fields of which the times are made.
-const TIME_FIELDS: [&str; 5] = ["buy_time", "sell_time", "timezone", "calendar", "side"];
+const TIME_FIELDS: [&str; 6] = ["buy_time", "sell_time", "timezone", "calendar", "side", "repeat"];
 
 /// Settings of the scheduler.
 #[derive(Debug, Clone)]
@@ -149,12 +149,18 @@ impl Scheduler {
         }
     }
 
-    /// Looks at every RUNNING strategy: gives times to those without, and judges those that were missed.
+    /// Looks at every RUNNING strategy: gives times to those without, and judges those that were missed. And at those that have
+    /// completed: some begin again.
     ///
     /// # Errors
     /// Where Redis fails.
     pub async fn review(&self) -> Result<(), SchedulerError> {
-        let mut query = ListQuery::new().count(PAGE);
+        self.review_those(Status::Running).await?;
+        self.review_those(Status::Completed).await
+    }
+
+    async fn review_those(&self, status: Status) -> Result<(), SchedulerError> {
+        let mut query = ListQuery::new().status(status).count(PAGE);
         if let Some(tag) = &self.settings.tag {
             query = query.tag(tag);
         }
@@ -196,9 +202,12 @@ impl Scheduler {
                     if let Some(note) = &note {
                         tracing::warn!(key, note, "entry skipped");
                     }
-                    let text = |at: Option<i64>| at.map_or_else(String::new, |at| at.to_string());
-                    let update = StrategyUpdate::new().buy_at(text(plan.buy_at)).sell_at(text(plan.sell_at));
+                    let update = times_of(plan);
                     note.map_or(update.clone(), |note| update.error(note))
+                }
+                Wish::Again(plan) => {
+                    tracing::info!(key, buy_at = ?plan.buy_at, sell_at = ?plan.sell_at, "begins again");
+                    times_of(plan).status("RUNNING").field("position", "NONE")
                 }
                 Wish::Trouble(error) => {
                     let text = format!("cannot be scheduled: {error}");
@@ -280,7 +289,9 @@ impl Scheduler {
         let wishes = TIME_FIELDS.iter().any(|field| entry.data.contains_key(*field));
         let times = ["buy_at", "sell_at"].iter().any(|field| entry.data.contains_key(*field));
         let whole = entry.replace;
-        if whole || wishes || entry.data.contains_key("status") {
+        // What is held from now on may have to be squared off.
+        let held = self.calendars.square_off() && entry.data.contains_key("position");
+        if whole || wishes || held || entry.data.contains_key("status") {
             self.schedule(&entry.key, wishes && !times && !whole).await?;
         }
         if whole || times || entry.data.contains_key("retry_at") {
@@ -288,6 +299,11 @@ impl Scheduler {
         }
         Ok(())
     }
+}
+
+fn times_of(plan: Plan) -> StrategyUpdate {
+    let text = |at: Option<i64>| at.map_or_else(String::new, |at| at.to_string());
+    StrategyUpdate::new().buy_at(text(plan.buy_at)).sell_at(text(plan.sell_at))
 }
 
 impl From<ScheduleError> for Wish {

@@ -1,5 +1,7 @@
 use super::*;
 
+mod sessions;
+
 fn times(fields: &[(&str, &str)]) -> Times {
     let calendars = Calendars::load(None).unwrap();
     let get = |name: &str| fields.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);

@@ -70,6 +70,14 @@ impl Rows {
         Ok(self.reader.read(user, &[user_tag(user).as_str()], load).await?.unwrap_or_default())
     }
 
+    /// Drops all of them, in every engine.
+    ///
+    /// # Errors
+    /// Where Redis does not take it.
+    pub async fn drop_all(&self) -> strat_client::Result<()> {
+        self.reader.cache().invalidate(&[], &[ALL]).await
+    }
+
     /// What the cache has done so far.
     #[must_use]
     pub fn stats(&self) -> CacheStats {
@@ -131,9 +139,10 @@ impl Rows {
         let tags: BTreeSet<String> = some.iter().map(|(user, _)| user_tag(user)).collect();
         let tags: Vec<&str> = if written.all { vec![ALL] } else { tags.iter().map(String::as_str).collect() };
         let keys = if written.all { &[] } else { keys.as_slice() };
-        match self.reader.cache().invalidate(keys, &tags).await {
-            Ok(()) if written.all => *written = Written::default(),
-            Ok(()) => {
+        // While nobody has read a list for the life of one, this is a look.
+        match self.reader.cache().invalidate_if_tagged(ALL, keys, &tags).await {
+            Ok(_) if written.all => *written = Written::default(),
+            Ok(_) => {
                 for name in &some {
                     written.names.remove(name);
                 }

@@ -12,6 +12,7 @@ pub(crate) mod hostile;
 mod leases;
 mod orders;
 mod records;
+mod risk;
 mod rows;
 
 pub use audit::{Asked, AuditRow};
@@ -24,6 +25,8 @@ pub use fold::{Fold, Slot};
 pub use halts::HaltState;
 pub use leases::Claim;
 pub use orders::{Earned, ListedFill, ListedOrder, OrderFilter};
+pub use records::StoreRecords;
+pub use risk::{Asking, Changes, Counts, Held};
 pub use rows::{Fields, Filter, KnownOrder, Row};
 pub(crate) use rows::{count, state};
 

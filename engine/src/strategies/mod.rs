@@ -6,7 +6,6 @@ mod show;
 
 pub(crate) use desk::{Changed, Created, Desk, DeskError};
 
-use crate::calendar::Calendars;
 use crate::cli::{Output, StrategyCommand};
 use crate::config::Settings;
 use crate::failure::{Exit, OrFail as _, ends_with, failure, refusal};
@@ -40,10 +39,7 @@ pub async fn run(command: &StrategyCommand, settings: &Settings, output: Output)
     let store = Store::connect(&settings.database_url, "strat-engine strategy", PATIENCE).await?;
     store.require_schema().await?;
     let link = Link::connect(settings, PATIENCE).await?;
-    let calendars = Calendars::load(settings.calendars_dir.as_deref()).or_fail(
-        "the session calendars cannot be read",
-        "check schedule.calendars_dir (STRAT_SCHEDULE_CALENDARS_DIR)",
-    )?;
+    let calendars = settings.calendars()?;
     let clerk = Clerk { desk: Desk { redis: link.connection(), store, calendars }, output };
     match command {
         StrategyCommand::Add { user, strategy, fields } => clerk.add(user, strategy, fields).await,

@@ -6,6 +6,7 @@
 #[macro_use]
 mod suite;
 mod alpaca;
+mod binance;
 mod kite;
 mod paper;
 mod stage;

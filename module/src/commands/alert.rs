@@ -4,12 +4,9 @@ use crate::args::Args;
 use crate::server::{self, KeyKind, wall_clock_ms};
 use crate::{effects, settings, state};
 use redis_module::{Context, RedisString, RedisValue};
-use strat_core::alert::{AlertStatus, alert_field, parse_condition, parse_level};
+use strat_core::alert::{AlertStatus, LIFE_SECONDS_MAX, alert_field, parse_condition, parse_level};
 use strat_core::key::{alerts_of, check_symbol};
 use strat_core::{AlertKey, Code, Refusal};
-
-/// Longest life of an alert: ten years, as long as anybody may want to wait for a price.
-const SECONDS_MAX: i64 = 315_360_000;
 
 /// Refuses one more than a user may have. Here, not at the clients: two that ask at the same time must not both find room. A plain
 /// `HSET` is not counted out, for it is no tenant's; what it made counts.
@@ -37,7 +34,7 @@ pub(crate) fn run(ctx: &Context, args: &[RedisString]) -> Result<RedisValue, Ref
     let condition = parse_condition(args.text()?)?;
     let price = args.text()?;
     parse_level(price)?;
-    let seconds = args.option("EX").then(|| args.count("EX", 1, SECONDS_MAX)).transpose()?;
+    let seconds = args.option("EX").then(|| args.count("EX", 1, LIFE_SECONDS_MAX)).transpose()?;
     args.end()?;
     effects::check_partition(ctx, key.prefix)?;
     if !matches!(server::key_kind(ctx, &key.hash()), KeyKind::Empty | KeyKind::Hash) {

@@ -104,7 +104,6 @@ pub(crate) async fn serve(world: Arc<World>, listener: TcpListener) {
 
 async fn connection(world: Arc<World>, stream: TcpStream) {
     let mut line = Line::default();
-    #[allow(clippy::result_large_err, reason = "the callback's type is the library's")]
     let hello = |request: &Request, response: Response| {
         line.uri = request.uri().path_and_query().map_or("/", |uri| uri.as_str()).to_owned();
         world.venue.admits(&world, &line.uri).map(|()| response).map_err(|status| {

@@ -5,8 +5,10 @@
 //!
 //! Not for production: whatever is missing panics.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+#![allow(clippy::result_large_err, reason = "a refusal is an HTTP answer, and is sent as it is")]
 
 pub mod alpaca;
+pub mod binance;
 pub mod book;
 pub mod hub;
 pub mod kite;

@@ -131,6 +131,13 @@ impl World {
         let _ = self.carry_out(asked, |_| None);
     }
 
+    /// An order to buy that came by another way.
+    pub fn add(&self, symbol: &str, id: &str, quantity: &str) {
+        let asked =
+            NewOrder { id: id.to_owned(), symbol: symbol.to_owned(), buy: true, quantity: quantity.parse().unwrap() };
+        self.take(asked);
+    }
+
     /// Fills a part of the newest order of an id.
     pub fn fill(&self, id: &str, quantity: &str, price: &str) {
         let (quantity, price): (Quantity, Price) = (quantity.parse().unwrap(), price.parse().unwrap());

@@ -108,10 +108,11 @@ fn body_of(path: &str, method: &str) -> String {
         }
         ("patch", _) => json!({ "fields": { "note": "mine" } }),
         ("post", "/api/v1/strategies/{id}/stop") => json!({ "square_off": true }),
-        ("post", "/api/v1/alerts") => {
+        ("post", "/api/v1/alerts" | "/api/v1/cache/price-alerts") => {
             json!({ "id": "new", "user_id": "alice", "symbol": "IBM", "condition": "ABOVE", "price": "1" })
         }
         ("put", "/api/v1/calm") => json!({ "calm": true, "user_id": "alice" }),
+        ("put", "/api/v1/admin/risk/{user_id}") => json!({ "limits": { "max_quantity": "1" } }),
         ("post", "/api/v1/admin/square-off") => json!({ "confirm": true }),
         ("post", "/api/v1/admin/halt" | "/api/v1/admin/resume") => json!({ "reason": "mine" }),
         _ => Json::Null,
@@ -141,7 +142,7 @@ fn on_every_route_of_the_document_another_users_token_finds_nothing() {
             let concrete = path.replace("{id}", "s1").replace("{user_id}", "alice").replace("{symbol}", "IBM");
             let mut query: Vec<&str> = Vec::new();
             query.extend(has("user_id").then_some("user_id=alice"));
-            query.extend((path == "/api/v1/alerts" && method == "delete").then_some("id=a1"));
+            query.extend((tag == "alerts" && method == "delete").then_some("id=a1"));
             query.extend(has("confirm").then_some("confirm=true"));
             let concrete = format!("{concrete}?{}", query.join("&"));
             let (verb, body) = (method.to_uppercase(), body_of(path, method));

@@ -51,6 +51,28 @@ impl Stream {
         }
     }
 
+    /// The data of the next event of this name, which has no id.
+    fn unnumbered(&mut self, name: &str) -> Json {
+        let mut block: Vec<(String, String)> = Vec::new();
+        loop {
+            let mut line = String::new();
+            assert!(self.lines.read_line(&mut line).unwrap() > 0, "the stream ended before {name}");
+            match line.trim_end().split_once(": ") {
+                Some((field, text)) => block.push((field.to_owned(), text.to_owned())),
+                None if line.trim_end().is_empty() => {
+                    let of =
+                        |wanted: &str| block.iter().find(|(field, _)| field == wanted).map(|(_, text)| text.as_str());
+                    if of("event") == Some(name) {
+                        assert_eq!(of("id"), None, "{block:?}");
+                        return serde_json::from_str(of("data").unwrap()).unwrap();
+                    }
+                    block.clear();
+                }
+                None => {}
+            }
+        }
+    }
+
     fn expect(&mut self) -> Seen {
         self.next().expect("the stream goes on")
     }
@@ -124,4 +146,50 @@ fn events_go_on_where_a_client_left_off() {
         stream.next().map(|seen| assert_eq!(seen.event, "ready"))
     });
     assert_eq!(world.engine.terminate(), Some(0), "an open stream holds up no stop");
+}
+
+#[test]
+fn alerts_fire_into_their_users_stream_and_say_when_they_may_have_been_missed() {
+    let mut world = quiet_market(&[]);
+    let (alice, bob) = (issue(SECRET, "alice", &[]), issue(SECRET, "bob", &[]));
+    let arm = |token: &str, id: &str, price: &str| {
+        let alert = json!({ "id": id, "symbol": "M&M", "condition": "ABOVE", "price": price });
+        assert_eq!(world.asks(token, "POST", "/api/v1/alerts", &alert.to_string()).status, 201);
+    };
+    let mut hers = Stream::open(&world, &alice, "", None);
+    let begin = hers.expect().id;
+    assert_eq!(hers.unnumbered("alerts"), json!({ "user_id": "alice" }), "from here on none is missed");
+    let mut chosen = Stream::open(&world, OPERATOR, "?user_id=alice", None);
+    chosen.unnumbered("alerts");
+    arm(&bob, "his", "2600");
+    arm(&alice, "a1", "2600.00");
+    world.redis.conn().run("STRAT.SLCHECK M&M 2601.5");
+    for stream in [&mut hers, &mut chosen] {
+        let fired = stream.unnumbered("PRICE_ALERT");
+        assert_eq!(
+            (&fired["type"], &fired["user_id"], &fired["alert_id"]),
+            (&json!("PRICE_ALERT"), &json!("alice"), &json!("a1"))
+        );
+        assert_eq!((&fired["data"]["triggered_price"], &fired["data"]["symbol"]), (&json!("2601.5"), &json!("M&M")));
+    }
+    // What has an id goes on behind what had one.
+    make(&world, "alice", "s1");
+    let next = hers.expect();
+    assert!(next.id > begin && next.data["strategy_id"] == "s1", "{next:?}");
+
+    world.redis.kill_9();
+    arm_fails(&world, &alice);
+    world.redis.start_again();
+    hers.unnumbered("alerts");
+    until("alerts are armed again", LIMIT, || {
+        let alert = json!({ "id": "a2", "symbol": "M&M", "condition": "BELOW", "price": "2000" });
+        (world.asks(&alice, "POST", "/api/v1/alerts", &alert.to_string()).status == 201).then_some(())
+    });
+    world.redis.conn().run("STRAT.SLCHECK M&M 1999");
+    assert_eq!(hers.unnumbered("PRICE_ALERT")["alert_id"], "a2");
+}
+
+fn arm_fails(world: &World, token: &str) {
+    let alert = json!({ "id": "lost", "symbol": "M&M", "condition": "ABOVE", "price": "1" });
+    assert_eq!(world.asks(token, "POST", "/api/v1/alerts", &alert.to_string()).status, 503);
 }

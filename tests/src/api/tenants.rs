@@ -150,6 +150,30 @@ fn who_asks_too_often_is_told_when_to_come_back() {
 }
 
 #[test]
+fn who_guesses_a_token_runs_out_of_guesses_and_users_come_in_all_the_same() {
+    let world = World::start(&[WITH_SECRETS, &[("STRAT_HTTP_REFUSED_PER_MINUTE", "12")]].concat());
+    let alice = issue(SECRET, "alice", &[]);
+    let whose = |token: &str| world.asks(token, "GET", "/api/v1/token", "");
+    assert_eq!(whose(OPERATOR).status, 200);
+    for left in ["1", "0"] {
+        let refused = whose("a-wrong-guess");
+        refused.is_problem(401, "UNAUTHORIZED");
+        assert_eq!(refused.header("ratelimit-remaining"), left);
+    }
+    // What a header says of the peer is not believed.
+    let guess = ["authorization: Bearer another-guess", "x-forwarded-for: 192.0.2.7", "forwarded: for=192.0.2.7"];
+    let refused = world.ask("GET", "/api/v1/token", &guess, "");
+    refused.is_problem(429, "RATE_LIMITED");
+    let wait: u64 = refused.header("retry-after").parse().unwrap();
+    assert!((1..=5).contains(&wait), "one in 60/12 s: {wait}");
+    assert_eq!(refused.header("ratelimit-policy"), "12;w=60;burst=2");
+    whose(OPERATOR).is_problem(429, "RATE_LIMITED");
+    assert_eq!(whose(&alice).status, 200, "hers cannot be guessed");
+    assert_eq!(world.redis.conn().run("KEYS ratelimit:http.refused:*").items().len(), 0, "Redis is not troubled");
+    until("guesses are looked at again", LIMIT, || (whose(OPERATOR).status == 200).then_some(()));
+}
+
+#[test]
 fn while_redis_is_away_no_users_token_is_taken_and_the_operator_is_counted_here() {
     let more = [("STRAT_HTTP_READS_PER_MINUTE", "30")];
     let mut world = World::start(&[WITH_SECRETS, &more].concat());

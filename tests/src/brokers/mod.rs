@@ -1,6 +1,7 @@
 //! The engine trades at brokers' fakes, with the brokers' own market data: real Redis, real Postgres, real sockets.
 
 mod alpaca;
+mod binance;
 mod kite;
 
 use crate::resp::Conn;

@@ -6,10 +6,10 @@ use serde_json::json;
 use std::time::Duration;
 use strat_engine::token::{Keys, Role};
 
-const SECRET: &str = "a-secret-of-at-least-32-bytes-for-tests";
+pub(super) const SECRET: &str = "a-secret-of-at-least-32-bytes-for-tests";
 const OPERATOR: &str = "an-operators-token";
 
-fn issue(user: &str) -> String {
+pub(super) fn issue(user: &str) -> String {
     let now = u64::try_from(crate::support::now_ms() / 1_000).unwrap();
     Keys::new(&SECRET.to_owned().into()).issue(user, Role::User, Duration::from_secs(3_600), now).unwrap().0
 }

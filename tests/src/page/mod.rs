@@ -3,6 +3,8 @@
 
 mod access;
 mod browser;
+mod docs;
+mod edit;
 mod modules;
 mod outage;
 mod pictures;

@@ -88,5 +88,26 @@ fn the_modules_keep_their_rules() {
            pieces([{ at: 0 }, { at: 10 }, { at: 100 }, { at: 130, wide: 50 }], 15).map((piece) => piece.length)]",
     );
     assert_eq!(chart, json!([50, true, true, true, [2, 2]]));
+
+    let schemas = browser.js_async(
+        "const { example, type } = await import('/page/schema.js');
+         const level = { type: 'object', required: ['level'], properties: { level: { type: 'string' }, left_bps: { type: ['integer', 'null'] } } };
+         const loop = { type: 'object', properties: { next: { $ref: '#/components/schemas/Loop' } } };
+         const document = { components: { schemas: { Level: level, Loop: loop } } };
+         const ref = (name) => ({ $ref: `#/components/schemas/${name}` });
+         const words = (schema) => type(schema).map((word) => word.schema ?? word).join('');
+         const nullable = { oneOf: [ref('Level'), { type: 'null' }] };
+         return [example(document, nullable), words(nullable), words({ type: 'array', items: ref('Level') }), words({ type: ['string', 'null'] }),
+           JSON.stringify(example(document, ref('Loop'))).length < 200, example(document, { type: 'object', example: { a: 1 } })]",
+    );
+    let expected = json!([
+        { "level": "text", "left_bps": 1 },
+        "Level or null",
+        "array of Level",
+        "text or null",
+        true,
+        { "a": 1 }
+    ]);
+    assert_eq!(schemas, expected);
     assert_eq!(browser.complaints(), Vec::<serde_json::Value>::new());
 }

@@ -2,6 +2,7 @@
 
 use super::World;
 use super::browser::Browser;
+use crate::servers::simbroker::SimBroker;
 use serde_json::json;
 
 const PRICE: &str = "#rows td[data-label='Last price']";
@@ -59,5 +60,25 @@ fn while_redis_is_away_the_page_says_so() {
     world.redis.start_again();
     browser.holds("!document.querySelector('[data-banner=redis]')");
     is_fresh(&browser, "2501.00");
+    assert_eq!(browser.complaints(), Vec::<serde_json::Value>::new());
+}
+
+#[test]
+fn while_the_broker_is_away_the_page_says_so_and_why() {
+    let Some(browser) = Browser::start("the page without a broker") else { return };
+    let mut broker = SimBroker::start(&["--class", "A"]);
+    let url = format!("http://127.0.0.1:{}", broker.port());
+    let world =
+        World::start(&[("STRAT_BROKER_KIND", "bridge"), ("STRAT_BROKER_URL", &url), ("STRAT_BROKER_CLASS", "dedupes")]);
+    browser.open(&world.url(""));
+    browser.holds("document.querySelector('[data-part=broker]')?.dataset.state === 'ok'");
+    browser.holds("document.querySelector('[data-part=broker]').title.includes('bridge, 0 orders')");
+    broker.kill_9();
+    browser.says("[data-banner=broker]", "The broker is in trouble since");
+    browser.says("[data-part=broker]", "away");
+    assert_eq!(browser.barriers(), json!([]));
+    broker.start_again();
+    browser.holds("!document.querySelector('[data-banner=broker]')");
+    browser.holds("document.querySelector('[data-part=broker]').dataset.state === 'ok'");
     assert_eq!(browser.complaints(), Vec::<serde_json::Value>::new());
 }

@@ -14,6 +14,33 @@ fn walk(world: &World, browser: &Browser, prices: &[&str]) {
     }
 }
 
+/// Alerts that wait and have fired, and a stop that somebody else has changed meanwhile.
+fn alerts_and_levels(world: &World, browser: &Browser, picture: &impl Fn(&str)) {
+    browser.open(&world.url("#/alice/infy-trail"));
+    browser.fill("#user", "alice");
+    browser.press("\u{e004}");
+    for alert in ["a1 INFY ABOVE 1510", "a2 RELIANCE BELOW 2400"] {
+        world.redis.conn().run(&format!("STRAT.ALERT user:alice:alert:{alert}"));
+    }
+    browser.says("#alerts", "RELIANCE at or below 2400.00");
+    world.feed.say("INFY", "1510.40");
+    browser.says("#alerts", "fired at 1510.40");
+    browser.click("[data-edit=stop_loss]");
+    browser.fill("[data-level=stop_loss] input", "1480");
+    world.redis.conn().run("STRAT.UPDATE user:alice:strategy:infy-trail stop_loss 1475");
+    browser.click("[data-level=stop_loss] [type=submit]");
+    browser.says("[data-level=stop_loss] [role=alert]", "Save again");
+    for (name, scheme, width, height) in
+        [("alerts", "light", 1280, 1400), ("alerts-dark", "dark", 1280, 1400), ("phone-alerts", "light", 390, 2400)]
+    {
+        browser.colours(scheme);
+        browser.size(width, height);
+        picture(name);
+    }
+    browser.colours("light");
+    browser.size(1280, 860);
+}
+
 #[test]
 #[ignore = "it shows, and checks little; make screenshots runs it"]
 fn of_the_main_states() {
@@ -70,6 +97,19 @@ fn of_the_main_states() {
     browser.says("#rows", "Stopped out at 2489.95");
     browser.holds("document.querySelector('#chart .fill.exit')");
     picture("stopped-out");
+    alerts_and_levels(&world, &browser, &picture);
+    browser.open(&world.url("docs#patch_strategies_id"));
+    browser.holds("document.getElementById('patch_strategies_id')?.open");
+    for (name, scheme, width, height) in
+        [("docs", "light", 1280, 860), ("docs-dark", "dark", 1280, 860), ("docs-phone", "light", 390, 844)]
+    {
+        browser.colours(scheme);
+        browser.size(width, height);
+        picture(name);
+    }
+    browser.size(1280, 860);
+    browser.open(&world.url("#/alice/opening-range"));
+    browser.holds("document.querySelector('#chart .fill.exit')");
     world.redis.kill_9();
     browser.says("[data-banner=redis]", "Redis is away");
     browser.holds("document.querySelector('#chart .now.old')");

@@ -24,6 +24,17 @@ fn time_gives_back_what_was_used_and_each_user_has_his_own() {
 }
 
 #[test]
+fn a_look_says_what_a_check_would_and_counts_nothing() {
+    let (_, limiter) = limiter(10);
+    let check = Check::new("login", "alice", per_second(1, 1));
+    for _ in 0..3 {
+        let looked = limiter.look(&check).unwrap();
+        assert_eq!((looked.allowed, looked.remaining), (true, 1));
+    }
+    assert!(limiter.check(&check).unwrap().allowed && !limiter.look(&check).unwrap().allowed);
+}
+
+#[test]
 fn a_call_under_several_limits_counts_under_all_or_none() {
     let (_, limiter) = limiter(10);
     let (second, day) = (per_second(5, 5), Limit::new(2, Duration::from_secs(86_400), 2).unwrap());

@@ -2,7 +2,7 @@
 
 use super::{Bridge, LIST_BYTES_MAX, get, unclear, wire};
 use crate::broker::wire::http::{Bounds, escaped};
-use crate::broker::{Broker as _, BrokerError};
+use crate::broker::{Broker as _, BrokerError, BrokerHealth, Line};
 use hyper::StatusCode;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -36,8 +36,8 @@ struct News {
 }
 
 impl Bridge {
-    /// Passes reports on until `cancel`.
-    pub async fn poll_reports(&self, cancel: CancellationToken) {
+    /// Passes reports on until `cancel`; `health` hears whether the bridge answers.
+    pub async fn poll_reports(&self, health: &BrokerHealth, cancel: CancellationToken) {
         // What happened before this process is not in the reports that follow.
         let mut place = Place { after: None, missed: true };
         let mut catch_up_at = Instant::now();
@@ -47,6 +47,7 @@ impl Bridge {
                 () = cancel.cancelled() => return,
                 turn = self.turn(&mut place, &mut catch_up_at) => turn,
             };
+            health.note(Line::Reports, &turn);
             let wait = match turn {
                 Ok(wait) => {
                     pause = PAUSE;

@@ -1,5 +1,7 @@
 use super::*;
+use crate::broker::BrokerHealth;
 use crate::broker::OrderSide;
+use crate::clock::LiveClock;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -290,9 +292,11 @@ async fn reports_go_on_after_trouble_and_what_was_missed_is_asked_for() {
     ];
     let fake = Fake::with_lists(polls, vec![none, orders]).await;
     let (bridge, cancel) = (Arc::new(fake.bridge()), CancellationToken::new());
+    let health = Arc::new(BrokerHealth::new("bridge".to_owned(), Arc::new(LiveClock)));
     let task = tokio::spawn({
         let (bridge, cancel) = (Arc::clone(&bridge), cancel.clone());
-        async move { bridge.poll_reports(cancel).await }
+        let heard = Arc::clone(&health);
+        async move { bridge.poll_reports(&heard, cancel).await }
     });
     let mut ids = Vec::new();
     while ids.len() < 3 {
@@ -305,6 +309,9 @@ async fn reports_go_on_after_trouble_and_what_was_missed_is_asked_for() {
     let poll = |after: i64| format!("/base/v1/reports?after={after}&wait_ms=2000");
     assert_eq!(paths[1..3], ["/base/v1/orders".to_owned(), poll(7)], "{paths:?}");
     assert!(paths.contains(&poll(8)), "it goes on where it was: {paths:?}");
+    let status = health.status();
+    assert!(status.calls >= 4 && status.failed == 1, "each poll is noted: {status:?}");
+    assert!(status.last.is_some_and(|last| last.error.contains("502")));
     cancel.cancel();
     tokio::time::timeout(Duration::from_secs(5), task).await.expect("it ends when asked to").unwrap();
 }

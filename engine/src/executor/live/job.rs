@@ -1,6 +1,6 @@
 //! One order's task.
 
-use super::{ALONE, Driver, EntryName, ORDERS, held};
+use super::{ALONE, BACKLOG_FACTOR, Driver, EntryName, ORDERS, held};
 use crate::executor::machine::{Effect, OrderMachine, Waits};
 use crate::executor::shell::{Ahead, Run};
 use std::sync::Arc;
@@ -37,6 +37,9 @@ impl Drop for UnderWay {
     }
 }
 
+/// Exits under way at a time that the lane carries out by itself; more are spread over all threads.
+const LANE_MAX: usize = 4;
+
 impl Driver {
     pub(super) fn start(
         self: &Arc<Self>,
@@ -48,7 +51,17 @@ impl Driver {
     ) {
         let under_way = UnderWay { driver: Arc::clone(self), name };
         let run = Run::new(Arc::clone(&self.executor), machine).with_claim(ahead);
-        self.tasks.spawn(Arc::clone(self).job(run, under_way, which, room));
+        let job = Arc::clone(self).job(run, under_way, which, room);
+        if self.is_many(which) {
+            self.tasks.spawn_on(job, &self.workers)
+        } else {
+            self.tasks.spawn(job)
+        };
+    }
+
+    /// Whether so many exits are under way that one thread, which may be their own, is not enough.
+    fn is_many(&self, which: usize) -> bool {
+        self.backlog.get(which).is_some_and(|room| self.places * BACKLOG_FACTOR - room.available_permits() > LANE_MAX)
     }
 
     /// One order, to its end or to the engine's.

@@ -87,7 +87,7 @@ impl OrderMachine {
     pub(super) fn read(&mut self, found: Found) -> Effect {
         match found {
             Found::Strategy(seen) => {
-                let Seen { strategy, grace_ms, entries_wait, sent_alone, restored } = *seen;
+                let Seen { strategy, grace_ms, entries_wait, risk, sent_alone, restored } = *seen;
                 let leg = self.job.action.leg(strategy.side);
                 // It works at the broker, and it was not this job that sent it: a moment ago perhaps.
                 let others = strategy.working.is_some_and(|working| working.leg(strategy.side) == leg);
@@ -103,6 +103,7 @@ impl OrderMachine {
                     SentAlone::Same | SentAlone::No => None,
                 };
                 (self.strategy, self.grace_ms, self.entries_wait) = (Some(strategy), grace_ms, entries_wait);
+                self.risk = risk;
                 self.decide()
             }
             // It was there when it was claimed: Redis has lost everything since, and it comes back.

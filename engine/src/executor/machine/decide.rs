@@ -1,6 +1,7 @@
 //! From what is known to the next effect.
 
 use super::{COPY_LIFE_MS, Effect, Facts, OrderMachine, OrderName, State, Step, Waits, facts};
+use crate::metrics;
 use strat_core::{ExecType, Leg, Strategy, StrategyKey};
 
 impl OrderMachine {
@@ -27,6 +28,7 @@ impl OrderMachine {
             due_ms: self.job.due_ms,
             grace_ms: self.grace_ms,
             entries_wait: self.entries_wait,
+            risk: self.risk.clone(),
             idempotency: self.rules.idempotency,
             own: self.own.clone(),
             entry: self.entry.clone(),
@@ -68,6 +70,11 @@ impl OrderMachine {
             Step::Refuse(why) => {
                 tracing::error!(key = self.job.key, action = %self.job.action, order = id, why, "entry refused");
                 self.end(ExecType::Rejected, why)
+            }
+            Step::Deny(refused) => {
+                metrics::risk_refused(refused.rule);
+                tracing::warn!(key = self.job.key, action = %self.job.action, order = id, %refused, "entry refused");
+                self.end(ExecType::Rejected, &refused.to_string())
             }
             Step::Expire(why) => {
                 tracing::warn!(key = self.job.key, action = %self.job.action, why, "entry not sent");

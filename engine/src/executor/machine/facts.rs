@@ -2,11 +2,12 @@
 
 mod exits;
 
-use super::types::Now;
+use super::types::{Now, Verdict};
 use crate::broker::{Idempotency, OrderRequest, OrderSide, OrderState};
 use std::collections::BTreeMap;
 use strat_core::order::OrderIdentity;
 use strat_core::planted::{self, Mistake};
+use strat_core::risk::{Cleared, Intent, Refused};
 use strat_core::{Action, Leg, Quantity, Strategy, StrategyKey};
 
 /// How long to wait for an entry that was asked to be cancelled and is not dead yet, ms.
@@ -19,6 +20,8 @@ const REUSED_WAIT_MS: i64 = 60_000;
 const SETTLE_LOOK_MS: i64 = 250;
 /// Longest wait for a time of day, ms: the clock that says how long it is may be wrong.
 const CLOCK_LOOK_MS: i64 = 1_000;
+/// How long an entry waits for what its limits depend on, ms.
+const RISK_WAIT_MS: i64 = 250;
 /// An entry is never late by less than this, ms: reading the clock, the queue and the lock take their time.
 const LATE_MIN_MS: i64 = 5_000;
 /// Said of an order whose client order id belongs to an order of the past.
@@ -75,6 +78,8 @@ pub struct Facts<'a> {
     pub unasked: bool,
     /// Entries have to wait this long, ms.
     pub entries_wait: Option<i64>,
+    /// What its limits say of an entry.
+    pub risk: Verdict,
     /// How far the broker's clock may be from Redis's, ms.
     pub skew_ms: i64,
     /// Epoch ms of the time that asks for the order.
@@ -123,6 +128,8 @@ pub enum Step {
     },
     /// The order id belongs to an order of the past: report the entry as rejected.
     Refuse(&'static str),
+    /// A limit stands against the entry: report it as rejected.
+    Deny(Refused),
     /// The entry's time passed too long ago: report it as expired.
     Expire(String),
     /// Ask the broker to cancel the entry, then look it up.
@@ -142,7 +149,7 @@ pub enum Step {
     /// The broker has the order: report what it says and follow it.
     Adopt(OrderState),
     /// Send the order.
-    Submit(OrderRequest),
+    Submit(Cleared<OrderRequest>),
 }
 
 impl Facts<'_> {
@@ -205,10 +212,32 @@ impl Facts<'_> {
         if let Some(ms) = self.entries_wait.filter(|_| leg == Leg::Entry) {
             return Step::Wait { ms, why: "Postgres has not heard of it yet: exits go on, entries wait" };
         }
-        if let Some(step) = self.beside_other_attempts().filter(|_| leg == Leg::Exit) {
-            return step;
+        let request = self.request(quantity);
+        match leg {
+            Leg::Entry => self.held_against_limits(request),
+            Leg::Exit => self.beside_other_attempts().unwrap_or_else(|| match Cleared::exit(request) {
+                Some(exit) => Step::Submit(exit),
+                None => Step::Drop("it is no exit".to_owned()),
+            }),
         }
-        Step::Submit(self.request(quantity))
+    }
+
+    /// An entry goes only where every limit lets it pass.
+    fn held_against_limits(&self, request: OrderRequest) -> Step {
+        let wait = |why| Step::Wait { ms: RISK_WAIT_MS, why };
+        match &self.risk {
+            Verdict::Approved(approved) => match approved.cover(request) {
+                Some(approved) => Step::Submit(Cleared::Entry(approved)),
+                None => wait("the strategy has changed since its entry was approved"),
+            },
+            Verdict::Refused(refused) => match self.unsettled(self.sent_ms) {
+                // What is said to be rejected must not be filled afterwards.
+                Some(ms) => Step::Wait { ms, why: "the order may still show at the broker" },
+                None => Step::Deny(refused.clone()),
+            },
+            Verdict::Later(why) => wait(why),
+            Verdict::NotAsked => wait("its limits have not been looked at"),
+        }
     }
 
     /// How late it is, ms, where that is beyond the grace.
@@ -248,6 +277,13 @@ impl Facts<'_> {
             leg: self.action.leg(self.strategy.side),
         }
     }
+}
+
+/// What of a cycle's entry is held against its limits.
+#[must_use]
+pub fn intent_of(key: StrategyKey<'_>, strategy: &Strategy, cycle: u64) -> Intent {
+    let client_order_id = order_id(key, strategy, (cycle, Leg::Entry), Action::entry(strategy.side));
+    Intent { client_order_id, symbol: strategy.symbol.clone(), quantity: strategy.quantity }
 }
 
 /// The client order id of a cycle's order of `leg`, as a job for `action` needs it.

@@ -26,10 +26,10 @@ mod turns;
 mod types;
 mod unknown;
 
-pub use facts::{Attempts, Facts, Known, Step, is_restored};
+pub use facts::{Attempts, Facts, Known, Step, intent_of, is_restored};
 pub use submissions::Submissions;
 pub use types::{
-    Claim, Effect, Found, Holder, Input, Now, OrderName, Phase, ReportFailure, Rules, Seen, SentAlone, Waits,
+    Claim, Effect, Found, Holder, Input, Now, OrderName, Phase, ReportFailure, Rules, Seen, SentAlone, Verdict, Waits,
 };
 
 use super::Job;
@@ -99,6 +99,7 @@ pub struct OrderMachine {
     /// How often that was so. Two that hold the lock in turn, both in doubt about the other, must come to an end.
     contests: u32,
     entries_wait: Option<i64>,
+    risk: Verdict,
     /// Claims in a row that found the lock held.
     held: u32,
     /// The own order's end, once the broker has shown it.
@@ -141,6 +142,7 @@ impl OrderMachine {
             rival_ms: None,
             contests: 0,
             entries_wait: None,
+            risk: Verdict::NotAsked,
             held: 0,
             ended: None,
             asked_ms: 0,

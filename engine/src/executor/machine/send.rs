@@ -4,12 +4,13 @@ use super::unknown::Unknown;
 use super::{Effect, Known, OrderMachine, OrderName, PAUSE_MS, REFUSED_WAIT_MS, State, TRIES, Waits, facts};
 use crate::broker::{BrokerError, OrderRequest, OrderState};
 use strat_core::planted::{self, Mistake};
+use strat_core::risk::Cleared;
 use strat_core::{ExecType, Quantity};
 
 impl OrderMachine {
     /// The steps before may have taken longer than the lock lives. Where there were none, one more durable write would
     /// only make a stop later.
-    pub(super) fn extend(&mut self, request: OrderRequest, tries: u32) -> Effect {
+    pub(super) fn extend(&mut self, request: Cleared<OrderRequest>, tries: u32) -> Effect {
         // Before it is sent, so that no report can arrive for an order that is not known here.
         self.order = Some(OrderName::of(&request));
         let asked = self.own != Known::NotAsked || self.entry != Known::NotAsked || !self.others.is_empty();
@@ -21,14 +22,14 @@ impl OrderMachine {
         self.to(State::Extending(request, tries), Effect::Extend)
     }
 
-    pub(super) fn submit(&mut self, request: OrderRequest, tries: u32) -> Effect {
+    pub(super) fn submit(&mut self, request: Cleared<OrderRequest>, tries: u32) -> Effect {
         let effect = Effect::Submit(request.clone());
         self.to(State::Submitting(request, tries), effect)
     }
 
     pub(super) fn submitted(
         &mut self,
-        request: OrderRequest,
+        request: Cleared<OrderRequest>,
         tries: u32,
         outcome: Result<OrderState, BrokerError>,
     ) -> Effect {
@@ -67,7 +68,7 @@ impl OrderMachine {
     }
 
     /// What is certainly not at the broker is sent again after a pause, a few times.
-    pub(super) fn again(&mut self, request: OrderRequest, tries: u32, error: BrokerError) -> Effect {
+    pub(super) fn again(&mut self, request: Cleared<OrderRequest>, tries: u32, error: BrokerError) -> Effect {
         if tries >= TRIES {
             return self.broker_trouble(error);
         }

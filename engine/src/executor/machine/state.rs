@@ -4,6 +4,7 @@ use super::unknown::Unknown;
 use super::{Effect, OrderMachine, OrderName, Phase};
 use crate::broker::OrderRequest;
 use strat_client::ReportRequest;
+use strat_core::risk::Cleared;
 use strat_core::{ExecType, Quantity};
 
 /// Where the machine is; each state waits for the outcome of the effect that it is named after.
@@ -21,8 +22,8 @@ pub(super) enum State {
     Looking,
     LookingForAttempt(u64),
     CancelingBefore,
-    Extending(OrderRequest, u32),
-    Submitting(OrderRequest, u32),
+    Extending(Cleared<OrderRequest>, u32),
+    Submitting(Cleared<OrderRequest>, u32),
     Unknown(Unknown),
     Reporting { report: ReportRequest, news: Option<(ExecType, Quantity)>, ends: bool, tries: u32 },
     Watching,

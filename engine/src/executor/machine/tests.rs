@@ -96,6 +96,7 @@ impl Play {
             strategy: self.strategy.clone(),
             grace_ms: None,
             entries_wait: None,
+            risk: Verdict::without_limits(intent_of(StrategyKey::parse(KEY).unwrap(), &self.strategy, 1)),
             sent_alone: self.sent_alone,
             restored: self.restored,
         })))

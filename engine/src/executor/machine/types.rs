@@ -5,6 +5,7 @@ use crate::broker::{BrokerError, Idempotency, OrderRef, OrderRequest, OrderState
 use std::fmt;
 use std::sync::Arc;
 use strat_client::{LockToken, ReportRequest};
+use strat_core::risk::{Cleared, Denied, Intent, Refused, RiskApproved, Rule, approve};
 use strat_core::{Action, Strategy};
 
 /// What does not change while the engine runs.
@@ -124,7 +125,7 @@ pub enum Effect {
     /// `STRAT.EXTEND`.
     Extend,
     /// Send the order.
-    Submit(OrderRequest),
+    Submit(Cleared<OrderRequest>),
     /// `STRAT.REPORT`.
     Report(ReportRequest),
     /// `STRAT.UNLOCK`.
@@ -233,10 +234,47 @@ pub struct Seen {
     pub grace_ms: Option<i64>,
     /// Entries have to wait this long, ms: what keeps them durable is away, or has not heard of this one yet.
     pub entries_wait: Option<i64>,
+    /// What its limits say of an entry.
+    pub risk: Verdict,
     /// This engine may have sent the same exit, or a later attempt of it, by another way: without Redis.
     pub sent_alone: SentAlone,
     /// The cycle is older than Redis's memory: later attempts of its exit may have been forgotten.
     pub restored: bool,
+}
+
+/// What an entry's limits say of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Verdict {
+    /// Nobody was asked: it is an exit, or waits for something else.
+    #[default]
+    NotAsked,
+    /// It may be sent.
+    Approved(RiskApproved<Intent>),
+    /// It is against a rule.
+    Refused(Refused),
+    /// What its limits depend on is not known now.
+    Later(&'static str),
+}
+
+impl Verdict {
+    /// Of an entry where nothing is limited.
+    #[must_use]
+    pub fn without_limits(intent: Intent) -> Self {
+        match approve(intent, &[]) {
+            Ok(approved) => Self::Approved(approved),
+            Err(denied) => denied.into(),
+        }
+    }
+}
+
+impl From<Denied> for Verdict {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Refused(refused) => Self::Refused(refused),
+            Denied::Unknown(Rule::MaxDailyLoss) => Self::Later("the profit and loss of the day is not known now"),
+            Denied::Unknown(_) => Self::Later("its limits need a fresh price of its symbol"),
+        }
+    }
 }
 
 /// What this engine knows of a strategy's exit without having it from Redis.

@@ -9,6 +9,7 @@
 use super::{Effect, Input, OrderMachine, OrderName, PAUSE_MS, State, TRIES, Waits, astray};
 use crate::broker::{BrokerError, Idempotency, OrderRequest};
 use strat_core::planted::{self, Mistake};
+use strat_core::risk::Cleared;
 
 /// Longest pause between two look-ups, ms.
 const PAUSE_MS_MAX: i64 = 500;
@@ -19,7 +20,7 @@ const ALONE_PAUSE_MS: i64 = 200;
 /// An order whose outcome is not known.
 #[derive(Debug, Clone)]
 pub(super) struct Unknown {
-    request: OrderRequest,
+    request: Cleared<OrderRequest>,
     /// Submissions so far.
     tries: u32,
     /// Look-ups that got no answer, one after the other.
@@ -32,11 +33,11 @@ pub(super) struct Unknown {
 }
 
 impl Unknown {
-    pub(super) const fn new(request: OrderRequest, tries: u32, sent_ms: i64) -> Self {
+    pub(super) const fn new(request: Cleared<OrderRequest>, tries: u32, sent_ms: i64) -> Self {
         Self { request, tries, mute: 0, pause_ms: PAUSE_MS, refused: None, sent_ms: Some(sent_ms) }
     }
 
-    pub(super) const fn refused(request: OrderRequest, reason: String, sent_ms: Option<i64>) -> Self {
+    pub(super) const fn refused(request: Cleared<OrderRequest>, reason: String, sent_ms: Option<i64>) -> Self {
         Self { request, tries: TRIES, mute: 0, pause_ms: PAUSE_MS, refused: Some(reason), sent_ms }
     }
 }

@@ -1,7 +1,7 @@
 //! What the shadow is asked.
 
 use super::Shadow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use strat_core::Strategy;
 
 /// Numbers of the shadow.
@@ -57,14 +57,12 @@ impl Shadow {
     /// Keys of the strategies that hold something of a symbol, at most `limit`.
     #[must_use]
     pub fn open_in(&self, symbol: &str, limit: usize) -> Vec<String> {
-        self.open.get(symbol).into_iter().flatten().take(limit).cloned().collect()
+        self.open.get(symbol).into_iter().flat_map(|holders| &holders.keys).take(limit).cloned().collect()
     }
 
     /// Calendars by which the strategies that hold something of a symbol trade; an empty name for none.
-    #[must_use]
-    pub fn calendars_of(&self, symbol: &str) -> BTreeSet<&str> {
-        let known = self.open.get(symbol).into_iter().flatten().filter_map(|key| self.known.get(key));
-        known.map(|known| known.fields.get("calendar").unwrap_or_default()).collect()
+    pub fn calendars_of(&self, symbol: &str) -> impl Iterator<Item = &str> {
+        self.open.get(symbol).into_iter().flat_map(|holders| holders.calendars.keys()).map(AsRef::as_ref)
     }
 
     /// Numbers.

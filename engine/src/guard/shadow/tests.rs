@@ -318,7 +318,7 @@ fn what_has_ended_is_forgotten() {
 #[test]
 fn a_calendar_is_kept_and_a_note_is_not() {
     let (redis, shadow) = held(&[("calendar", "XNYS"), ("note", "a long story")]);
-    assert_eq!(shadow.calendars_of("IBM").into_iter().collect::<Vec<_>>(), ["XNYS"]);
+    assert_eq!(shadow.calendars_of("IBM").collect::<Vec<_>>(), ["XNYS"]);
     assert_eq!(shadow.known[KEY].fields.get("note"), None);
     assert_eq!(shadow.version(KEY), Some(redis.version(KEY)));
 }

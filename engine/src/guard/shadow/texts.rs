@@ -4,7 +4,7 @@ use serde_json::Value;
 use strat_core::strategy::FIELDS_READ;
 
 /// Read by the feed's watch, not by the rules.
-const CALENDAR: &str = "calendar";
+pub(super) const CALENDAR: &str = "calendar";
 
 /// Field texts by name. A handful of them, so a list is faster and smaller than a map.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -29,13 +29,18 @@ const REASON_BYTES_MAX: usize = 1_000;
 /// Why entries are halted.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({ "reason": "odd prices since 10:15" }))]
 pub(super) struct Why {
     reason: String,
+    /// Of this user; of all where it is left out.
+    user_id: Option<String>,
 }
 
 /// Whether entries are halted, since when, by whom and why.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Halted {
+    /// Whose; everybody's where it is null.
+    user_id: Option<String>,
     halted: bool,
     at: i64,
     by: String,
@@ -68,6 +73,7 @@ pub(super) struct EngineState {
 /// What to square off.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({ "confirm": true, "user_id": "alice" }))]
 pub(super) struct SquareOff {
     /// Must be true.
     confirm: bool,
@@ -129,25 +135,24 @@ pub(super) async fn engine(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     caller.only_admins()?;
-    let (watched, halt) = (&api.watched, api.halt.state());
-    let reconciled = watched.gate.peek().is_some();
+    let (watched, halt) = (&api.watched, api.halt.state(None));
     let state = EngineState {
         engine: watched.engine.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         uptime_seconds: watched.started.elapsed().as_secs(),
         halted: halt.as_ref().is_some_and(|halt| halt.halted),
         halt: halt.map(said),
-        reconciled,
-        trading: reconciled && api.executor.settings().lease.may_trade(),
+        reconciled: watched.gate.peek().is_some(),
+        trading: watched.trades(),
         entries_wait: watched.gate.entries_wait(),
         redis_away: watched.gate.redis_away(),
-        orders_working: api.executor.working(),
+        orders_working: watched.executor.working(),
         health: crate::http::health::health_of(watched).await.1,
     };
     Ok(answer(&headers, Keep::Nobody, &json!(state)))
 }
 
-/// Halts entries: none is sent by any engine until they are resumed. Exits always go on.
+/// Halts entries, a user's or all: none is sent by any engine until they are resumed. Exits always go on.
 #[utoipa::path(post, path = "/admin/halt", tag = "admin", request_body = Why, responses((status = 200, body = Halted), (status = 403, description = "ADMINS_ONLY")))]
 pub(super) async fn halt(
     State(api): State<Arc<Api>>,
@@ -167,17 +172,18 @@ pub(super) async fn resume(
     say(&api, &caller, false, &why).await
 }
 
-async fn say(api: &Api, caller: &Caller, halted: bool, Why { reason }: &Why) -> Result<Json<Halted>, Problem> {
+async fn say(api: &Api, caller: &Caller, halted: bool, Why { reason, user_id }: &Why) -> Result<Json<Halted>, Problem> {
     caller.only_admins()?;
     if reason.is_empty() || reason.len() > REASON_BYTES_MAX || reason.chars().any(char::is_control) {
         return Err(Problem::bad_request(format!("reason is not one line of 1 to {REASON_BYTES_MAX} bytes")));
     }
+    let user = caller.tenants(user_id.as_deref())?;
     let by = format!("{} {}", caller.kind(), caller.name());
-    Ok(Json(said(api.halt.say(halted, by.trim_end(), reason).await?)))
+    Ok(Json(said(api.halt.say(user.as_deref(), halted, by.trim_end(), reason).await?)))
 }
 
-fn said(HaltState { halted, at_ms, caller, reason, .. }: HaltState) -> Halted {
-    Halted { halted, at: at_ms, by: caller, reason }
+fn said(HaltState { user, halted, at_ms, caller, reason, .. }: HaltState) -> Halted {
+    Halted { user_id: user, halted, at: at_ms, by: caller, reason }
 }
 
 /// Stops the RUNNING strategies and squares off what they hold, at most 1,000 in a call.

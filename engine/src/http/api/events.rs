@@ -1,6 +1,7 @@
 //! Changes of strategies as server-sent events, which go on where a client left off.
 
 use super::Api;
+use super::fired::{Fired, Heard, fired};
 use crate::http::answer::Problem;
 use crate::http::auth::{Caller, Who};
 use crate::http::extract::Params;
@@ -9,6 +10,7 @@ use crate::store::EventRow;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
+use futures_util::StreamExt as _;
 use futures_util::stream::{self, Stream};
 use serde::Deserialize;
 use serde_json::json;
@@ -124,6 +126,7 @@ pub(super) async fn stream(
             .data(json!({ "last_event_id": cursor }).to_string()),
     );
     let reader = Reader {
+        alerts: fired(api.watched.link.config().clone(), user.clone()),
         api,
         who: caller.who().clone(),
         user,
@@ -145,6 +148,7 @@ struct Reader {
     /// The last event that the client has, or that is not his.
     cursor: i64,
     listening: Listening,
+    alerts: Fired,
     waiting: VecDeque<Event>,
     check_at: Instant,
     _place: Place,
@@ -165,6 +169,10 @@ impl Reader {
                 () = self.api.cancel.cancelled() => return None,
                 () = sleep_until(self.check_at) => {
                     self.check().await?;
+                    continue;
+                }
+                Some(heard) = self.alerts.next() => {
+                    self.waiting.push_back(alert(self.user.as_deref().unwrap_or_default(), heard));
                     continue;
                 }
                 heard = self.listening.feed.recv() => heard,
@@ -218,6 +226,23 @@ impl Reader {
             return None;
         }
         self.api.access.check_revoked(&self.who).await.ok()
+    }
+}
+
+/// Without an id: alerts have no place among the events that a client goes on behind.
+fn alert(user: &str, heard: Heard) -> Event {
+    match heard {
+        Heard::Listening => Event::default().event("alerts").data(json!({ "user_id": user }).to_string()),
+        Heard::Fired(fired) => {
+            let body = json!({
+                "type": fired.kind,
+                "timestamp": fired.timestamp,
+                "user_id": user,
+                "alert_id": fired.strategy_id,
+                "data": fired.data,
+            });
+            Event::default().event(EventType::PriceAlert.as_str()).data(body.to_string())
+        }
     }
 }
 

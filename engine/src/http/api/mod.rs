@@ -6,21 +6,23 @@ mod admin;
 mod alerts;
 mod candles;
 mod events;
+mod fired;
 mod orders;
 mod positions;
 mod prices;
+mod risk;
 mod server;
 mod strategies;
 mod tokens;
 
 use self::events::Streams;
-use super::auth::{Access, Limits, authorize};
+use super::auth::{Access, Limits, Refusals, authorize};
 use super::tail::Tail;
 use super::{Watched, audit, openapi};
 use crate::calendar::Calendars;
 use crate::config::HttpSettings;
-use crate::executor::Executor;
 use crate::halt::Halt;
+use crate::risk::RiskDesk;
 use crate::store::Store;
 use crate::strategies::Desk;
 use axum::Router;
@@ -57,8 +59,8 @@ pub struct ApiParts {
     pub watched: Watched,
     /// Whether entries are halted.
     pub halt: Halt,
-    /// Who sends orders.
-    pub executor: Arc<Executor>,
+    /// What entries are held against.
+    pub risk: RiskDesk,
     /// When the engine stops.
     pub cancel: CancellationToken,
 }
@@ -80,11 +82,12 @@ pub struct Api {
     pub(super) upkeep: Mutex<Upkeep<Redis>>,
     pub(super) access: Access,
     pub(super) limits: Limits,
+    pub(super) refusals: Refusals,
     pub(super) tail: Tail,
     streams: Streams,
     pub(super) watched: Arc<Watched>,
     halt: Halt,
-    executor: Arc<Executor>,
+    risk: RiskDesk,
     cancel: CancellationToken,
 }
 
@@ -94,7 +97,7 @@ impl Api {
     /// # Errors
     /// Where the client's settings cannot be; they are its defaults.
     pub fn new(parts: ApiParts, settings: &HttpSettings, listening: IpAddr) -> Result<Self> {
-        let ApiParts { connection, store, calendars, hours, watched, halt, executor, cancel } = parts;
+        let ApiParts { connection, store, calendars, hours, watched, halt, risk, cancel } = parts;
         let redis = Guarded::around(connection, Breaker::new(BreakerSettings::default())?)?;
         let desk = Desk { redis: redis.clone(), store: store.clone(), calendars };
         Ok(Self {
@@ -107,13 +110,14 @@ impl Api {
             upkeep: Mutex::new(Upkeep::new(redis.clone(), UpkeepSettings::default())?),
             access: Access::new(settings, listening, redis.clone())?,
             limits: Limits::new(settings, redis.clone())?,
+            refusals: Refusals::new(settings)?,
             tail: Tail::new(store.clone(), watched.sync.clone()),
             streams: Streams::new(settings.streams_max, settings.streams_per_user),
             watched: Arc::new(watched),
             redis,
             store,
             halt,
-            executor,
+            risk,
             cancel,
         })
     }
@@ -124,7 +128,7 @@ impl Api {
 }
 
 pub(super) fn routes(api: Arc<Api>) -> Router {
-    let (guarded, document) = openapi::begun().nest("/api/v1", documented()).split_for_parts();
+    let (guarded, document) = openapi::document();
     let guarded = guarded
         .layer(from_fn_with_state(Arc::clone(&api), audit::note))
         .layer(from_fn_with_state(Arc::clone(&api), authorize));
@@ -149,13 +153,15 @@ pub(super) fn documented() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(positions::list))
         .routes(routes!(positions::choose))
         .routes(routes!(events::stream))
-        .routes(routes!(alerts::list, alerts::arm, alerts::end))
+        .nest("/alerts", price_alerts())
         .routes(routes!(tokens::show, tokens::revoke))
         .routes(routes!(admin::engine))
         .routes(routes!(admin::halt))
         .routes(routes!(admin::resume))
         .routes(routes!(admin::square_off))
         .routes(routes!(admin::reconcile))
+        .routes(routes!(risk::show))
+        .routes(routes!(risk::limit))
         .routes(routes!(admin::audit))
         .merge(market())
         .nest("/cache", cache())
@@ -170,6 +176,11 @@ fn market() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(candles::range))
 }
 
+/// By two names.
+fn price_alerts() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new().routes(routes!(alerts::list, alerts::arm, alerts::end))
+}
+
 fn cache() -> OpenApiRouter<Arc<Api>> {
     OpenApiRouter::new()
         .routes(routes!(server::health))
@@ -177,6 +188,6 @@ fn cache() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(server::cleanup))
         .routes(routes!(server::clear))
         .routes(routes!(server::sessions))
-        .route("/price-alerts", get(alerts::list).post(alerts::arm).delete(alerts::end))
+        .nest("/price-alerts", price_alerts())
         .merge(market())
 }

@@ -74,6 +74,7 @@ pub(super) struct Positions {
 /// A choice of calm mode.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({ "calm": true }))]
 pub(super) struct Choice {
     calm: bool,
     /// For one position; for all where it is left out.

@@ -150,6 +150,8 @@ pub(super) async fn clear(
             break;
         }
     }
+    // Engines hold some of it themselves, and hear of it by this.
+    api.watched.rows.drop_all().await?;
     Ok(Json(json!({ "cleared": cleared, "complete": cursor == 0 })))
 }
 

@@ -63,7 +63,11 @@ pub(super) struct Listed {
 /// A strategy to create.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({ "id": "opening-range", "fields": {
+    "symbol": "RELIANCE", "quantity": "10", "buy_time": "09:30:00", "sell_time": "15:00:00", "timezone": "Asia/Kolkata",
+    "stop_loss": "2450.00", "take_profit": "2600.00" } }))]
 pub(super) struct NewStrategy {
+    /// Whose; a user may leave it out.
     user_id: Option<String>,
     id: String,
     /// `symbol` and `quantity` are needed. All are texts.
@@ -73,6 +77,7 @@ pub(super) struct NewStrategy {
 /// Fields to change; null or an empty text clears one.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({ "fields": { "stop_loss": "2460.00", "trail": null } }))]
 pub(super) struct Changes {
     fields: BTreeMap<String, Option<String>>,
 }
@@ -80,6 +85,7 @@ pub(super) struct Changes {
 /// How to stop.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({ "square_off": true }))]
 pub(super) struct Stop {
     /// Whether an open position is squared off; otherwise it is left without its stop.
     square_off: bool,

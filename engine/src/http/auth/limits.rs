@@ -25,14 +25,16 @@ pub(in crate::http) struct Limits {
 
 /// So many in a minute.
 #[derive(Clone, Copy)]
-struct Allowance {
+pub(super) struct Allowance {
     per_minute: u32,
     burst: u32,
-    limit: Limit,
+    pub(super) limit: Limit,
 }
 
 impl Allowance {
-    fn new(per_minute: u32) -> Result<Self> {
+    /// # Errors
+    /// For limits that cannot be; the settings were checked.
+    pub(super) fn new(per_minute: u32) -> Result<Self> {
         let burst = (per_minute / BURST_PART).max(1);
         Ok(Self { per_minute, burst, limit: Limit::new(per_minute, MINUTE, burst)? })
     }
@@ -40,8 +42,8 @@ impl Allowance {
 
 /// What was taken of a limit.
 pub(super) struct Taken {
-    allowance: Allowance,
-    decision: Decision,
+    pub(super) allowance: Allowance,
+    pub(super) decision: Decision,
 }
 
 impl Limits {
@@ -61,7 +63,7 @@ impl Limits {
         let (action, name) = counted(who, is_read);
         let decision = self.limiter.check(&Check::new(action, &name, allowance.limit)).await?;
         let taken = Taken { allowance, decision };
-        if decision.allowed { Ok(taken) } else { Err(taken.refusal()) }
+        if decision.allowed { Ok(taken) } else { Err(taken.refusal("such requests")) }
     }
 }
 
@@ -75,20 +77,22 @@ fn counted(who: &Who, is_read: bool) -> (&'static str, String) {
 }
 
 /// An address as an id, which has no colons.
-fn as_id(address: IpAddr) -> String {
+pub(super) fn as_id(address: IpAddr) -> String {
     address.to_canonical().to_string().replace([':', '%'], "-")
 }
 
 impl Taken {
-    fn refusal(&self) -> Problem {
+    /// `what` there were too many of.
+    pub(super) fn refusal(&self, what: &str) -> Problem {
         let (wait, per_minute) = (seconds(self.decision.retry_after).max(1), self.allowance.per_minute);
-        let detail = format!("more than {per_minute} such requests in a minute: wait {wait} s");
-        let mut problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED", detail)
-            .with(RETRY_AFTER, HeaderValue::from(wait));
-        for (name, value) in self.headers() {
-            problem = problem.with(name, value);
-        }
-        problem
+        let detail = format!("more than {per_minute} {what} in a minute: wait {wait} s");
+        let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED", detail);
+        self.tell(problem.with(RETRY_AFTER, HeaderValue::from(wait)))
+    }
+
+    /// Tells it with a problem.
+    pub(super) fn tell(&self, problem: Problem) -> Problem {
+        self.headers().into_iter().fold(problem, |problem, (name, value)| problem.with(name, value))
     }
 
     /// Tells the caller where he stands.

@@ -3,9 +3,11 @@
 
 mod caller;
 mod limits;
+mod refusals;
 
 pub(super) use caller::{Caller, Who};
 pub(super) use limits::Limits;
+pub(super) use refusals::Refusals;
 
 use super::answer::Problem;
 use super::api::{Api, Redis};
@@ -45,8 +47,9 @@ impl Access {
         })
     }
 
-    /// Who asks, as far as that can be told without Redis.
-    fn identify(&self, headers: &HeaderMap, peer: IpAddr) -> Result<Who, Problem> {
+    /// Who asks, as far as that can be told without Redis. Who has guessed too often is not told whether he has found the
+    /// operator's token, which may be a word that somebody chose; users' tokens are signed, and nobody guesses one.
+    fn identify(&self, headers: &HeaderMap, peer: IpAddr, may_guess: bool) -> Result<Who, Problem> {
         if !is_set(&self.operator) && self.keys.is_none() {
             return if self.is_loopback && !by_foreign_page(headers) {
                 Ok(Who::Address(peer))
@@ -57,7 +60,7 @@ impl Access {
         let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let given =
             given.and_then(|value| value.strip_prefix("Bearer ")).ok_or_else(|| unauthorized("give a bearer token"))?;
-        if is_set(&self.operator) && is_same(self.operator.expose_secret().as_bytes(), given.as_bytes()) {
+        if may_guess && is_set(&self.operator) && is_same(self.operator.expose_secret().as_bytes(), given.as_bytes()) {
             return Ok(Who::Operator);
         }
         let keys = self.keys.as_ref().ok_or_else(|| unauthorized("this is not http.token"))?;
@@ -106,8 +109,10 @@ pub(super) async fn authorize(
     next: Next,
 ) -> Result<Response, Problem> {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
-    let who = api.access.identify(request.headers(), peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))?;
-    api.access.check_revoked(&who).await?;
+    let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let counted = |why| api.refusals.count(peer, why);
+    let who = api.access.identify(request.headers(), peer, api.refusals.may_guess(peer)).map_err(counted)?;
+    api.access.check_revoked(&who).await.map_err(counted)?;
     let taken = api.limits.take(&who, request.method().is_safe()).await?;
     request.extensions_mut().insert(Caller::new(who));
     let mut response = next.run(request).await;

@@ -25,7 +25,7 @@ fn headers(more: &[(&'static str, &str)]) -> HeaderMap {
 }
 
 fn asks(access: &Access, more: &[(&'static str, &str)]) -> Result<Who, Problem> {
-    access.identify(&headers(more), "127.0.0.1".parse().unwrap())
+    access.identify(&headers(more), "127.0.0.1".parse().unwrap(), true)
 }
 
 #[test]
@@ -47,7 +47,7 @@ async fn without_a_secret_only_this_machine_asks_and_no_foreign_page() {
         assert!(asks(&open, &[("origin", origin)]).is_err(), "{origin}");
     }
     let led_here = [("host", "evil.example:8710"), ("origin", "http://evil.example:8710")];
-    assert!(open.identify(&headers(&led_here), "127.0.0.1".parse().unwrap()).is_err());
+    assert!(open.identify(&headers(&led_here), "127.0.0.1".parse().unwrap(), true).is_err());
     assert!(asks(&access("", "", false), &[]).is_err());
 }
 
@@ -72,6 +72,20 @@ async fn with_a_secret_nobody_asks_without_a_token() {
         assert!(asks(&users_only, &[("authorization", "Bearer ")]).is_err());
         assert!(asks(&users_only, &[("authorization", &bearer(&alice))]).is_ok());
     }
+}
+
+#[tokio::test]
+async fn who_has_guessed_too_often_does_not_learn_the_operators_token_and_users_come_in() {
+    let (alice, _) = Keys::new(&SecretString::from(SECRET.to_owned()))
+        .issue("alice", Role::User, Duration::from_secs(60), jsonwebtoken::get_current_timestamp())
+        .unwrap();
+    let both = access(OPERATOR, SECRET, true);
+    let asks = |token: &str| {
+        let bearer = format!("Bearer {token}");
+        both.identify(&headers(&[("authorization", &bearer)]), "127.0.0.1".parse().unwrap(), false)
+    };
+    assert!(asks(OPERATOR).is_err());
+    assert!(matches!(asks(&alice), Ok(Who::Token { .. })));
 }
 
 #[tokio::test]

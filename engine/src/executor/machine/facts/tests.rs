@@ -1,6 +1,7 @@
 use super::super::LATER_ATTEMPTS_MAX;
 use super::*;
 use strat_core::ExecType;
+use strat_core::risk::{Rule, Scope};
 
 const KEY: &str = "user:alice:strategy:s1";
 static NOT_ASKED: Attempts = Attempts::new();
@@ -29,6 +30,7 @@ fn facts(strategy: &Strategy, action: Action) -> Facts<'_> {
         settle_ms: 0,
         unasked: false,
         entries_wait: None,
+        risk: Verdict::without_limits(intent_of(StrategyKey::parse(KEY).unwrap(), strategy, 1)),
         skew_ms: 0,
         due_ms: None,
         grace_ms: None,
@@ -372,4 +374,37 @@ fn an_exit_that_works_by_an_old_memory_and_not_at_the_broker_has_perhaps_a_succe
     };
     assert!(matches!(lost.next_step(), Step::Wait { .. }));
     assert_eq!(quantity_of(Facts { asked_ms: 1_500, ..lost }.next_step()), "Sell 10");
+}
+
+#[test]
+fn a_limit_stops_an_entry_and_never_an_exit() {
+    let refused = Refused { rule: Rule::MaxQuantity, scope: Scope::User, why: "10 is more than 5".to_owned() };
+    let entry = strategy(&[("pending", "BUY")]);
+    let bought = |risk: Verdict| Facts { risk, ..facts(&entry, Action::Buy) };
+    assert_eq!(bought(Verdict::Refused(refused.clone())).next_step(), Step::Deny(refused.clone()));
+    assert!(matches!(bought(Verdict::NotAsked).next_step(), Step::Wait { .. }), "nobody approved it");
+    assert!(matches!(bought(Verdict::Later("no price")).next_step(), Step::Wait { why: "no price", .. }));
+    // What was approved was another order: of less, or of another cycle.
+    let smaller = Intent { quantity: "9".parse().unwrap(), ..intent_of(facts(&entry, Action::Buy).key, &entry, 1) };
+    assert!(matches!(bought(Verdict::without_limits(smaller)).next_step(), Step::Wait { .. }));
+    let other = intent_of(facts(&entry, Action::Buy).key, &entry, 2);
+    assert!(matches!(bought(Verdict::without_limits(other)).next_step(), Step::Wait { .. }));
+    // One that may be at the broker is not said to be refused before that is settled.
+    let sent = Facts {
+        own: Known::Absent,
+        sent_ms: Some(900),
+        settle_ms: 1_000,
+        asked_ms: 1_000,
+        must_query: true,
+        ..bought(Verdict::Refused(refused.clone()))
+    };
+    assert!(matches!(sent.next_step(), Step::Wait { .. }), "{:?}", sent.next_step());
+    let there = Facts { own: Known::There(order(ExecType::New, "0")), ..sent };
+    assert!(matches!(there.next_step(), Step::Adopt(_)), "what is there is followed");
+    for action in [Action::StopLoss, Action::TakeProfit, Action::Sell, Action::SquareOff] {
+        let held = strategy(&[("position", "BOUGHT"), ("filled_quantity", "10"), ("pending", action.as_str())]);
+        for risk in [Verdict::NotAsked, Verdict::Refused(refused.clone()), Verdict::Later("no price")] {
+            assert_eq!(quantity_of(Facts { risk, ..facts(&held, action) }.next_step()), "Sell 10");
+        }
+    }
 }

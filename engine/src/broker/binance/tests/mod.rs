@@ -1,0 +1,4 @@
+mod filters;
+mod gate;
+mod hostile;
+mod wire;

@@ -1,0 +1,54 @@
+//! Binance Spot.
+
+use super::{Desk, LIMIT, USER};
+use crate::servers::engine::{self, Env};
+use strat_fakes::Fake;
+use strat_fakes::binance::{API_KEY, API_SECRET, Binance, STREAM};
+
+fn settings(fake: &Fake) -> Vec<(&'static str, String)> {
+    vec![
+        ("STRAT_BROKER_KIND", "binance".to_owned()),
+        ("STRAT_FEED_KIND", "binance".to_owned()),
+        ("STRAT_BINANCE_USER", USER.to_owned()),
+        ("STRAT_BINANCE_SYMBOLS", "BTCUSDT".to_owned()),
+        ("STRAT_BINANCE_URL", fake.rest_url()),
+        ("STRAT_BINANCE_STREAM_URL", format!("{}{STREAM}", fake.socket_url())),
+        ("STRAT_BINANCE_DATA_URL", fake.socket_url()),
+        ("STRAT_BINANCE_API_KEY", API_KEY.to_owned()),
+        ("STRAT_BINANCE_API_SECRET", API_SECRET.to_owned()),
+        // What an engine that takes over waits for.
+        ("STRAT_BINANCE_RECV_WINDOW_MS", "1000".to_owned()),
+    ]
+}
+
+fn desk() -> Desk {
+    let fake = Fake::start(Binance::default());
+    let own = settings(&fake);
+    Desk::start(fake, "BTCUSDT", &own)
+}
+
+#[test]
+fn a_strategy_trades_from_its_start_to_its_stop() {
+    desk().trades_once();
+}
+
+#[test]
+fn a_strategy_trades_once_although_the_engine_is_killed_between_order_and_answer() {
+    desk().trades_once_although_it_is_killed();
+}
+
+#[test]
+fn the_doctor_says_whether_the_key_is_taken() {
+    let fake = Fake::start(Binance::default());
+    let doctor = |own: Vec<(&str, String)>| {
+        let env: Env = own.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        String::from_utf8(engine::run(&["doctor"], &env, LIMIT).stdout).unwrap()
+    };
+    let said = doctor(settings(&fake));
+    assert!(said.contains("OK    the account at Binance at http://127.0.0.1:"), "{said}");
+    let mut own = settings(&fake);
+    own.push(("STRAT_BINANCE_API_SECRET", "anotherSecret".to_owned()));
+    let said = doctor(own);
+    assert!(said.contains("FAIL  the account at Binance") && said.contains("-1022"), "{said}");
+    assert!(!said.contains("anotherSecret"), "{said}");
+}
