@@ -8,7 +8,7 @@
 use super::config::KiteSettings;
 use super::matching::{Wanted, choose};
 use super::order::{Listed, is_tag};
-use super::session::{Session, Standing};
+use super::session::{LOOKED_AT_EVERY, Session, Standing};
 use super::time::{LISTED_AT, next};
 use super::wire::{self, News};
 use super::{KiteBroker, instruments_of_the_day, lock};
@@ -30,8 +30,6 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 const SETTLE: Duration = Duration::from_millis(200);
 /// Between two looks at the order book while an order of ours is open.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
-/// Between two looks at the login.
-const SESSION_EVERY: Duration = Duration::from_secs(1);
 /// When the login is tried at Kite itself: before the exchanges open.
 const TRIED_AT: Time = Time::constant(9, 0, 0, 0);
 /// Between two attempts to get the list of instruments.
@@ -87,6 +85,7 @@ impl KiteBroker {
     async fn listen(&self) {
         let mut pauses = Pauses::new(PAUSES.0, PAUSES.1);
         loop {
+            self.session.logged_in().await;
             let error = match self.ticker.connect().await {
                 Err(why) => why,
                 Ok(socket) => {
@@ -143,6 +142,7 @@ impl KiteBroker {
                 sleep(SETTLE).await;
             }
             loop {
+                self.session.logged_in().await;
                 match self.catch_up().await {
                     Ok(still_open) => {
                         open = still_open;
@@ -206,7 +206,7 @@ impl KiteBroker {
                 }
                 told = standing;
             }
-            sleep(SESSION_EVERY).await;
+            sleep(LOOKED_AT_EVERY).await;
         }
     }
 
@@ -214,6 +214,7 @@ impl KiteBroker {
     async fn keep_instruments(&self) {
         let mut pauses = Pauses::new(LIST_PAUSES.0, LIST_PAUSES.1);
         loop {
+            self.session.logged_in().await;
             let pause = match instruments_of_the_day(&self.settings, &self.rest, &*self.clock).await {
                 Ok(list) => {
                     *lock(&self.instruments) = Some(Arc::new(list));
