@@ -92,8 +92,7 @@ impl KiteBroker {
                     tracing::info!("connected to Kite's order updates");
                     // What happened meanwhile was told to nobody.
                     self.look.notify_one();
-                    pauses.reset();
-                    self.hear(socket).await.to_string()
+                    self.hear(socket, &mut pauses).await.to_string()
                 }
             };
             let pause = pauses.next();
@@ -104,9 +103,14 @@ impl KiteBroker {
         }
     }
 
-    async fn hear(&self, mut socket: Socket) -> SocketError {
+    async fn hear(&self, mut socket: Socket, pauses: &mut Pauses) -> SocketError {
         loop {
-            match socket.next().await {
+            let heard = socket.next().await;
+            if heard.is_ok() {
+                // Not before: a connection that is closed at once is not to be made anew at once.
+                pauses.reset();
+            }
+            match heard {
                 Err(error) => return error,
                 // Heartbeats: nothing is subscribed to here.
                 Ok(Frame::Binary(_)) => {}
