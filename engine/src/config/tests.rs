@@ -65,7 +65,7 @@ fn the_bridge_is_checked_before_anything_is_sent_to_it() {
     assert_eq!(broker.class, crate::broker::Idempotency::Queryable);
     assert_eq!((broker.timeout.as_millis(), broker.settle.as_millis()), (800, 2_500));
     for (name, value, complaint) in [
-        ("broker.kind", "kite", "is not paper or bridge or alpaca or binance"),
+        ("broker.kind", "robinhood", "is not paper or bridge or alpaca or kite or binance"),
         ("broker.class", "A", "is not dedupes or queryable or none"),
         ("broker.timeout_ms", "10", "is not a whole number from 50 to 60000"),
         ("broker.url", "https://h/", "must start with http://"),

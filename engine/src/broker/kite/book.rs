@@ -4,7 +4,8 @@
 //! answered by the first reading that was begun after it asked, whoever began it.
 
 use super::KiteBroker;
-use super::wire::{self, Listed, is_tag};
+use super::order::{Listed, is_tag};
+use super::wire;
 use crate::broker::BrokerError;
 use std::sync::Arc;
 use std::time::Duration;

@@ -2,7 +2,8 @@
 
 use super::config::instrument_of;
 use super::matching::{Wanted, find};
-use super::wire::{self, Listed, TAG_BYTES_MAX, is_tag};
+use super::order::{Listed, TAG_BYTES_MAX, is_tag};
+use super::wire;
 use super::{KiteBroker, lock};
 use crate::broker::wire::http::escaped;
 use crate::broker::{

@@ -6,7 +6,7 @@
 //! our tag was made by somebody's hand, or sent twice; either way **it is never taken for ours and never for absent**: tag,
 //! instrument, side and quantity have to be what was sent.
 
-use super::wire::Listed;
+use super::order::Listed;
 use crate::broker::OrderSide;
 use strat_core::{ExecType, Quantity};
 

@@ -11,6 +11,7 @@ mod config;
 mod execution;
 mod instruments;
 mod matching;
+mod order;
 mod rest;
 mod session;
 mod stream;
@@ -138,7 +139,7 @@ impl KiteBroker {
     }
 
     /// Whether nothing is known that speaks against this being the order that was sent under its tag.
-    fn is_what_was_sent(&self, order: &wire::Listed) -> bool {
+    fn is_what_was_sent(&self, order: &order::Listed) -> bool {
         lock(&self.sent).get(&order.tag).is_none_or(|sent| {
             (sent.side, sent.quantity) == (order.side, order.quantity)
                 && sent.order_id.as_ref().is_none_or(|order_id| *order_id == order.order_id)

@@ -15,12 +15,15 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+use tokio::time::sleep;
 
 /// Read and write for the owner, nothing for others.
 const MODE: u32 = 0o600;
 /// Largest file that is read.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
+/// Between two looks at the file of whoever waits for a login.
+pub(super) const LOOKED_AT_EVERY: Duration = Duration::from_secs(1);
 /// A token's end is announced so long before.
 const ANNOUNCED_MS: i64 = 60 * 60 * 1_000;
 
@@ -118,6 +121,13 @@ impl Session {
     /// The token to send.
     pub(crate) fn token(&self) -> Result<SecretString, NoToken> {
         self.current().map(|token| token.text)
+    }
+
+    /// Waits for a login, which somebody else asks for.
+    pub(crate) async fn logged_in(&self) {
+        while self.token().is_err() {
+            sleep(LOOKED_AT_EVERY).await;
+        }
     }
 
     /// Kite has taken this one, or refused it. It is shown all the same the next time: no exit shall wait because of one

@@ -7,9 +7,10 @@
 
 use super::config::KiteSettings;
 use super::matching::{Wanted, choose};
-use super::session::{Session, Standing};
+use super::order::{Listed, is_tag};
+use super::session::{LOOKED_AT_EVERY, Session, Standing};
 use super::time::{LISTED_AT, next};
-use super::wire::{self, Listed, News, is_tag};
+use super::wire::{self, News};
 use super::{KiteBroker, instruments_of_the_day, lock};
 use crate::broker::wire::http::form;
 use crate::feed::kite::MESSAGE_BYTES_MAX;
@@ -29,8 +30,6 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 const SETTLE: Duration = Duration::from_millis(200);
 /// Between two looks at the order book while an order of ours is open.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
-/// Between two looks at the login.
-const SESSION_EVERY: Duration = Duration::from_secs(1);
 /// When the login is tried at Kite itself: before the exchanges open.
 const TRIED_AT: Time = Time::constant(9, 0, 0, 0);
 /// Between two attempts to get the list of instruments.
@@ -86,14 +85,14 @@ impl KiteBroker {
     async fn listen(&self) {
         let mut pauses = Pauses::new(PAUSES.0, PAUSES.1);
         loop {
+            self.session.logged_in().await;
             let error = match self.ticker.connect().await {
                 Err(why) => why,
                 Ok(socket) => {
                     tracing::info!("connected to Kite's order updates");
                     // What happened meanwhile was told to nobody.
                     self.look.notify_one();
-                    pauses.reset();
-                    self.hear(socket).await.to_string()
+                    self.hear(socket, &mut pauses).await.to_string()
                 }
             };
             let pause = pauses.next();
@@ -104,9 +103,14 @@ impl KiteBroker {
         }
     }
 
-    async fn hear(&self, mut socket: Socket) -> SocketError {
+    async fn hear(&self, mut socket: Socket, pauses: &mut Pauses) -> SocketError {
         loop {
-            match socket.next().await {
+            let heard = socket.next().await;
+            if heard.is_ok() {
+                // Not before: a connection that is closed at once is not to be made anew at once.
+                pauses.reset();
+            }
+            match heard {
                 Err(error) => return error,
                 // Heartbeats: nothing is subscribed to here.
                 Ok(Frame::Binary(_)) => {}
@@ -142,6 +146,7 @@ impl KiteBroker {
                 sleep(SETTLE).await;
             }
             loop {
+                self.session.logged_in().await;
                 match self.catch_up().await {
                     Ok(still_open) => {
                         open = still_open;
@@ -205,7 +210,7 @@ impl KiteBroker {
                 }
                 told = standing;
             }
-            sleep(SESSION_EVERY).await;
+            sleep(LOOKED_AT_EVERY).await;
         }
     }
 
@@ -213,6 +218,7 @@ impl KiteBroker {
     async fn keep_instruments(&self) {
         let mut pauses = Pauses::new(LIST_PAUSES.0, LIST_PAUSES.1);
         loop {
+            self.session.logged_in().await;
             let pause = match instruments_of_the_day(&self.settings, &self.rest, &*self.clock).await {
                 Ok(list) => {
                     *lock(&self.instruments) = Some(Arc::new(list));

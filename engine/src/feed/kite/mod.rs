@@ -13,7 +13,7 @@ pub(crate) use packet::MESSAGE_BYTES_MAX;
 
 use super::{Feed, FeedError, Tick};
 use crate::broker::kite::{
-    KiteError, KiteSettings, News, Rest, Ticker, instruments_of_the_day, list_due_after, news, roads,
+    KiteError, KiteSettings, News, Rest, Session, Ticker, instruments_of_the_day, list_due_after, news, roads,
 };
 use crate::clock::Clock;
 use crate::net::{Frame, Pauses, Socket};
@@ -60,6 +60,7 @@ pub struct KiteFeed {
     mode: KiteMode,
     symbols: Vec<String>,
     clock: Arc<dyn Clock>,
+    session: Arc<Session>,
     rest: Rest,
     ticker: Ticker,
     list: Option<Numbers>,
@@ -99,12 +100,13 @@ impl KiteFeed {
         if symbols.len() > SYMBOLS_MAX {
             return Err(KiteError::TooMany(symbols.len()));
         }
-        let (_, rest, ticker) = roads(&settings, &clock)?;
+        let (session, rest, ticker) = roads(&settings, &clock)?;
         Ok(Self {
             settings,
             mode,
             symbols,
             clock,
+            session,
             rest,
             ticker,
             list: None,
@@ -117,6 +119,12 @@ impl KiteFeed {
 
     /// Waits for more ticks. Cancel safe: a connection counts once it has subscribed, and a message is read whole.
     async fn fill(&mut self) -> Result<(), String> {
+        if self.socket.is_none() {
+            if let Err(why) = self.session.token() {
+                tracing::error!(%why, "NO PRICES FROM KITE WITHOUT A LOGIN");
+            }
+            self.session.logged_in().await;
+        }
         if self.list.as_ref().is_none_or(|list| list.until_ms <= self.clock.now_ms()) {
             self.socket = None;
             self.list = Some(self.numbers().await?);

@@ -1,4 +1,5 @@
 use crate::broker::kite::config::Product;
+use crate::broker::kite::order::{Listed, is_tag};
 use crate::broker::kite::time;
 use crate::broker::kite::wire::*;
 use proptest::collection::vec;
