@@ -45,6 +45,8 @@ pub const PUT_OFF: &str = "strat_entries_put_off_total";
 pub const TICKS_REJECTED: &str = "strat_feed_rejected_total";
 /// Calls for exits that went beyond it.
 pub const OVER_LIMIT: &str = "strat_exit_calls_over_limit_total";
+/// Connections to the broker's stream of order updates that ended or were not made.
+pub const STREAM_LOST: &str = "strat_broker_stream_lost_total";
 
 /// Storms.
 pub const DRAINS: &str = "strat_drains_total";
@@ -77,6 +79,7 @@ pub const ALL: &[(&str, Kind, &str)] = &[
     (TICKS_REJECTED, Kind::Counter, "messages or entries of the feed that were meant to be ticks and make no sense"),
     (PUT_OFF, Kind::Counter, "entries that had to wait because of the account's limit of calls to the broker"),
     (OVER_LIMIT, Kind::Counter, "calls for exits that were made beyond the account's limit"),
+    (STREAM_LOST, Kind::Counter, "times that the broker's stream of order updates was lost or not to be had"),
     ("strat_ticks_total", Kind::Counter, "ticks read from the feed"),
     ("strat_ticks_refused_total", Kind::Counter, "ticks that were not believed, by reason"),
     ("strat_triggers_fired_total", Kind::Counter, "stops, targets and alerts that this engine's ticks fired"),
@@ -203,6 +206,7 @@ fn begin_at_zero() {
         PUT_OFF,
         TICKS_REJECTED,
         OVER_LIMIT,
+        STREAM_LOST,
         KEYS_CLEANED,
         UPKEEP_PASSES,
         UPKEEP_FAILURES,
@@ -330,6 +334,11 @@ pub(crate) fn put_off() {
 /// An exit goes although its account has made as many calls as it may.
 pub(crate) fn over_limit() {
     counter!(OVER_LIMIT).increment(1);
+}
+
+/// The stream of order updates ended, or could not be opened.
+pub(crate) fn stream_lost() {
+    counter!(STREAM_LOST).increment(1);
 }
 
 /// A reconciliation found so many differences.

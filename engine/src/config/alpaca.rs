@@ -10,6 +10,8 @@ use std::time::Duration;
 
 /// Silence on a stream after which it is made anew, where `feed.idle_seconds` does not say.
 const SILENCE: Duration = Duration::from_secs(30);
+/// Least time for a connection to market data: several round trips, perhaps around the world.
+const CONNECT_MIN: Duration = Duration::from_secs(5);
 
 /// An account at Alpaca.
 #[derive(Debug, Clone)]
@@ -67,7 +69,7 @@ impl Settings {
             key_id: self.alpaca.key_id.clone(),
             secret_key: self.alpaca.secret_key.clone(),
             symbols: self.feed.subscribe.clone(),
-            timeout: self.broker.timeout,
+            timeout: self.broker.timeout.max(CONNECT_MIN),
             silence: if self.feed.idle.is_zero() { SILENCE } else { self.feed.idle },
         }
     }

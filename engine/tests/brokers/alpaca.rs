@@ -1,8 +1,9 @@
 //! Alpaca.
 
-use crate::stage::{SILENCE, SYMBOL, Stage, TIMEOUT, USER, name, request, until};
+use crate::stage::{SILENCE, SYMBOL, Stage, TIMEOUT, USER, name, report, request, until};
 use std::sync::Arc;
 use std::time::Duration;
+use strat_core::ExecType;
 use strat_engine::broker::{AlpacaBroker, AlpacaSettings, Broker, BrokerError};
 use strat_engine::clock::LiveClock;
 use strat_engine::feed::{AlpacaFeed, AlpacaFeedSettings, Feed, Tick};
@@ -31,18 +32,23 @@ fn settings(fake: &Fake) -> AlpacaSettings {
     }
 }
 
+/// An account, and the stage of it that is caught up.
+async fn start(account: Alpaca) -> AlpacaStage {
+    let fake = Fake::start(account);
+    let broker = Arc::new(AlpacaBroker::new(settings(&fake), Arc::new(LiveClock)).unwrap());
+    let stop = CancellationToken::new();
+    tokio::spawn({
+        let (broker, stop) = (Arc::clone(&broker), stop.clone());
+        async move { broker.run(stop).await }
+    });
+    until("it has caught up", || fake.asked("GET /v2/orders?status=all") > 0).await;
+    AlpacaStage { fake, broker, _stop: stop.drop_guard() }
+}
+
 #[async_trait::async_trait]
 impl Stage for AlpacaStage {
     async fn start() -> Self {
-        let fake = Fake::start(Alpaca);
-        let broker = Arc::new(AlpacaBroker::new(settings(&fake), Arc::new(LiveClock)).unwrap());
-        let stop = CancellationToken::new();
-        tokio::spawn({
-            let (broker, stop) = (Arc::clone(&broker), stop.clone());
-            async move { broker.run(stop).await }
-        });
-        until("it has caught up", || fake.asked("GET /v2/orders?status=all") > 0).await;
-        Self { fake, broker, _stop: stop.drop_guard() }
+        start(Alpaca::paper()).await
     }
 
     fn fake(&self) -> &Fake {
@@ -55,6 +61,15 @@ impl Stage for AlpacaStage {
 }
 
 suite!(AlpacaStage);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_live_account_tells_in_text_what_a_paper_one_tells_in_bytes() {
+    let stage = start(Alpaca::live()).await;
+    stage.broker().submit(&request::<AlpacaStage>("LIVE1", "10")).await.unwrap();
+    report(&**stage.broker(), "LIVE1", ExecType::Fill, "10").await;
+    // Not by a list that made good what could not be read.
+    assert_eq!(stage.fake().asked("GET /v2/orders?status=all"), 1);
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_list_of_many_pages_is_whole_and_ended_orders_are_in_it() {
@@ -138,7 +153,7 @@ async fn hear(heard: &mut UnboundedReceiver<Tick>, fake: &Fake, price: &str) -> 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn trades_are_heard_again_after_a_cut_a_silence_and_a_close() {
-    let fake = Fake::start(Alpaca);
+    let fake = Fake::start(Alpaca::paper());
     let mut heard = listen(feed(&fake, SECRET_KEY));
     let first = hear(&mut heard, &fake, "100.25").await;
     assert_eq!((&*first.symbol, first.price), (SYMBOL, "100.25".parse().unwrap()));
@@ -157,7 +172,7 @@ async fn trades_are_heard_again_after_a_cut_a_silence_and_a_close() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_that_is_not_taken_hears_nothing_until_it_is() {
-    let fake = Fake::start(Alpaca);
+    let fake = Fake::start(Alpaca::paper());
     fake.set_expired(true);
     let mut heard = listen(feed(&fake, SECRET_KEY));
     until("it has tried more than once", || fake.hub.opened() > 1).await;

@@ -7,4 +7,5 @@
 mod suite;
 mod alpaca;
 mod binance;
+mod paper;
 mod stage;

@@ -19,7 +19,7 @@ fn settings(fake: &Fake) -> Vec<(&'static str, String)> {
 }
 
 fn desk() -> Desk {
-    let fake = Fake::start(Alpaca);
+    let fake = Fake::start(Alpaca::paper());
     let own = settings(&fake);
     Desk::start(fake, "IBM", &own)
 }
@@ -36,7 +36,7 @@ fn a_strategy_trades_once_although_the_engine_is_killed_between_order_and_answer
 
 #[test]
 fn the_doctor_says_whether_the_key_is_taken() {
-    let fake = Fake::start(Alpaca);
+    let fake = Fake::start(Alpaca::paper());
     let doctor = |own: Vec<(&str, String)>| {
         let env: Env = own.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         String::from_utf8(engine::run(&["doctor"], &env, LIMIT).stdout).unwrap()

@@ -41,9 +41,16 @@ impl Desk {
         ];
         let env: Env = common.iter().chain(own).map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         assert!(engine::run(&["migrate"], &env, LIMIT).status.success());
-        fake.set_price(symbol, "100");
         let engine = Engine::launch(&["run"], env);
         Self { engine, postgres, redis, fake, symbol }
+    }
+
+    /// An engine is healthy once it has heard a trade.
+    fn wait_healthy(&self) {
+        until("the engine is healthy", LIMIT, || {
+            self.fake.set_price(self.symbol, "100");
+            self.engine.get("/health").filter(|(status, _)| *status == 200)
+        });
     }
 
     fn fields(&self) -> BTreeMap<String, String> {
@@ -114,7 +121,7 @@ impl Desk {
 
     /// From the entry to the stop, with nothing in the way.
     fn trades_once(mut self) {
-        self.engine.wait_healthy();
+        self.wait_healthy();
         self.order_entry();
         self.wait_bought();
         self.fall_until_orders(2);
@@ -123,7 +130,7 @@ impl Desk {
 
     /// The same, with a kill -9 between each placement and its answer.
     fn trades_once_although_it_is_killed(mut self) {
-        self.engine.wait_healthy();
+        self.wait_healthy();
         self.fake.lie(Lie::AnswerLate(NEVER));
         self.order_entry();
         self.kill_once_placed(1);

@@ -5,6 +5,8 @@ use hyper::http::{HeaderName, HeaderValue};
 use secrecy::{ExposeSecret as _, SecretString};
 use std::time::Duration;
 
+/// Least time for a connection and its handshakes: they are several round trips, perhaps around the world.
+const CONNECT_MIN: Duration = Duration::from_secs(5);
 /// Largest message of the stream of updates: an order is about 2 kB.
 const MESSAGE_BYTES_MAX: usize = 256 * 1024;
 
@@ -97,5 +99,5 @@ pub(crate) fn credentials(
 
 /// Bounds of a stream: it is pinged twice before it is taken for dead.
 fn bounds(timeout: Duration, silence: Duration) -> SocketBounds {
-    SocketBounds { connect: timeout, silence, ping: silence / 3, message_bytes: MESSAGE_BYTES_MAX }
+    SocketBounds { connect: timeout.max(CONNECT_MIN), silence, ping: silence / 3, message_bytes: MESSAGE_BYTES_MAX }
 }

@@ -8,6 +8,7 @@ use super::execution::Order;
 use crate::broker::Broker as _;
 use crate::broker::wire::read::{json, printable};
 use crate::failure::one_line;
+use crate::metrics;
 use crate::net::{Pauses, Socket, SocketError};
 use secrecy::ExposeSecret as _;
 use serde::Deserialize;
@@ -71,6 +72,7 @@ impl AlpacaBroker {
                 Err(ended) = self.session(&mut pauses) => ended,
             };
             let pause = pauses.next();
+            metrics::stream_lost();
             tracing::warn!(error = %ended, again_in_ms = pause.as_millis(), "no updates of orders from Alpaca");
             tokio::select! {
                 () = cancel.cancelled() => return,
@@ -122,7 +124,7 @@ impl AlpacaBroker {
 
     /// The data of the next message of this stream; nothing of account matters is said before it.
     async fn answer(&self, socket: &mut Socket, stream: &str) -> Result<String, Ended> {
-        let wait = self.settings.timeout;
+        let wait = self.checked.bounds.connect;
         for _ in 0..GREETINGS_MAX {
             let frame = timeout(wait, socket.next()).await.map_err(|_| SocketError::Slow(wait))??;
             let envelope: Envelope<'_> = json(frame.bytes()).map_err(Ended::Astray)?;

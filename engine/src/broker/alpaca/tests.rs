@@ -78,6 +78,14 @@ fn every_documented_status_has_its_meaning() {
 }
 
 #[test]
+fn an_order_that_waits_for_the_session_says_so() {
+    let waits = read(&but(&[("status", json!("accepted")), ("filled_qty", json!("0"))])).unwrap();
+    assert_eq!(waits.state.text, "accepted: it works when the regular session is open");
+    let replaced = read(&but(&[("status", json!("replaced")), ("replaced_by", json!("another"))])).unwrap();
+    assert_eq!(replaced.state.text, "replaced by order another");
+}
+
+#[test]
 fn a_contradiction_is_no_answer() {
     for (name, value, complaint) in [
         ("client_order_id", json!("ID2"), "client_order_id 'ID2'"),
