@@ -1,13 +1,14 @@
 //! Orders and positions as Alpaca writes them, read into ours.
 //!
 //! Sources: "Placing Orders" and "Positions" at docs.alpaca.markets. What a person does beside us (orders by notional
-//! value, of several legs) is in the same lists and is passed over: no order of ours looks so.
+//! value, of several legs, of nine decimals) is in the same lists and is passed over: no order of ours looks so.
 
-use crate::broker::wire::read::{Amount, average, decimal, json, printable};
+use crate::broker::wire::read::{Amount, average, cut, decimal, json, printable};
 use crate::broker::{BrokerOrder, BrokerPosition, OrderRef, OrderSide, OrderState};
 use jiff::Timestamp;
 use serde::Deserialize;
 use std::borrow::Cow;
+use strat_core::decimal::DecimalError;
 use strat_core::{ExecType, Price, Quantity};
 
 /// An order of Alpaca's.
@@ -63,7 +64,9 @@ pub(super) struct Page {
 pub(super) fn order(body: &[u8], user: &str, asked: OrderRef<'_>) -> Result<(String, BrokerOrder), String> {
     let order: Order<'_> = json(body)?;
     let id = order.id.clone().into_owned();
-    let read = order.read(user)?.ok_or_else(|| "the order is by value or of several legs".to_owned())?;
+    let read = order
+        .read(user)?
+        .ok_or_else(|| "the order is by value, of several legs or of more than 8 decimals".to_owned())?;
     for (what, got, wanted) in [
         ("client_order_id", &read.state.client_order_id, asked.client_order_id),
         ("symbol", &read.symbol, asked.symbol),
@@ -85,17 +88,16 @@ pub(super) fn page(body: &[u8], user: &str) -> Result<Page, String> {
 
 /// All positions, or none.
 pub(super) fn positions(body: &[u8], user: &str) -> Result<Vec<BrokerPosition>, String> {
-    let held: Vec<Position<'_>> = json(body)?;
-    held.into_iter().map(|position| position.read(user)).filter(|read| !matches!(read, Ok(None))).map(flat).collect()
-}
-
-fn flat<T>(read: Result<Option<T>, String>) -> Result<T, String> {
-    read.and_then(|found| found.ok_or_else(|| "nothing is held".to_owned()))
+    let listed: Vec<Position<'_>> = json(body)?;
+    let held: Vec<_> = listed.into_iter().map(|position| position.read(user)).collect::<Result<_, _>>()?;
+    // Flat is no position.
+    Ok(held.into_iter().filter(|position| position.quantity != Quantity::ZERO).collect())
 }
 
 impl Position<'_> {
-    fn read(self, user: &str) -> Result<Option<BrokerPosition>, String> {
-        let quantity = self.qty.quantity("qty")?;
+    fn read(self, user: &str) -> Result<BrokerPosition, String> {
+        // What a person bought by value has nine digits; it is only compared.
+        let quantity = decimal("qty", cut(self.qty.text()), Quantity::parse)?;
         // The sign is told twice, and not always both times.
         let size = quantity.units().saturating_abs();
         let units = match &*self.side {
@@ -104,18 +106,17 @@ impl Position<'_> {
             other => return Err(format!("side '{}' of a position is unknown", printable(other))),
         };
         let quantity = Quantity::from_units(units);
-        let held = BrokerPosition { user: user.to_owned(), symbol: self.symbol.into_owned(), quantity };
-        Ok(Some(held).filter(|held| held.quantity != Quantity::ZERO))
+        Ok(BrokerPosition { user: user.to_owned(), symbol: self.symbol.into_owned(), quantity })
     }
 }
 
 impl Order<'_> {
-    /// In our words; `None` for what is none of ours.
+    /// In our words; `None` for what is none of ours: by value, of several legs, or finer than our quantities are.
     pub(super) fn read(self, user: &str) -> Result<Option<BrokerOrder>, String> {
-        if self.qty.is_none() || self.order_class.as_deref() == Some("mleg") {
+        let Some(asked) = self.qty.filter(|_| self.order_class.as_deref() != Some("mleg")) else { return Ok(None) };
+        if Quantity::parse(asked.text().as_bytes()) == Err(DecimalError::TooManyDecimals) {
             return Ok(None);
         }
-        let asked = self.qty.ok_or_else(|| "qty is missing".to_owned())?;
         let quantity = decimal("qty", asked.text(), Quantity::parse_positive)?;
         let cum_qty = decimal("filled_qty", self.filled_qty.text(), Quantity::parse)?;
         if cum_qty < Quantity::ZERO || cum_qty > quantity {

@@ -32,13 +32,17 @@ pub(crate) fn decimal<T>(what: &str, text: &str, parse: fn(&[u8]) -> Result<T, D
 
 /// An average price, which has as many digits as the division gave: those beyond ours are cut off.
 pub(crate) fn average(what: &str, text: &str) -> Result<Price, String> {
-    let cut = match text.split_once('.') {
+    decimal(what, cut(text), Price::parse)
+}
+
+/// A decimal without the digits beyond ours.
+pub(crate) fn cut(text: &str) -> &str {
+    match text.split_once('.') {
         Some((whole, part)) if part.len() > DECIMALS && part.bytes().all(|byte| byte.is_ascii_digit()) => {
             &text[..whole.len() + 1 + DECIMALS]
         }
         _ => text,
-    };
-    decimal(what, cut, Price::parse)
+    }
 }
 
 /// A decimal that JSON gives as a number or between quotes. Its digits are kept as they were written: a float would
