@@ -35,8 +35,14 @@ impl Stage {
     }
 
     fn wait_field(&mut self, field: &str, wanted: &str) {
+        self.wait_field_while(field, wanted, |_| {});
+    }
+
+    /// Waits while prices are told.
+    fn wait_field_while(&mut self, field: &str, wanted: &str, mut tell: impl FnMut(&mut Conn)) {
         let started = Instant::now();
         loop {
+            tell(&mut self.conn);
             let fields = self.conn.run(&format!("STRAT.GET {KEY}")).fields();
             if fields.get(field).map_or("", String::as_str) == wanted {
                 return;
@@ -46,11 +52,11 @@ impl Stage {
         }
     }
 
-    /// Buys 10, with a stop at 95.
-    fn buy(&mut self, symbol: &str) {
+    /// Buys 10, with a stop at 95, at the prices that are told.
+    fn buy(&mut self, symbol: &str, mut tell: impl FnMut(&mut Conn)) {
         self.conn.run(&format!("STRAT.SET {KEY} symbol {symbol} quantity 10 stop_loss 95 buy_at {}", now_ms()));
-        self.wait_field("filled_quantity", "10");
-        self.wait_field("working", "");
+        self.wait_field_while("filled_quantity", "10", &mut tell);
+        self.wait_field_while("working", "", tell);
     }
 
     fn wait_price(&mut self, symbol: &str, price: &str, mut tell: impl FnMut(&mut Conn)) {
@@ -73,7 +79,7 @@ fn ticks_of_a_redis_stream_fire_stops_also_those_written_while_the_engine_was_aw
     let mut stage = Stage::start(&[("STRAT_FEED_KIND", "stream")]);
     // A stream that is not there yet: the engine is told with the first entry that it hears.
     stage.wait_price("IBM", "100.00", |conn| drop(conn.run("XADD ticks * symbol IBM price 100.00 size 3")));
-    stage.buy("IBM");
+    stage.buy("IBM", |conn| drop(conn.run("XADD ticks * symbol IBM price 100.00")));
     // What makes no sense is put aside with the reason, and harms nobody.
     stage.conn.run("XADD ticks * symbol IBM price 1e2");
     stage.conn.run("XADD ticks * price 1");
@@ -93,7 +99,8 @@ fn ticks_of_a_redis_stream_fire_stops_also_those_written_while_the_engine_was_aw
     stage.conn.run("XADD ticks * symbol IBM price 94.80");
     stage.conn.run("XADD ticks * symbol IBM price 99.90");
     stage.engine.start_again();
-    stage.wait_field("position", "EXITED_BY_SL");
+    // By none of the prices that follow: only the one that was written meanwhile crosses it.
+    stage.wait_field_while("position", "EXITED_BY_SL", |conn| drop(conn.run("XADD ticks * symbol IBM price 99.90")));
     stage.wait_field("status", "COMPLETED");
     assert_eq!(stage.engine.terminate(), Some(0), "{}", stage.engine.log());
 }
@@ -152,7 +159,7 @@ fn any_json_over_a_websocket_is_a_feed() {
         ("STRAT_FEED_JSON_SIZE", "/q"),
     ]);
     stage.wait_price("BTCUSDT", "100.00000000", |_| fake.set_price("BTCUSDT", "100"));
-    stage.buy("BTCUSDT");
+    stage.buy("BTCUSDT", |_| fake.set_price("BTCUSDT", "100"));
     fake.hub.cut();
     until("the stop has fired over the next connection", LIMIT, || {
         fake.set_price("BTCUSDT", "94.8");

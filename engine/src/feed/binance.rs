@@ -18,6 +18,8 @@ use tokio::time::Instant;
 pub const BINANCE_STREAMS_MAX: usize = 1_024;
 /// Symbols of one request; five requests a second are allowed.
 const STREAMS_PER_REQUEST: usize = 200;
+/// Silence that is a cut, where nobody says another.
+const IDLE: Duration = Duration::from_secs(30);
 /// Age at which a session is replaced.
 const RENEW: Duration = Duration::from_secs(23 * 3_600);
 /// Largest message: a trade has about 200 bytes.
@@ -30,10 +32,10 @@ pub struct BinanceFeed(SocketFeed<Trades>);
 
 impl BinanceFeed {
     /// A feed of these symbols, as Binance writes them, from `wss://stream.binance.com:9443` or a server like it. Nothing
-    /// heard for as long as `idle`, not even Binance's pings every 20 s, is a cut; zero for never.
+    /// heard for as long as `idle`, not even Binance's pings every 20 s, is a cut; zero for 30 s.
     #[must_use]
     pub fn new(url: &str, symbols: &[String], idle: Duration) -> Self {
-        Self::renewed(url, symbols, idle, RENEW)
+        Self::renewed(url, symbols, if idle.is_zero() { IDLE } else { idle }, RENEW)
     }
 
     fn renewed(url: &str, symbols: &[String], idle: Duration, renew: Duration) -> Self {

@@ -174,8 +174,12 @@ impl<D: Dialect> SocketFeed<D> {
     /// What has come on a session that is left.
     fn hear_out(&mut self, mut session: Session) {
         for _ in 0..EARLY_MAX {
-            let Some(Ok(frame)) = session.socket.next().now_or_never() else { return };
-            self.hear(&frame);
+            let next = || session.socket.next().now_or_never().and_then(Result::ok);
+            let Some(frame) = session.early.pop_front().or_else(next) else { return };
+            // Whatever it says of its own end is of no interest any more.
+            if let Err(why) = self.dialect.read(frame.bytes(), &mut self.ticks) {
+                self.complain(&why);
+            }
         }
     }
 

@@ -15,7 +15,7 @@ use crate::failure::one_line;
 use crate::metrics;
 use crate::net::Pauses;
 use async_trait::async_trait;
-use entries::{entries, page, parse_id};
+use entries::{before, entries, page, parse_id};
 use redis::Value;
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -129,6 +129,9 @@ impl StreamFeed {
         if let Some((last, _)) = entries.last() {
             self.position = Some(last.clone());
         }
+        if entries.is_empty() {
+            self.stay_within().await?;
+        }
         // The ticks are taken by now: trouble with what was put aside must not have them read again.
         if !rejected.is_empty()
             && let Err(error) = rejected.exec_async(&mut self.redis).await
@@ -168,9 +171,10 @@ impl StreamFeed {
                 stream = self.names.stream,
                 position,
                 newest,
-                "the stream goes on with older ids: it is read from its beginning"
+                "the stream goes on with older ids; what it has beside its newest entry is not read"
             );
-            self.position = Some("0-0".to_owned());
+            // From the newest on: a replay of older prices could fire what was armed since.
+            self.position = Some(before(&newest));
         }
         Ok(())
     }
@@ -192,7 +196,6 @@ impl StreamFeed {
             trim.cmd("XTRIM").arg(&self.names.stream).arg("MINID").arg("~").arg(min_id).ignore();
             trim.cmd("EXPIRE").arg(&self.names.stream).arg(STREAM_LIFE.as_secs()).ignore();
             trim.exec_async(&mut self.redis).await?;
-            self.stay_within().await?;
             self.trim_at = now + TRIM_EVERY;
         }
         Ok(())

@@ -9,6 +9,7 @@ use super::events::{self, Denied, Message};
 use super::gate::{BAN_DEFAULT, Purpose};
 use super::{BinanceBroker, sign};
 use crate::broker::{Broker as _, BrokerError};
+use crate::metrics;
 use crate::net::{Pauses, Socket, SocketBounds, SocketError};
 use std::collections::HashSet;
 use std::time::Duration;
@@ -21,6 +22,8 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);
 /// A session that has lasted so long was a good one.
 const GOOD: Duration = Duration::from_secs(30);
+/// A connection, with its handshakes, and the answer to the subscription may each take at least so long.
+const CONNECT_MIN: Duration = Duration::from_secs(5);
 /// Pause before a list that could not be had is asked for again.
 const CATCH_UP_PAUSE: Duration = Duration::from_secs(2);
 /// Largest message; a report has about a thousand bytes.
@@ -62,6 +65,9 @@ impl BinanceBroker {
                 pauses.reset();
             }
             let pause = self.pause_after(&ended, &mut pauses);
+            if !matches!(ended, Ended::Renewed) {
+                metrics::stream_lost();
+            }
             tracing::warn!(%ended, again_in_ms = pause.as_millis() as u64, "no session for Binance's reports");
             tokio::select! {
                 () = cancel.cancelled() => return,
@@ -106,16 +112,21 @@ impl BinanceBroker {
             .pass(Purpose::Vital, Instant::now())
             .map_err(|shut| BrokerError::RateLimited { retry_after: shut.wait() })?;
         let bounds = SocketBounds {
-            connect: self.settings.timeout,
+            connect: self.connect_max(),
             silence: self.settings.silence,
             ping: self.settings.silence / 2,
             message_bytes: MESSAGE_BYTES_MAX,
         };
         let mut socket = Socket::connect(&self.settings.stream_url, Vec::new(), bounds).await?;
         socket.send(sign::subscription(&self.rest.keys, SUBSCRIBE, self.rest.recv_window_ms(), now_ms)).await?;
-        let answer = timeout(self.settings.timeout, self.answer(&mut socket)).await;
-        answer.map_err(|_| Ended::Mute(self.settings.timeout))??;
+        let answer = timeout(self.connect_max(), self.answer(&mut socket)).await;
+        answer.map_err(|_| Ended::Mute(self.connect_max()))??;
         Ok(socket)
+    }
+
+    /// Nobody waits for a session as for an order's answer.
+    fn connect_max(&self) -> Duration {
+        self.settings.timeout.max(CONNECT_MIN)
     }
 
     async fn answer(&self, socket: &mut Socket) -> Result<(), Ended> {

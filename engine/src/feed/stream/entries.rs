@@ -11,6 +11,15 @@ pub(super) fn parse_id(id: &str) -> Option<(u64, u64)> {
     Some((ms.parse().ok()?, number.parse().ok()?))
 }
 
+/// The id right before another.
+pub(super) fn before(id: &str) -> String {
+    match parse_id(id) {
+        Some((ms, number @ 1..)) => format!("{ms}-{}", number - 1),
+        Some((ms @ 1.., 0)) => format!("{}-{}", ms - 1, u64::MAX),
+        _ => "0-0".to_owned(),
+    }
+}
+
 /// The entries of an `XREAD` of one stream, in RESP2 or RESP3; none for nil.
 pub(super) fn entries(answer: Value) -> Vec<Entry> {
     match answer {

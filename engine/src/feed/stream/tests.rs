@@ -48,6 +48,11 @@ fn answers_of_both_protocols_are_read() {
 fn ids_are_ordered_by_their_numbers() {
     assert!(parse_id("9-5") < parse_id("10-0") && parse_id("10-9") < parse_id("10-10"));
     assert_eq!((parse_id("x-0"), parse_id("5"), parse_id("")), (None, None, None));
+    for (id, earlier) in
+        [("9-5", "9-4"), ("9-0", "8-18446744073709551615"), ("0-1", "0-0"), ("0-0", "0-0"), ("x", "0-0")]
+    {
+        assert_eq!(before(id), earlier);
+    }
 }
 
 proptest! {
