@@ -74,7 +74,7 @@ impl SocketSettings {
     }
 }
 
-type Opening = Pin<Box<dyn Future<Output = Result<Session, SocketError>> + Send>>;
+type Opening = Pin<Box<dyn Future<Output = Result<Box<Session>, SocketError>> + Send>>;
 
 struct Session {
     socket: Socket,
@@ -87,7 +87,7 @@ struct Session {
 pub(super) struct SocketFeed<D> {
     settings: SocketSettings,
     dialect: D,
-    session: Option<Session>,
+    session: Option<Box<Session>>,
     opening: Option<Opening>,
     ticks: VecDeque<Tick>,
     pauses: Pauses,
@@ -97,7 +97,7 @@ pub(super) struct SocketFeed<D> {
 /// What woke the feed.
 enum Event {
     Message(Result<Frame, SocketError>),
-    Opened(Result<Session, SocketError>),
+    Opened(Result<Box<Session>, SocketError>),
     TooOld,
 }
 
@@ -120,7 +120,7 @@ impl<D: Dialect> SocketFeed<D> {
         let wanted = if answers { greetings.len() } else { 0 };
         Box::pin(async move {
             sleep(after).await;
-            open(&settings, greetings, wanted).await
+            open(&settings, greetings, wanted).await.map(Box::new)
         })
     }
 
@@ -172,7 +172,7 @@ impl<D: Dialect> SocketFeed<D> {
     }
 
     /// What has come on a session that is left.
-    fn hear_out(&mut self, mut session: Session) {
+    fn hear_out(&mut self, mut session: Box<Session>) {
         for _ in 0..EARLY_MAX {
             let next = || session.socket.next().now_or_never().and_then(Result::ok);
             let Some(frame) = session.early.pop_front().or_else(next) else { return };
@@ -194,7 +194,7 @@ impl<D: Dialect> SocketFeed<D> {
     }
 
     fn again(&mut self, why: &str) {
-        let pause = self.pauses.next();
+        let pause = self.pauses.pause();
         let pause_ms = pause.as_millis() as u64;
         tracing::warn!(url = self.settings.place(), why, pause_ms, "no connection to the feed, connecting again");
         self.opening = Some(self.open(pause));
@@ -228,14 +228,14 @@ impl<D: Dialect> Feed for SocketFeed<D> {
     }
 }
 
-async fn next(session: &mut Option<Session>) -> Result<Frame, SocketError> {
+async fn next(session: &mut Option<Box<Session>>) -> Result<Frame, SocketError> {
     match session {
         Some(session) => session.socket.next().await,
         None => std::future::pending().await,
     }
 }
 
-async fn opened(opening: &mut Option<Opening>) -> Result<Session, SocketError> {
+async fn opened(opening: &mut Option<Opening>) -> Result<Box<Session>, SocketError> {
     match opening {
         Some(opening) => opening.await,
         None => std::future::pending().await,

@@ -269,7 +269,7 @@ impl Feed for StreamFeed {
             match self.read().await {
                 Ok(()) => self.pauses.reset(),
                 Err(error) => {
-                    let pause = self.pauses.next();
+                    let pause = self.pauses.pause();
                     let pause_ms = pause.as_millis() as u64;
                     tracing::warn!(stream = self.names.stream, %error, pause_ms, "no ticks from Redis, trying again");
                     sleep(pause).await;

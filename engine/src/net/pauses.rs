@@ -26,7 +26,7 @@ impl Pauses {
     }
 
     /// The next pause.
-    pub fn next(&mut self) -> Duration {
+    pub fn pause(&mut self) -> Duration {
         self.pauses.next().unwrap_or(self.longest)
     }
 
@@ -45,10 +45,10 @@ mod tests {
         let ms = Duration::from_millis;
         let mut pauses = Pauses::new(ms(10), ms(80));
         for least in [10, 20, 40, 80, 80, 80] {
-            let pause = pauses.next();
+            let pause = pauses.pause();
             assert!(pause >= ms(least) && pause <= ms(160), "{pause:?} for {least}");
         }
         pauses.reset();
-        assert!(pauses.next() <= ms(20));
+        assert!(pauses.pause() <= ms(20));
     }
 }

@@ -71,7 +71,7 @@ impl AlpacaBroker {
                 () = cancel.cancelled() => return,
                 Err(ended) = self.session(&mut pauses) => ended,
             };
-            let pause = pauses.next();
+            let pause = pauses.pause();
             metrics::stream_lost();
             tracing::warn!(error = %ended, again_in_ms = pause.as_millis(), "no updates of orders from Alpaca");
             tokio::select! {

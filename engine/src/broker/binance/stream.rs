@@ -86,7 +86,7 @@ impl BinanceBroker {
             }
             // Too many connections, which concerns no order.
             Ended::Socket(SocketError::Refused { status: 429 }) => REFUSED_PAUSE,
-            _ => pauses.next(),
+            _ => pauses.pause(),
         }
     }
 

@@ -95,7 +95,7 @@ impl KiteBroker {
                     self.hear(socket, &mut pauses).await.to_string()
                 }
             };
-            let pause = pauses.next();
+            let pause = pauses.pause();
             metrics::stream_lost();
             tracing::warn!(error, again_in_ms = pause.as_millis(), "no order updates from Kite");
             self.look.notify_one();
@@ -154,7 +154,7 @@ impl KiteBroker {
                         break;
                     }
                     Err(error) => {
-                        let pause = pauses.next();
+                        let pause = pauses.pause();
                         tracing::warn!(%error, again_in_ms = pause.as_millis(), "cannot read Kite's order book");
                         sleep(pause).await;
                     }
@@ -227,7 +227,7 @@ impl KiteBroker {
                     Duration::from_millis(next(LISTED_AT, now_ms).saturating_sub(now_ms).unsigned_abs())
                 }
                 Err(error) => {
-                    let pause = pauses.next();
+                    let pause = pauses.pause();
                     tracing::warn!(%error, again_in_s = pause.as_secs(), "no list of Kite's instruments; lots are not checked");
                     pause
                 }

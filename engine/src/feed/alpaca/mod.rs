@@ -197,7 +197,7 @@ impl Feed for AlpacaFeed {
             }
             if let Err(ended) = self.fill().await {
                 self.socket = None;
-                let pause = self.pauses.next();
+                let pause = self.pauses.pause();
                 tracing::warn!(error = %ended, again_in_ms = pause.as_millis(), "no trades from Alpaca");
                 sleep(pause).await;
             }

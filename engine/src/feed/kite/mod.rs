@@ -230,7 +230,7 @@ impl Feed for KiteFeed {
             }
             if let Err(error) = self.fill().await {
                 self.socket = None;
-                let pause = self.pauses.next();
+                let pause = self.pauses.pause();
                 tracing::warn!(error, pause_ms = pause.as_millis() as u64, "no prices from Kite, connecting again");
                 sleep(pause).await;
             }
