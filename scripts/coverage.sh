@@ -33,12 +33,13 @@ export RUSTFLAGS="${RUSTFLAGS:-} -C debuginfo=0 -C llvm-args=-runtime-counter-re
 export LLVM_PROFILE_FILE=$CARGO_TARGET_DIR/strat-%p-%m%c.profraw
 cargo llvm-cov clean --profraw-only
 
+cargo build --locked -q -p strat-module -p strat-engine
+export STRAT_ENGINE=$CARGO_TARGET_DIR/debug/strat-engine STRAT_MODULE=$CARGO_TARGET_DIR/debug/libstrat.so
+
 # Tests that fail have still run what they ran; they are make test's business.
 crates=(-p strat-core -p strat-client -p strat-engine)
 cargo test --locked -q --no-fail-fast "${crates[@]}" --lib --bins --tests || say "some tests inside the crates fail"
 if [[ -n $topics ]]; then
-    cargo build --locked -q -p strat-module -p strat-engine
-    export STRAT_ENGINE=$CARGO_TARGET_DIR/debug/strat-engine STRAT_MODULE=$CARGO_TARGET_DIR/debug/libstrat.so
     read -ra filters <<<"$topics"
     cargo test --locked -q --no-fail-fast -p strat-tests --test it -- "${filters[@]/%/::}" || say "some black-box tests fail"
 fi

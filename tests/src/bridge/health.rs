@@ -43,12 +43,12 @@ fn a_broker_that_is_away_is_said_to_be_since_when_and_why() {
 
 #[test]
 fn orders_of_which_nobody_knows_are_counted_until_somebody_does() {
-    let broker = SimBroker::start(&["--class", "B", "--fill-ms", "5..10", "--late-ms", "600"]);
+    let broker = SimBroker::start(&["--class", "B", "--fill-ms", "5..10"]);
     let (redis, postgres) = (Redis::with(Options::new()), Postgres::start());
     let env = env(&broker, &redis, &postgres, "queryable");
     assert!(engine::run(&["migrate"], &env, Duration::from_secs(60)).status.success());
     let engine = Engine::start(&["run"], env);
-    assert!(broker.set_lies("timeout_late=100"));
+    assert!(broker.set_lies("timeout_lost=100"));
     let (mut conn, key) = (redis.conn(), "user:al:strategy:s1");
     conn.run(&format!("STRAT.SET {key} symbol IBM quantity 10 stop_loss 95 buy_at {}", now_ms()));
     let unknown = until_broker(&engine, "an order is unknown", |_, part| part["unknown_orders"] == 1);
