@@ -15,7 +15,7 @@ pub use watch::RiskWatch;
 use crate::clock::Clock;
 use crate::executor::machine::Verdict;
 use crate::executor::{Candidate, EntryRisk};
-use crate::store::{Asking, Changes, Counts, Store};
+use crate::store::{Asking, Changes, Counts, Store, Together};
 use async_trait::async_trait;
 use jiff::tz::TimeZone;
 use std::sync::Arc;
@@ -76,6 +76,8 @@ pub struct RiskDesk {
     store: Store,
     redis: Connection,
     days: Days,
+    /// What users are limited to.
+    said: Arc<Together<String, Changes>>,
     places: Arc<Semaphore>,
 }
 
@@ -84,7 +86,7 @@ impl RiskDesk {
     #[must_use]
     pub fn new(settings: RiskSettings, store: Store, redis: Connection, clock: Arc<dyn Clock>) -> Self {
         let days = Days::new(store.clone(), redis.clone(), clock, settings.zone.clone());
-        Self { settings, store, redis, days, places: Arc::new(Semaphore::new(JUDGED_AT_A_TIME)) }
+        Self { settings, store, redis, days, said: Arc::default(), places: Arc::new(Semaphore::new(JUDGED_AT_A_TIME)) }
     }
 
     /// What a user is limited to.
@@ -92,7 +94,10 @@ impl RiskDesk {
     /// # Errors
     /// [`RiskError`].
     pub async fn limits_of(&self, user: &str) -> Result<Limits, RiskError> {
-        let changes = self.store.risk_changes(user).await?;
+        let load = async |users: Vec<String>| self.store.risk_changes(&users).await;
+        let changes = self.said.ask(user.to_owned(), load).await;
+        let changes =
+            changes.ok_or_else(|| RiskError::Bad("Postgres does not say what limits the user has".to_owned()))?;
         over(&self.settings.each_user, &changes)
     }
 

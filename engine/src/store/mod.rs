@@ -14,6 +14,7 @@ mod orders;
 mod records;
 mod risk;
 mod rows;
+mod together;
 
 pub use audit::{Asked, AuditRow};
 pub use batch::{Applied, apply, reject};
@@ -29,6 +30,7 @@ pub use records::StoreRecords;
 pub use risk::{Asking, Changes, Counts, Held};
 pub use rows::{Fields, Filter, KnownOrder, Row};
 pub(crate) use rows::{count, state};
+pub(crate) use together::Together;
 
 use crate::failure::{Failure, OrFail as _};
 use color_eyre::Result;

@@ -77,17 +77,19 @@ pub struct Held {
 pub type Changes = BTreeMap<String, String>;
 
 impl Store {
-    /// What is said of a user's limits; nothing where nobody ever said anything.
+    /// What is said of users' limits, in their order; nothing where nobody ever said anything.
     ///
     /// # Errors
     /// Of Postgres.
-    pub async fn risk_changes(&self, user: &str) -> sqlx::Result<Changes> {
-        let row: Option<sqlx::types::Json<Changes>> =
-            sqlx::query_scalar("SELECT limits FROM risk_limits WHERE user_id = $1 ORDER BY seq DESC LIMIT 1")
-                .bind(user)
-                .fetch_optional(self.pool())
-                .await?;
-        Ok(row.map(|json| json.0).unwrap_or_default())
+    pub async fn risk_changes(&self, users: &[String]) -> sqlx::Result<Vec<Changes>> {
+        let rows: Vec<(String, sqlx::types::Json<Changes>)> = sqlx::query_as(
+            "SELECT DISTINCT ON (user_id) user_id, limits FROM risk_limits WHERE user_id = ANY($1) ORDER BY user_id, seq DESC",
+        )
+        .bind(users)
+        .fetch_all(self.pool())
+        .await?;
+        let said: BTreeMap<_, _> = rows.into_iter().map(|(user, json)| (user, json.0)).collect();
+        Ok(users.iter().map(|user| said.get(user).cloned().unwrap_or_default()).collect())
     }
 
     /// The same of every user of whom something was said.
