@@ -30,6 +30,9 @@ pub(crate) async fn in_time<T>(limit: Option<Duration>, reply: impl Future<Outpu
     }
 }
 
+/// Room for the longest number.
+pub(crate) const NUMBER_BYTES: usize = 20;
+
 /// A command on a key with room for `bytes` more in `args` more arguments: growing argument by argument costs a short call a tenth.
 pub(crate) fn keyed(name: &str, key: impl AsRef<[u8]>, (args, bytes): (usize, usize)) -> Cmd {
     let key = key.as_ref();

@@ -4,8 +4,9 @@ use super::Market;
 use super::bounds::{check_count, ttl_ms};
 use crate::error::{Error, Result};
 use crate::reply::one_line;
+use crate::shared::{NUMBER_BYTES, keyed};
 use redis::aio::ConnectionLike;
-use redis::{cmd, pipe};
+use redis::{Pipeline, cmd};
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -13,6 +14,8 @@ use strat_core::{Price, Quantity};
 
 const TICKS: &str = "tick:";
 const TRADES: &str = "trades:";
+/// Room for a tick or a trade, so that a command does not grow piece by piece.
+const ENTRY_BYTES: usize = 64;
 
 /// A price that a feed reported. Its text is `ts_ms price quantity`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -145,15 +148,17 @@ impl<C: ConnectionLike + Clone + Send + Sync> Market<C> {
         if entries.is_empty() {
             return Ok(());
         }
-        let mut pipeline = pipe();
-        // A transaction, or a connection that breaks in the middle would leave a list without an end.
-        let push = pipeline.atomic().cmd("LPUSH").arg(&key);
+        let mut push = keyed("LPUSH", &key, (entries.len(), entries.len() * ENTRY_BYTES));
         for entry in entries {
             push.arg(entry.to_string());
         }
-        push.ignore();
-        pipeline.cmd("LTRIM").arg(&key).arg(0).arg(keep - 1).ignore();
-        pipeline.cmd("PEXPIRE").arg(&key).arg(ttl_ms(ttl)).ignore();
+        let (mut trim, mut expire) =
+            (keyed("LTRIM", &key, (2, NUMBER_BYTES)), keyed("PEXPIRE", &key, (1, NUMBER_BYTES)));
+        trim.arg(0).arg(keep - 1);
+        expire.arg(ttl_ms(ttl));
+        let mut pipeline = Pipeline::with_capacity(3);
+        // A transaction, or a connection that breaks in the middle would leave a list without an end.
+        pipeline.atomic().add_command(push).ignore().add_command(trim).ignore().add_command(expire).ignore();
         self.link.pipeline(&pipeline).await
     }
 

@@ -4,8 +4,9 @@ use super::session::NAME_BYTES_MAX;
 use super::{Settings, bad_field, check_count, check_name, check_text, ms};
 use crate::error::Result;
 use crate::link::Link;
+use crate::shared::{NUMBER_BYTES, keyed};
 use redis::aio::ConnectionLike;
-use redis::{Script, cmd, pipe};
+use redis::{Cmd, Pipeline, Script, cmd};
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use strat_core::key::check_id;
@@ -64,9 +65,7 @@ impl<C: ConnectionLike + Clone + Send + Sync> Preferences<C> {
     /// `BADFIELD` for a user id that cannot be.
     pub async fn get_all(&self, user_id: &str) -> Result<BTreeMap<String, String>> {
         let key = self.key(user_id)?;
-        let mut ask = pipe();
-        ask.hgetall(&key).pexpire(&key, ms(self.settings.preferences_ttl)).ignore();
-        let (all,) = self.link.pipeline(&ask).await?;
+        let (all,) = self.link.pipeline(&self.used(&key, keyed("HGETALL", &key, (0, 0)))).await?;
         Ok(all)
     }
 
@@ -76,9 +75,9 @@ impl<C: ConnectionLike + Clone + Send + Sync> Preferences<C> {
     /// `BADFIELD` for a user id that cannot be.
     pub async fn get(&self, user_id: &str, name: &str) -> Result<Option<String>> {
         let key = self.key(user_id)?;
-        let mut ask = pipe();
-        ask.hget(&key, name).pexpire(&key, ms(self.settings.preferences_ttl)).ignore();
-        let (value,) = self.link.pipeline(&ask).await?;
+        let mut ask = keyed("HGET", &key, (1, name.len()));
+        ask.arg(name);
+        let (value,) = self.link.pipeline(&self.used(&key, ask)).await?;
         Ok(value)
     }
 
@@ -96,6 +95,15 @@ impl<C: ConnectionLike + Clone + Send + Sync> Preferences<C> {
     /// `BADFIELD` for a user id that cannot be. Safe to repeat.
     pub async fn remove_all(&self, user_id: &str) -> Result<bool> {
         self.link.command(cmd("UNLINK").arg(self.key(user_id)?)).await
+    }
+
+    /// A look, which lets them live on.
+    fn used(&self, key: &str, look: Cmd) -> Pipeline {
+        let mut expire = keyed("PEXPIRE", key, (1, NUMBER_BYTES));
+        expire.arg(ms(self.settings.preferences_ttl));
+        let mut ask = Pipeline::with_capacity(2);
+        ask.add_command(look).add_command(expire).ignore();
+        ask
     }
 
     fn key(&self, user_id: &str) -> Result<String> {
