@@ -42,10 +42,10 @@ pub const RECONCILE_DIFFERENCES: &str = "strat_reconcile_differences_total";
 
 /// Entries that the engine's own limit holds back.
 pub const PUT_OFF: &str = "strat_entries_put_off_total";
-/// See [`tick_rejected`].
-pub const TICKS_REJECTED: &str = "strat_feed_rejected_total";
 /// Calls for exits that went beyond it.
 pub const OVER_LIMIT: &str = "strat_exit_calls_over_limit_total";
+/// Lines of a feed that were no quote, and are left out.
+pub const TICKS_REJECTED: &str = "strat_feed_rejected_total";
 /// Connections to the broker's stream of order updates that ended or were not made.
 pub const STREAM_LOST: &str = "strat_broker_stream_lost_total";
 
