@@ -35,6 +35,8 @@ pub enum Notice {
     Gap {
         /// Why.
         reason: String,
+        /// Whether the subscription stands all the same: only the reader was slow.
+        listening: bool,
     },
     /// The subscription stands again.
     Reconnected,
@@ -50,7 +52,7 @@ pub enum Notice {
 /// while let Some(notice) = events.next().await {
 ///     match notice? {
 ///         Notice::Event(event) => println!("{} {}", event.kind, event.strategy_id),
-///         Notice::Gap { reason } => println!("events may be missing: {reason}"),
+///         Notice::Gap { reason, .. } => println!("events may be missing: {reason}"),
 ///         Notice::Reconnected => println!("live again"),
 ///     }
 /// }
@@ -220,7 +222,7 @@ impl Outlet {
 
     fn gap(&mut self, reason: String) {
         tracing::warn!(reason, "events may be missing");
-        self.put(Ok(Notice::Gap { reason }));
+        self.put(Ok(Notice::Gap { reason, listening: false }));
     }
 
     /// Tells the reader what it missed, if there is room for that and for the item behind it.
@@ -229,7 +231,7 @@ impl Outlet {
             return false;
         }
         let reason = format!("{} notices were dropped because the reader was slow", self.dropped);
-        let told = self.sender.try_send(Ok(Notice::Gap { reason })).is_ok();
+        let told = self.sender.try_send(Ok(Notice::Gap { reason, listening: true })).is_ok();
         if told {
             self.dropped = 0;
         }
@@ -265,7 +267,9 @@ mod tests {
             assert_eq!(receiver.recv().await.unwrap().unwrap(), event(n).unwrap());
         }
         outlet.put(event(5));
-        assert!(matches!(receiver.recv().await.unwrap().unwrap(), Notice::Gap { reason } if reason.starts_with("2 ")));
+        assert!(
+            matches!(receiver.recv().await.unwrap().unwrap(), Notice::Gap { reason, listening: true } if reason.starts_with("2 "))
+        );
         assert_eq!(receiver.recv().await.unwrap().unwrap(), event(5).unwrap());
     }
 

@@ -276,7 +276,10 @@ async fn events_follow_the_primary_and_name_the_gap() {
     name.set(new.address);
     let next = |notice: Option<crate::Result<Notice>>| notice.unwrap().unwrap();
     let gap = next(timeout(LIMIT, events.next()).await.unwrap());
-    assert!(matches!(&gap, Notice::Gap { reason } if reason.contains(&new.address.to_string())), "{gap:?}");
+    assert!(
+        matches!(&gap, Notice::Gap { reason, listening: false } if reason.contains(&new.address.to_string())),
+        "{gap:?}"
+    );
     assert_eq!(next(timeout(LIMIT, events.next()).await.unwrap()), Notice::Reconnected);
     assert!(new.seen().iter().any(|(_, command)| command == "SUBSCRIBE events:al"));
 }

@@ -4,6 +4,7 @@ use super::strategies::quiet_market;
 use super::tenants::{SECRET, issue};
 use super::*;
 use std::io::{BufRead as _, BufReader};
+use std::time::Instant;
 
 /// An open stream.
 struct Stream {
@@ -30,12 +31,20 @@ impl Stream {
         Self { lines: BufReader::new(stream) }
     }
 
+    /// The next line; empty where the stream has ended. Signs of life come for ever, so it is the whole wait that has an end.
+    fn line(&mut self, begun: Instant) -> String {
+        let mut line = String::new();
+        assert!(begun.elapsed() < 2 * LIMIT, "nothing but signs of life within {:?}", 2 * LIMIT);
+        self.lines.read_line(&mut line).map(|_| line).unwrap_or_default()
+    }
+
     /// The next event; `None` where the stream has ended.
     fn next(&mut self) -> Option<Seen> {
         let (mut id, mut event, mut data) = (None, None, None);
+        let begun = Instant::now();
         loop {
-            let mut line = String::new();
-            if self.lines.read_line(&mut line).ok()? == 0 {
+            let line = self.line(begun);
+            if line.is_empty() {
                 return None;
             }
             // Everything else is HTTP's: the head, and sizes of chunks.
@@ -54,9 +63,10 @@ impl Stream {
     /// The data of the next event of this name, which has no id.
     fn unnumbered(&mut self, name: &str) -> Json {
         let mut block: Vec<(String, String)> = Vec::new();
+        let begun = Instant::now();
         loop {
-            let mut line = String::new();
-            assert!(self.lines.read_line(&mut line).unwrap() > 0, "the stream ended before {name}");
+            let line = self.line(begun);
+            assert!(!line.is_empty(), "the stream ended before {name}");
             match line.trim_end().split_once(": ") {
                 Some((field, text)) => block.push((field.to_owned(), text.to_owned())),
                 None if line.trim_end().is_empty() => {

@@ -50,8 +50,10 @@ fn heard(notice: Notice) -> Option<Heard> {
             (EventType::parse(&event.kind) == Some(EventType::PriceAlert)).then_some(Heard::Fired(event))
         }
         Notice::Reconnected => Some(Heard::Listening),
-        // It was slow: what follows comes, what was dropped can be read. Where the connection broke, the same comes once more.
-        Notice::Gap { .. } => Some(Heard::Listening),
+        // It was slow: what follows comes, what was dropped can be read.
+        Notice::Gap { listening: true, .. } => Some(Heard::Listening),
+        // Whoever armed an alert now would not hear it fire. That it listens again is told when it does.
+        Notice::Gap { listening: false, .. } => None,
     }
 }
 
@@ -66,6 +68,7 @@ mod tests {
         let alert = event(EventType::PriceAlert);
         assert_eq!(heard(Notice::Event(alert.clone())), Some(Heard::Fired(alert)));
         assert_eq!(heard(Notice::Reconnected), Some(Heard::Listening));
-        assert_eq!(heard(Notice::Gap { reason: String::new() }), Some(Heard::Listening));
+        let gap = |listening| heard(Notice::Gap { reason: String::new(), listening });
+        assert_eq!((gap(true), gap(false)), (Some(Heard::Listening), None));
     }
 }
