@@ -45,7 +45,8 @@ fn get<C: redis::aio::ConnectionLike + Clone + Send + Sync + 'static>(connection
 }
 
 fn retried(connection: MultiplexedConnection) -> Call {
-    let retry = Arc::new(Retry::default());
+    // Each side has the one limit of the connection itself.
+    let retry = Arc::new(Retry { total: None, ..Retry::default() });
     Box::new(move |turn| {
         let (connection, retry) = (connection.clone(), retry.clone());
         Box::pin(async move {

@@ -32,6 +32,7 @@ pub use tape::{Aggressor, Tick, Trade};
 
 use crate::error::Result;
 use crate::link::Link;
+use redis::Cmd;
 use redis::aio::ConnectionLike;
 use std::sync::Arc;
 use strat_core::key::check_symbol;
@@ -63,6 +64,24 @@ impl<C: ConnectionLike + Clone + Send + Sync> Market<C> {
     fn key(&self, name: &str, symbol: &str) -> Result<String> {
         check_symbol(symbol)?;
         Ok([&self.settings.prefix, name, symbol].concat())
+    }
+
+    /// A command and the keys of these symbols, written once.
+    fn of_keys(&self, command: &str, name: &str, symbols: &[&str]) -> Result<Cmd> {
+        bounds::check_count("symbols of one call", symbols.len(), self.settings.batch_max)?;
+        let each = self.settings.prefix.len() + name.len();
+        let bytes = command.len() + symbols.iter().map(|symbol| each + symbol.len()).sum::<usize>();
+        let mut whole = Cmd::with_capacity(1 + symbols.len(), bytes);
+        whole.arg(command);
+        let mut key = [&self.settings.prefix, name].concat();
+        let start = key.len();
+        for symbol in symbols {
+            check_symbol(symbol)?;
+            key.truncate(start);
+            key.push_str(symbol);
+            whole.arg(&key);
+        }
+        Ok(whole)
     }
 
     fn keys(&self, name: &str, symbols: &[&str]) -> Result<Vec<String>> {

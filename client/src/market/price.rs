@@ -85,8 +85,7 @@ impl<C: ConnectionLike + Clone + Send + Sync> Market<C> {
         if symbols.is_empty() {
             return Ok(Vec::new());
         }
-        let mut get = cmd("MGET");
-        get.arg(self.keys(PRICE, symbols)?);
+        let get = self.of_keys("MGET", PRICE, symbols)?;
         let texts: Vec<Option<String>> = self.link.command(&get).await?;
         let read = symbols.iter().zip(texts);
         read.map(|(symbol, text)| text.map(|text| parse(symbol, &text)).transpose()).collect()

@@ -32,14 +32,14 @@ pub struct Retry {
     /// Longest pause before that is added. 1 s unless set.
     pub pause_max: Duration,
     /// Everything together, pauses included. What is under way then is given up with [`Error::Timeout`]. 10 s unless set,
-    /// at most an hour.
-    pub total: Duration,
+    /// at most an hour. `None`: each attempt has the limit that its connection has, and no other; a timer less per call.
+    pub total: Option<Duration>,
 }
 
 impl Default for Retry {
     fn default() -> Self {
         let (pause, pause_max) = (Duration::from_millis(50), Duration::from_secs(1));
-        Self { attempts: 3, pause, pause_max, total: Duration::from_secs(10) }
+        Self { attempts: 3, pause, pause_max, total: Some(Duration::from_secs(10)) }
     }
 }
 
@@ -85,18 +85,16 @@ impl Retry {
         mut call: impl FnMut() -> F,
         may_repeat: impl Fn(&Error) -> bool,
     ) -> Result<T> {
-        let until = Instant::now() + self.total.min(WAIT_MAX);
+        let until = self.total.map(|total| Instant::now() + total.min(WAIT_MAX));
         let mut pauses = None;
         loop {
-            let outcome = timeout_at(until, call()).await;
-            let late = || Err(RedisError::from(io::Error::from(io::ErrorKind::TimedOut)).into());
-            let error = match outcome.unwrap_or_else(|_| late()) {
+            let error = match before(until, call()).await {
                 Ok(value) => return Ok(value),
                 Err(error) if !may_repeat(&error) => return Err(error),
                 Err(error) => error,
             };
             match pauses.get_or_insert_with(|| self.pauses()).next() {
-                Some(pause) if Instant::now() + pause < until => sleep(pause).await,
+                Some(pause) if until.is_none_or(|until| Instant::now() + pause < until) => sleep(pause).await,
                 _ => return Err(error),
             }
         }
@@ -108,6 +106,13 @@ impl Retry {
         let pauses = pauses.with_max_delay(self.pause_max.min(WAIT_MAX));
         pauses.with_max_times(self.attempts.saturating_sub(1)).with_jitter().build()
     }
+}
+
+/// An attempt, given up when the time is over.
+async fn before<T>(until: Option<Instant>, attempt: impl Future<Output = Result<T>>) -> Result<T> {
+    let Some(until) = until else { return attempt.await };
+    let late = || Err(RedisError::from(io::Error::from(io::ErrorKind::TimedOut)).into());
+    timeout_at(until, attempt).await.unwrap_or_else(|_| late())
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ async fn a_read_is_repeated_until_the_server_is_back() {
     let mut redis = Redis::with(Options::plain());
     let connection = Counting::new(Connection::open(&config(&redis)).await.unwrap());
     redis.kill_9();
-    let retry = Retry { attempts: 1_000, total: Duration::from_secs(30), ..Retry::default() };
+    let retry = Retry { attempts: 1_000, total: Some(Duration::from_secs(30)), ..Retry::default() };
     let reading = tokio::spawn({
         let (connection, retry) = (connection.clone(), retry.clone());
         async move { retry.read::<Option<String>>(&connection, redis::cmd("GET").arg("k")).await }
