@@ -199,8 +199,13 @@ async fn an_order_that_is_refused_after_it_was_taken_is_told() {
 async fn a_tag_alone_is_no_match_and_two_orders_under_it_are_for_a_person() {
     let stage = KiteStage::start().await;
     let place = |symbol: &str, quantity: &str| {
-        let client =
-            NewOrder { id: "SAME1".into(), symbol: symbol.into(), buy: true, quantity: quantity.parse().unwrap() };
+        let client = NewOrder {
+            id: "SAME1".into(),
+            symbol: symbol.into(),
+            buy: true,
+            quantity: quantity.parse().unwrap(),
+            limit: None,
+        };
         stage.fake.take(client);
     };
     place("M&M", "10");
@@ -209,7 +214,8 @@ async fn a_tag_alone_is_no_match_and_two_orders_under_it_are_for_a_person() {
     let stage = KiteStage::start().await;
     stage.broker.submit(&request::<KiteStage>("SAME1", "10")).await.unwrap();
     assert!(stage.broker.lookup(name::<KiteStage>("SAME1")).await.unwrap().is_some());
-    let client = NewOrder { id: "SAME1".into(), symbol: "IBM".into(), buy: true, quantity: "10".parse().unwrap() };
+    let client =
+        NewOrder { id: "SAME1".into(), symbol: "IBM".into(), buy: true, quantity: "10".parse().unwrap(), limit: None };
     stage.fake.take(client);
     let two = stage.broker.lookup(name::<KiteStage>("SAME1")).await;
     assert!(matches!(&two, Err(BrokerError::Unknown(why)) if why.contains("2 orders")), "{two:?}");
@@ -293,8 +299,8 @@ async fn a_feed_that_is_cut_closed_or_silent_subscribes_again() {
             _ => stage.fake.hub.mute(),
         }
         stage.fake.set_price("IBM", price);
-        next_at(&mut feed, price).await;
-        assert!(stage.fake.hub.opened() > opened);
+        // The old connection may still answer the second part of its subscription with it.
+        while next_at(&mut feed, price).await.price_text == price && stage.fake.hub.opened() == opened {}
     }
     // A message that does not add up, and one of a length that Kite does not have: no price, and no end.
     stage.fake.hub.say(&strat_fakes::Message::binary(vec![0, 1, 0, 184, 0, 0, 1, 1, 0, 0]));
