@@ -49,6 +49,8 @@ pub const TICKS_REJECTED: &str = "strat_feed_rejected_total";
 /// Connections to the broker's stream of order updates that ended or were not made.
 pub const STREAM_LOST: &str = "strat_broker_stream_lost_total";
 
+/// Exits whose steps of protection are used up.
+pub const PROTECTION_USED_UP: &str = "strat_exit_protection_used_up_total";
 /// Entries that a limit refused.
 pub const RISK_REFUSED: &str = "strat_risk_refused_total";
 
@@ -83,6 +85,7 @@ pub const ALL: &[(&str, Kind, &str)] = &[
     (TICKS_REJECTED, Kind::Counter, "messages or entries of the feed that were meant to be ticks and make no sense"),
     (PUT_OFF, Kind::Counter, "entries that had to wait because of the account's limit of calls to the broker"),
     (OVER_LIMIT, Kind::Counter, "calls for exits that were made beyond the account's limit"),
+    (PROTECTION_USED_UP, Kind::Counter, "attempts of exits beyond the last step of their protection"),
     (STREAM_LOST, Kind::Counter, "times that the broker's stream of order updates was lost or not to be had"),
     (RISK_REFUSED, Kind::Counter, "entries that a limit refused, by rule"),
     ("strat_ticks_total", Kind::Counter, "ticks read from the feed"),
@@ -213,6 +216,7 @@ fn begin_at_zero() {
         PUT_OFF,
         TICKS_REJECTED,
         OVER_LIMIT,
+        PROTECTION_USED_UP,
         STREAM_LOST,
         KEYS_CLEANED,
         UPKEEP_PASSES,
@@ -334,6 +338,11 @@ pub(crate) fn cleaned(keys: u64) {
 /// Something that was meant to be a tick makes no sense.
 pub(crate) fn tick_rejected() {
     counter!(TICKS_REJECTED).increment(1);
+}
+
+/// An exit is sent with its widest protection once more.
+pub(crate) fn protection_used_up() {
+    counter!(PROTECTION_USED_UP).increment(1);
 }
 
 /// An entry has to wait for its account's limit.

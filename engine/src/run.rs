@@ -254,7 +254,7 @@ impl Base {
         let settings = &self.settings;
         let health = self.broker_health();
         let Trading { broker, paper } = self.start_broker(&health, crew)?;
-        let noted = Arc::new(Noted::new(self.limited(broker)?, health));
+        let noted = Arc::new(Noted::new(broker, health));
         let broker: Arc<dyn Broker> = Arc::clone(&noted) as _;
         let risk = self.spawn_risk(sync, crew)?;
         let (entries, lease) = (Arc::clone(&broker), lease_for(&*broker));
@@ -263,12 +263,13 @@ impl Base {
                 owner: settings.engine_name.clone(),
                 prefix: String::new(),
                 lock_ttl: settings.lock_ttl,
-                broker_timeout: self.broker_timeout(),
+                broker_timeout: self.broker_timeout()?,
                 concurrency: settings.concurrency,
                 records: Some(Arc::new(StoreRecords::new(self.store.clone()))),
                 risk: Some(Arc::new(risk)),
                 lease,
                 missed: Some(self.missed()),
+                exits: settings.broker.exits,
             },
             self.link.connection(),
             broker,
@@ -281,6 +282,8 @@ impl Base {
         let candles = self.spawn_candles(crew)?;
         let market = Market::new(self.link.hasty()?, paper, Arc::clone(&guard), jump, "").with_candles(candles);
         let market = Arc::new(market);
+        let heard = Arc::downgrade(&market);
+        executor.measure_from(heard);
         self.spawn_silence_watch(&market, crew)?;
         let live = Live::new(sync.subscribe(), Arc::clone(&market), Arc::clone(&executor), self.gate.clone());
         let watched = Arc::clone(&market);

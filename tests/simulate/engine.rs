@@ -226,7 +226,13 @@ impl World {
     }
 
     pub(crate) fn rules(&self) -> Rules {
-        Rules { idempotency: self.broker.class, skew_ms: 1_000, settle_ms: self.plan.settle_ms, fresh_ms: TTL_MS / 4 }
+        Rules {
+            idempotency: self.broker.class,
+            skew_ms: 1_000,
+            settle_ms: self.plan.settle_ms,
+            fresh_ms: TTL_MS / 4,
+            ladder: self.plan.ladder,
+        }
     }
 
     pub(crate) fn start_run(&mut self, engine: usize, machine: OrderMachine, name: Name) {

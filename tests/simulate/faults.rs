@@ -1,6 +1,7 @@
 //! What a seed stands for: who trades what, how the market moves, and everything that goes wrong.
 
 use std::sync::OnceLock;
+use strat_core::Ladder;
 use strat_engine::broker::Idempotency;
 use strat_engine::random::SplitMix;
 
@@ -81,6 +82,8 @@ pub(crate) struct Plan {
     pub(crate) odds: Odds,
     pub(crate) faults: Vec<(i64, Fault)>,
     pub(crate) settle_ms: i64,
+    /// How exits are protected: those that rest are cancelled and sent anew.
+    pub(crate) ladder: Ladder,
     pub(crate) grace_ms: Option<i64>,
     /// When everything is healed, from the start.
     pub(crate) heal_ms: i64,
@@ -153,6 +156,7 @@ impl Plan {
             grace_ms: [None, Some(60_000), Some(6_000)][random.below(3) as usize],
             heal_ms,
             tick_ms: 200 + random.below(800) as i64,
+            ladder: if random.chance(50) { "1,5".parse().unwrap_or_default() } else { Ladder::NONE },
         }
     }
 }

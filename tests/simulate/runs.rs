@@ -10,6 +10,8 @@ use strat_engine::executor::machine::{Input, OrderMachine, Waits};
 
 /// An order that the broker has not spoken of for so long is looked up, ms.
 const SILENCE_MS: i64 = 5_000;
+/// An exit that rests for so long is given up for the next attempt, ms.
+const REST_MS: i64 = 1_000;
 
 impl World {
     pub(crate) fn stand(&mut self, engine: usize, number: u64, standing: Standing) {
@@ -48,7 +50,8 @@ impl World {
         if gate.is_some() && gate != run.epoch {
             return self.step(engine, number, Input::EpochChanged);
         }
-        self.later(engine, SILENCE_MS, Life::Silent(number, wait));
+        let patience = if run.machine.may_rest() { REST_MS } else { SILENCE_MS };
+        self.later(engine, patience, Life::Silent(number, wait));
     }
 
     pub(crate) fn run_done(&mut self, engine: usize, number: u64) {

@@ -48,6 +48,9 @@ pub struct LedgerLine {
     /// Price of a fill, a decimal string; else absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<String>,
+    /// Worst price at which the order fills, a decimal string; absent: any price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<String>,
     /// Reason of a rejection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -183,8 +186,12 @@ fn check(line: &LedgerLine) -> Result<(), String> {
     // What was refused may have been refused for that.
     let parse = if booked { Quantity::parse_positive } else { Quantity::parse };
     parse(line.quantity.as_bytes()).map_err(|why| format!("quantity '{}' {why}", line.quantity))?;
+    let price = |name: &str, text: &str| {
+        Price::parse(text.as_bytes()).map(drop).map_err(|why| format!("{name} '{text}' {why}"))
+    };
+    line.limit.as_deref().map_or(Ok(()), |limit| price("limit", limit))?;
     match (&line.price, line.event) {
-        (Some(price), _) => Price::parse(price.as_bytes()).map(drop).map_err(|why| format!("price '{price}' {why}")),
+        (Some(text), _) => price("price", text),
         (None, LedgerEvent::Fill) => Err("a fill needs a price".to_owned()),
         (None, _) => Ok(()),
     }
@@ -212,6 +219,7 @@ mod tests {
             side: OrderSide::Buy,
             quantity: "5".into(),
             price: None,
+            limit: None,
             reason: None,
         }
     }

@@ -4,6 +4,7 @@
 //! **A timeout is never a rejection.** [`BrokerError::Unknown`] says that an order may exist; only a look-up by
 //! client order id can prove that it does not.
 
+mod accounts;
 mod alpaca;
 mod binance;
 mod bridge;
@@ -15,6 +16,7 @@ mod paper;
 mod reports;
 pub(crate) mod wire;
 
+pub use accounts::Accounts;
 pub(crate) use alpaca::credentials as alpaca_credentials;
 pub use alpaca::{AlpacaBroker, AlpacaError, AlpacaSettings};
 pub use binance::{BINANCE_SYMBOLS_MAX, BinanceBroker, BinanceError, BinanceSettings};
@@ -34,7 +36,7 @@ use async_trait::async_trait;
 use std::time::Duration;
 use strat_core::order::ExecType;
 use strat_core::risk::{Intent, Order};
-use strat_core::{Action, Leg, Price, Quantity, Side};
+use strat_core::{Action, Leg, Price, Protection, Quantity, Side};
 
 /// Side of an order at the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -72,6 +74,19 @@ pub struct OrderRequest {
     pub quantity: Quantity,
     /// Whether it opens a position or ends one: an exit goes first wherever calls are limited.
     pub leg: Leg,
+    /// How far from the last price it may trade; `None`: at any price, or as the broker's own settings have it.
+    pub protection: Option<Protection>,
+    /// The last price, where a fresh one is known.
+    pub last_price: Option<Price>,
+}
+
+impl OrderRequest {
+    /// The worst price at which it may trade, for brokers that protect market orders by no percentage of their own. `None`:
+    /// any price. An exit without a price to measure from is still an exit.
+    #[must_use]
+    pub fn limit(&self) -> Option<Price> {
+        self.protection?.limit(self.last_price?, self.side == OrderSide::Buy)
+    }
 }
 
 impl Order for OrderRequest {

@@ -1,5 +1,7 @@
 //! The paper broker: fills market orders at the next price of their symbol.
 //!
+//! A protected exit fills only within its protection, and rests until then.
+//!
 //! Without latency, partial fills, rejections and timeouts it is deterministic: an order accepted before a tick
 //! fills whole at that tick's price.
 
@@ -75,7 +77,10 @@ impl PaperBroker {
         let mut books = self.lock();
         // Nearly every tick: nothing is open.
         let Some(ids) = books.open.get(symbol).filter(|ids| !ids.is_empty()).cloned() else { return Ok(0) };
-        let fills: Vec<(String, Quantity)> = ids.iter().filter_map(|id| books.fill_of(id)).collect();
+        let fills: Vec<(String, Quantity)> = ids.iter().filter_map(|id| books.fill_of(id, price)).collect();
+        if fills.is_empty() {
+            return Ok(0);
+        }
         let lines = fills.iter().filter_map(|(id, quantity)| {
             let mut line = books.orders.get(id)?.line(LedgerEvent::Fill, ts_ms);
             (line.quantity, line.price) = (quantity.to_string(), Some(price.to_string()));

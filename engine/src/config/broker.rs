@@ -1,9 +1,12 @@
 //! Settings of the broker: which one, and how to reach it.
 
 use super::Settings;
-use super::table::{Secret, Setting, one_of, row, url, whole};
+use super::table::{Secret, Setting, one_of, path, row, shown_path, url, whole};
 use crate::broker::{BridgeSettings, Idempotency, LimitSettings, check_url};
+use crate::executor::ExitProtection;
+use std::path::PathBuf;
 use std::time::Duration;
+use strat_core::Ladder;
 
 /// Who carries orders out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +38,10 @@ pub struct BrokerSettings {
     pub settle: Duration,
     /// How many calls an account may make.
     pub limits: LimitSettings,
+    /// How exits are protected.
+    pub exits: ExitProtection,
+    /// Folder of the accounts of single users.
+    pub accounts_dir: Option<PathBuf>,
 }
 
 impl Default for BrokerSettings {
@@ -47,6 +54,8 @@ impl Default for BrokerSettings {
             timeout: Duration::from_millis(1_500),
             settle: Duration::from_millis(5_000),
             limits: LimitSettings { per_second: 0, per_minute: 0, per_day: 0, exit_share: 30 },
+            exits: ExitProtection { ladder: Ladder::NONE, rest: Duration::from_secs(3) },
+            accounts_dir: None,
         }
     }
 }
@@ -189,4 +198,34 @@ pub(super) const EXIT_SHARE: Setting = row(
     "percent of those calls that are for exits alone, 0 to 90; exits may use the rest as well",
     |s, v| whole(v, 0, 90).map(|v| s.broker.limits.exit_share = v as u32),
     |s| s.broker.limits.exit_share.to_string(),
+);
+
+/// `broker.exit_protection`.
+pub(super) const EXIT_PROTECTION: Setting = row(
+    "broker.exit_protection",
+    "STRAT_BROKER_EXIT_PROTECTION",
+    "percent from the last price that an exit may trade at, one step for each attempt: 1,2,5 or 1,2,market; empty for any price",
+    |s, v| v.parse().map(|v| s.broker.exits.ladder = v).map_err(|why: String| format!("is no list of steps: {why}")),
+    |s| s.broker.exits.ladder.to_string(),
+);
+
+/// `broker.exit_rest_ms`.
+pub(super) const EXIT_REST: Setting = row(
+    "broker.exit_rest_ms",
+    "STRAT_BROKER_EXIT_REST_MS",
+    "an exit of which nothing is filled for so long is cancelled and sent with the next step, 100 to 60000 ms",
+    |s, v| whole(v, 100, 60_000).map(|v| s.broker.exits.rest = Duration::from_millis(v)),
+    |s| s.broker.exits.rest.as_millis().to_string(),
+);
+
+/// `broker.accounts_dir`.
+pub(super) const ACCOUNTS_DIR: Setting = row(
+    "broker.accounts_dir",
+    "STRAT_BROKER_ACCOUNTS_DIR",
+    "folder of *.toml, one for each user with an account of his own: broker.*, alpaca.*, kite.*, binance.*; empty for none",
+    |s, v| {
+        s.broker.accounts_dir = path(v);
+        Ok(())
+    },
+    |s| shown_path(s.broker.accounts_dir.as_ref()),
 );

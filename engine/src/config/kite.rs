@@ -54,6 +54,11 @@ impl Settings {
         KiteSettings { timeout: self.broker.timeout, settle: self.broker.settle, ..self.kite.account.clone() }
     }
 
+    /// Whose account at Kite it is.
+    pub(super) fn kite_user(&self) -> &str {
+        &self.kite.account.user
+    }
+
     /// What its ticker is listened to with, for prices.
     #[must_use]
     pub fn kite_feed(&self) -> KiteSettings {

@@ -1,5 +1,6 @@
 //! Settings: defaults, then the TOML file, then the environment, then flags. Every one is a row of [`table::TABLE`].
 
+mod accounts;
 mod alpaca;
 mod binance;
 mod broker;

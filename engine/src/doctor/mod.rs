@@ -73,17 +73,31 @@ pub async fn examine(settings: &Settings) -> Vec<Finding> {
     let mut findings = Vec::new();
     let server_ms = redis::examine(settings, &mut findings).await;
     postgres::examine(settings, &mut findings).await;
-    findings.push(match settings.broker.kind {
+    findings.push(road(settings).await);
+    match settings.accounts() {
+        Ok(accounts) => {
+            for (user, account) in accounts {
+                let found = road(&account).await;
+                findings.push(Finding { what: format!("{user}: {}", found.what), ..found });
+            }
+        }
+        Err(error) => findings.push(Finding::fail(format!("the accounts of users: {error:#}"), "see docs/brokers.md")),
+    }
+    findings.push(machine::zones());
+    findings.push(machine::calendars(settings));
+    findings.push(machine::clock(server_ms));
+    findings
+}
+
+/// The road to the broker of one account.
+async fn road(settings: &Settings) -> Finding {
+    match settings.broker.kind {
         BrokerKind::Paper => ledger(&settings.paper_ledger),
         BrokerKind::Bridge => broker::bridge(settings).await,
         BrokerKind::Alpaca => broker::alpaca(settings).await,
         BrokerKind::Kite => broker::kite(settings).await,
         BrokerKind::Binance => broker::binance(settings).await,
-    });
-    findings.push(machine::zones());
-    findings.push(machine::calendars(settings));
-    findings.push(machine::clock(server_ms));
-    findings
+    }
 }
 
 fn ledger(path: &Path) -> Finding {

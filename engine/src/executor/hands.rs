@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 /// An order that the broker has not spoken of for this long is looked up: terminal reports get lost.
-const SILENCE: Duration = Duration::from_secs(5);
+pub(super) const SILENCE: Duration = Duration::from_secs(5);
 
 /// One order in hand. What is told to it waits here until its machine watches.
 #[derive(Debug)]
@@ -72,9 +72,9 @@ impl Hand {
         std::mem::take(&mut state.lost).then_some(Input::LockLost)
     }
 
-    /// Waits for something that concerns an order which works at the broker.
-    pub(super) async fn watch(&self) -> Input {
-        let silent = Instant::now() + SILENCE;
+    /// Waits for something that concerns an order which works at the broker, at most so long.
+    pub(super) async fn watch(&self, patience: Duration) -> Input {
+        let silent = Instant::now() + patience;
         loop {
             if let Some(input) = self.take() {
                 return input;

@@ -23,7 +23,7 @@ pub use records::Records;
 pub use risk::{Candidate, EntryRisk};
 pub(crate) use shell::crash_point;
 
-use crate::broker::{Broker, OrderState};
+use crate::broker::{Broker, OrderRequest, OrderState};
 use crate::clock::Clock;
 use crate::gate::EpochGate;
 use crate::lease::Lease;
@@ -33,10 +33,10 @@ use hands::Hands;
 use machine::{Input, Now, Rules};
 use std::collections::HashSet;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use strat_client::{Connection, QueueEntry};
-use strat_core::{Action, Leg, Strategy};
+use strat_core::{Action, Ladder, Leg, Price, Strategy};
 use tokio::sync::watch;
 
 /// Part of a lock's life for which it needs no second look: less than what a stopped process may sleep over.
@@ -63,6 +63,23 @@ pub struct ExecutorSettings {
     pub lease: Lease,
     /// How late an entry may still be sent; `None` in a replay, where nothing is late.
     pub missed: Option<Missed>,
+    /// How exits are protected.
+    pub exits: ExitProtection,
+}
+
+/// How exits are protected from prices that an emptied order book offers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ExitProtection {
+    /// How far they may trade from the last price, attempt by attempt.
+    pub ladder: Ladder,
+    /// An exit of which nothing is filled for so long gives way to the next attempt.
+    pub rest: Duration,
+}
+
+/// Whoever hears the market.
+pub trait LastPrices: Send + Sync {
+    /// The last price of a symbol, where it is fresh.
+    fn last_price(&self, symbol: &str) -> Option<Price>;
 }
 
 /// One order to be carried out.
@@ -164,6 +181,8 @@ pub struct Executor {
     started: Instant,
     /// Counts orders that have ended: jobs that wait for that look again.
     ended: watch::Sender<u64>,
+    /// Whoever hears the market, which hears of this executor too.
+    prices: OnceLock<Weak<dyn LastPrices>>,
 }
 
 impl Executor {
@@ -188,7 +207,21 @@ impl Executor {
             adopted: Mutex::default(),
             started: Instant::now(),
             ended: watch::Sender::new(0),
+            prices: OnceLock::new(),
         }
+    }
+
+    /// Asks `prices` for the last prices that exits are protected from. Once.
+    pub fn measure_from(&self, prices: Weak<dyn LastPrices>) {
+        if self.prices.set(prices).is_err() {
+            tracing::error!("an executor has its prices already");
+        }
+    }
+
+    /// The order with the price that its protection is measured from.
+    fn measured(&self, order: &OrderRequest) -> OrderRequest {
+        let prices = self.prices.get().and_then(Weak::upgrade).filter(|_| order.protection.is_some());
+        OrderRequest { last_price: prices.and_then(|prices| prices.last_price(&order.symbol)), ..order.clone() }
     }
 
     /// Whether an order of this strategy is in hand here.
@@ -242,6 +275,7 @@ impl Executor {
             skew_ms: ms(self.broker.clock_skew()),
             settle_ms: ms(self.broker.settles_within()),
             fresh_ms: ms(self.settings.lock_ttl / FRESH_SHARE),
+            ladder: self.settings.exits.ladder,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Carries the effects of an order's machine out, against Redis and the broker.
 
-use super::hands::Hand;
+use super::hands::{Hand, SILENCE};
 use super::machine::{
     Claim, Effect, Found, Holder, Input, OrderMachine, OrderName, ReportFailure, Seen, Verdict, is_restored,
 };
@@ -146,9 +146,14 @@ impl Run {
     /// Waits for something that concerns the order.
     pub(super) async fn watch(&self) -> Input {
         tokio::select! {
-            input = self.hand.watch() => input,
+            input = self.hand.watch(self.patience()) => input,
             () = self.executor.epoch.moved(self.epoch.as_deref()) => Input::EpochChanged,
         }
+    }
+
+    /// How long an order may go without a word of the broker before it is looked at.
+    fn patience(&self) -> Duration {
+        if self.machine.may_rest() { self.executor.settings.exits.rest } else { SILENCE }
     }
 
     /// Carries one effect out; waits are the driver's.
@@ -212,6 +217,7 @@ impl Run {
                     let why = "another job of this engine sent it a moment ago".to_owned();
                     return Input::Submitted(Err(BrokerError::Unknown(why)));
                 }
+                let request = executor.measured(&request);
                 let answer = timeout(executor.settings.broker_timeout, executor.broker.submit(&request)).await;
                 crash_point("after_submit");
                 let answer = answer.unwrap_or_else(|_| Err(BrokerError::Unknown("no answer in time".to_owned())));

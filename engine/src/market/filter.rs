@@ -6,6 +6,7 @@
 use crate::feed::Tick;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 use strat_core::Price;
 use tokio::time::Instant;
 
@@ -54,6 +55,12 @@ impl Filter {
     /// When a symbol was last heard of, believed or not.
     pub(super) fn heard(&self, symbol: &str) -> Option<Instant> {
         self.symbols.get(symbol).map(|symbol| symbol.heard)
+    }
+
+    /// The last price of a symbol that was believed, where it was heard of no longer ago than `fresh`.
+    pub(super) fn last_price(&self, symbol: &str, fresh: Duration, now: Instant) -> Option<Price> {
+        let known = self.symbols.get(symbol)?;
+        known.accepted.filter(|_| now.saturating_duration_since(known.heard) <= fresh)
     }
 
     /// Judges a tick.

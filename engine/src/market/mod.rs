@@ -15,6 +15,7 @@ pub use silence::{SilenceLimits, SilenceWatch};
 use crate::broker::PaperBroker;
 use crate::candles::Candles;
 use crate::clock::{Clock as _, LiveClock};
+use crate::executor::LastPrices;
 use crate::feed::{Feed, FeedError, Tick};
 use crate::guard::Guard;
 use filter::Filter;
@@ -24,12 +25,15 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use strat_client::Connection;
+use strat_core::Price;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 /// Where no price comes for so long, Redis is asked whether it would take one.
 const PROBE_EVERY: Duration = Duration::from_millis(250);
+/// An older price is none that an exit's protection could be measured from: it may be of before the gap.
+const FRESH: Duration = Duration::from_secs(10);
 /// Most symbols kept while Redis is away; a feed with more than that is not one of an exchange.
 const SYMBOLS_MAX: usize = 1_000_000;
 /// Silent symbols that are named.
@@ -69,6 +73,12 @@ pub struct Market {
     /// Rings when waiting prices are taken up, for feeds that wait.
     taken: Notify,
     stats: Mutex<MarketStats>,
+}
+
+impl LastPrices for Market {
+    fn last_price(&self, symbol: &str) -> Option<Price> {
+        lock(&self.filter).last_price(symbol, FRESH, Instant::now())
+    }
 }
 
 impl Market {

@@ -10,7 +10,7 @@ use super::ReplaySummary;
 use super::pace::{Pace, Speed};
 use crate::broker::{Broker, Ledger, PaperBroker, PaperSettings};
 use crate::clock::{Clock as _, ReplayClock};
-use crate::executor::{Drainer, Executor, ExecutorSettings};
+use crate::executor::{Drainer, Executor, ExecutorSettings, ExitProtection};
 use crate::failure::failure;
 use crate::feed::{CsvFeed, Tick};
 use crate::gate::EpochGate;
@@ -80,6 +80,7 @@ impl Session {
             risk: None,
             lease: crate::lease::Lease::not_needed(),
             missed: None,
+            exits: ExitProtection::default(),
         };
         let executor = Executor::new(
             settings,

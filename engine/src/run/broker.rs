@@ -2,13 +2,14 @@
 
 use super::{Base, Crew};
 use crate::broker::{
-    AlpacaBroker, BinanceBroker, Bridge, Broker, BrokerHealth, EXIT_WAIT_MAX, Idempotency, KiteBroker, Ledger, Limited,
-    PaperBroker,
+    Accounts, AlpacaBroker, BinanceBroker, Bridge, Broker, BrokerHealth, EXIT_WAIT_MAX, Idempotency, KiteBroker,
+    Ledger, Limited, Noted, PaperBroker,
 };
-use crate::config::BrokerKind;
+use crate::config::{BrokerKind, Settings};
 use crate::failure::{OrFail as _, failure};
 use crate::lease::Lease;
 use color_eyre::Result;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -29,8 +30,39 @@ impl Base {
         Arc::new(BrokerHealth::new(self.settings.broker.kind_word(), Arc::clone(&self.clock)))
     }
 
+    /// The broker, called no more often than it likes; with the accounts of single users where there are some.
     pub(super) fn start_broker(&self, health: &Arc<BrokerHealth>, crew: &mut Crew) -> Result<Trading> {
-        let settings = &self.settings;
+        let accounts = self.settings.accounts()?;
+        let Trading { broker: main, paper } = self.open(&self.settings, health, crew)?;
+        if accounts.is_empty() {
+            return Ok(Trading { broker: main, paper });
+        }
+        let mut by_user = BTreeMap::new();
+        for (user, settings) in accounts {
+            let health = Arc::new(BrokerHealth::new(settings.broker.kind_word(), Arc::clone(&self.clock)));
+            let Trading { broker, .. } = self.open(&settings, &health, crew)?;
+            tracing::info!(user, kind = settings.broker.kind_word(), "an account of its own");
+            by_user.insert(user, Arc::new(Noted::new(broker, health)));
+        }
+        let each: Vec<Arc<dyn Broker>> = by_user.values().map(|own| Arc::clone(own) as _).collect();
+        let all = Arc::new(Accounts::new(Arc::clone(&main), by_user));
+        for account in each.into_iter().chain([main]) {
+            let all = Arc::clone(&all);
+            crew.spawn("account's reports", async move {
+                all.forward(&*account).await;
+                Ok(())
+            });
+        }
+        Ok(Trading { broker: all, paper })
+    }
+
+    /// One account, called no more often than it likes.
+    fn open(&self, settings: &Settings, health: &Arc<BrokerHealth>, crew: &mut Crew) -> Result<Trading> {
+        let Trading { broker, paper } = self.open_unlimited(settings, health, crew)?;
+        Ok(Trading { broker: limited(settings, broker)?, paper })
+    }
+
+    fn open_unlimited(&self, settings: &Settings, health: &Arc<BrokerHealth>, crew: &mut Crew) -> Result<Trading> {
         let broker: Arc<dyn Broker> = match settings.broker.kind {
             BrokerKind::Paper => {
                 let paper = Arc::new(self.paper_broker()?);
@@ -63,23 +95,15 @@ impl Base {
         Ok(Trading { broker, paper: None })
     }
 
-    /// The broker, called no more often than it likes, where somebody has said how often that is.
-    pub(super) fn limited(&self, broker: Arc<dyn Broker>) -> Result<Arc<dyn Broker>> {
-        let limits = self.settings.limits();
-        if !limits.let_entries_pass() {
-            return Err(failure(
-                "the limits of calls to the broker leave no room for entries: most are looked up, then sent",
-                "raise broker.calls_per_second, _minute or _day to 3 at least, or lower broker.exit_share",
-            ));
-        }
-        Ok(if limits.are_none() { broker } else { Arc::new(Limited::new(broker, limits)) })
-    }
-
-    /// Longest wait for an answer of the broker; a call may have to wait for its turn first.
-    pub(super) fn broker_timeout(&self) -> Duration {
-        let broker = &self.settings.broker;
-        let turn = if self.settings.limits().are_none() { Duration::ZERO } else { EXIT_WAIT_MAX };
-        BROKER_TIMEOUT.max(broker.timeout + BROKER_MARGIN) + turn
+    /// Longest wait for an answer of a broker; a call may have to wait for its turn first.
+    pub(super) fn broker_timeout(&self) -> Result<Duration> {
+        let accounts = self.settings.accounts()?;
+        let each = accounts.iter().map(|(_, settings)| settings).chain([&self.settings]);
+        let longest = each.map(|settings| {
+            let turn = if settings.limits().are_none() { Duration::ZERO } else { EXIT_WAIT_MAX };
+            BROKER_TIMEOUT.max(settings.broker.timeout + BROKER_MARGIN) + turn
+        });
+        Ok(longest.max().unwrap_or(BROKER_TIMEOUT))
     }
 
     fn paper_broker(&self) -> Result<PaperBroker> {
@@ -89,6 +113,18 @@ impl Base {
         )?;
         Ok(PaperBroker::new(self.settings.paper, Arc::clone(&self.clock), ledger, &lines))
     }
+}
+
+/// A broker, called no more often than it likes, where somebody has said how often that is.
+fn limited(settings: &Settings, broker: Arc<dyn Broker>) -> Result<Arc<dyn Broker>> {
+    let limits = settings.limits();
+    if !limits.let_entries_pass() {
+        return Err(failure(
+            "the limits of calls to the broker leave no room for entries: most are looked up, then sent",
+            "raise broker.calls_per_second, _minute or _day to 3 at least, or lower broker.exit_share",
+        ));
+    }
+    Ok(if limits.are_none() { broker } else { Arc::new(Limited::new(broker, limits)) })
 }
 
 /// What is to be set for an account at Alpaca.

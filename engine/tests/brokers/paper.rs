@@ -22,6 +22,8 @@ fn request(id: &str) -> OrderRequest {
         side: OrderSide::Buy,
         quantity: "10".parse().unwrap(),
         leg: Leg::Entry,
+        protection: None,
+        last_price: None,
     }
 }
 

@@ -47,6 +47,8 @@ pub(crate) fn request<S: Stage>(id: &str, quantity: &str) -> OrderRequest {
         side: OrderSide::Buy,
         quantity: quantity.parse().unwrap(),
         leg: Leg::Entry,
+        protection: None,
+        last_price: None,
     }
 }
 

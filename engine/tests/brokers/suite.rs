@@ -3,7 +3,8 @@
 use crate::stage::{Stage, TIMEOUT, name, report, request, until};
 use std::time::Duration;
 use strat_core::ExecType;
-use strat_engine::broker::{BrokerError, Idempotency};
+use strat_core::Leg;
+use strat_engine::broker::{BrokerError, Idempotency, OrderRequest, OrderSide};
 use strat_fakes::{Fills, Lie, Outcome, Updates};
 
 /// Runs every test of the suite on a stage.
@@ -24,6 +25,7 @@ macro_rules! suite {
             a_socket_that_breaks_in_a_frame_is_opened_anew,
             a_repeated_update_counts_once,
             updates_out_of_order_take_nothing_back,
+            a_protected_exit_rests_beyond_its_protection,
         );
     };
     (@ $stage:ty: $($test:ident),* $(,)?) => {
@@ -205,7 +207,7 @@ pub(crate) async fn a_socket_that_breaks_in_a_frame_is_opened_anew<S: Stage>() {
     fake.fill(&S::tag("CUT1"), "4", "101");
     fake.hub.cut();
     report(&**broker, "CUT1", ExecType::PartialFill, "4").await;
-    assert!(fake.hub.opened() > opened);
+    until("another connection", || fake.hub.opened() > opened).await;
     // And the new connection tells what follows.
     fake.set_updates(Updates::Once);
     fake.fill(&S::tag("CUT1"), "6", "101");
@@ -243,4 +245,31 @@ pub(crate) async fn updates_out_of_order_take_nothing_back<S: Stage>() {
         behind.push(state);
     }
     assert!(behind.iter().all(|state| state.cum_qty <= found.cum_qty), "{behind:?}");
+}
+
+pub(crate) async fn a_protected_exit_rests_beyond_its_protection<S: Stage>() {
+    let stage = S::start().await;
+    let (fake, broker) = (stage.fake(), stage.broker());
+    fake.set_price(S::symbol(), "100");
+    broker.submit(&request::<S>("HELD1", "10")).await.unwrap();
+    report(&**broker, "HELD1", ExecType::Fill, "10").await;
+    // Nobody bids near the last price any more.
+    fake.set_quote(S::symbol(), "95");
+    let exit = |id: &str, percent: &str| OrderRequest {
+        side: OrderSide::Sell,
+        leg: Leg::Exit,
+        protection: Some(percent.parse().unwrap()),
+        last_price: Some("100".parse().unwrap()),
+        ..request::<S>(id, "10")
+    };
+    broker.submit(&exit("NEAR1", "2")).await.unwrap();
+    let limit = fake.book(|book| book.by_id(&S::tag("NEAR1")).unwrap().asked.limit);
+    assert_eq!(limit, Some("98".parse().unwrap()));
+    let rests = broker.lookup(name::<S>("NEAR1")).await.unwrap().unwrap();
+    assert_eq!((rests.status, rests.cum_qty), (ExecType::New, strat_core::Quantity::ZERO));
+    broker.cancel(name::<S>("NEAR1")).await.unwrap();
+    report(&**broker, "NEAR1", ExecType::Canceled, "0").await;
+    broker.submit(&exit("FAR1", "6")).await.unwrap();
+    let sold = report(&**broker, "FAR1", ExecType::Fill, "10").await;
+    assert_eq!(sold.avg_px, Some("95".parse().unwrap()));
 }

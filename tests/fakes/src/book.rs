@@ -32,6 +32,14 @@ pub struct NewOrder {
     pub buy: bool,
     /// Above 0.
     pub quantity: Quantity,
+    /// The worst price at which it trades; `None`: any.
+    pub limit: Option<Price>,
+}
+
+impl NewOrder {
+    fn takes(&self, price: Price) -> bool {
+        self.limit.is_none_or(|limit| if self.buy { price <= limit } else { price >= limit })
+    }
 }
 
 /// An order.
@@ -83,6 +91,8 @@ impl Order {
 pub struct Book {
     orders: Vec<Order>,
     prices: BTreeMap<String, Price>,
+    /// What is offered, where it is another than the last price.
+    quotes: BTreeMap<String, Price>,
 }
 
 impl Book {
@@ -149,9 +159,22 @@ impl Book {
         Some(order)
     }
 
-    /// Sets the price at which orders fill.
+    /// Sets the last price; what is offered is the same until something else is said.
     pub fn set_price(&mut self, symbol: &str, price: Price) {
         self.prices.insert(symbol.to_owned(), price);
+        self.quotes.remove(symbol);
+    }
+
+    /// Sets what is offered, apart from the last price: an order book that has emptied.
+    pub fn set_quote(&mut self, symbol: &str, price: Price) {
+        self.quotes.insert(symbol.to_owned(), price);
+    }
+
+    /// The price at which an order trades now, if it does.
+    #[must_use]
+    pub fn offered(&self, asked: &NewOrder) -> Option<Price> {
+        let price = self.quotes.get(&asked.symbol).copied().unwrap_or_else(|| self.price(&asked.symbol));
+        asked.takes(price).then_some(price)
     }
 
     /// The price of a symbol; 100 until one was set.

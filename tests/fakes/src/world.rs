@@ -97,6 +97,11 @@ impl World {
         }
     }
 
+    /// What is offered from now on, until the next price.
+    pub fn set_quote(&self, symbol: &str, price: &str) {
+        self.state().book.set_quote(symbol, price.parse().unwrap());
+    }
+
     /// Looks at the book.
     pub fn book<T>(&self, look: impl FnOnce(&Book) -> T) -> T {
         look(&self.state().book)
@@ -133,9 +138,8 @@ impl World {
 
     /// An order to buy that came by another way.
     pub fn add(&self, symbol: &str, id: &str, quantity: &str) {
-        let asked =
-            NewOrder { id: id.to_owned(), symbol: symbol.to_owned(), buy: true, quantity: quantity.parse().unwrap() };
-        self.take(asked);
+        let (id, symbol, quantity) = (id.to_owned(), symbol.to_owned(), quantity.parse().unwrap());
+        self.take(NewOrder { id, symbol, buy: true, quantity, limit: None });
     }
 
     /// Fills a part of the newest order of an id.
@@ -212,8 +216,8 @@ impl World {
         let order = state.book.add(asked);
         self.news(&mut state, &order);
         if state.fills == Fills::AtOnce {
-            let price = state.book.price(&order.asked.symbol);
-            if let Some(filled) = state.book.fill(order.no, order.asked.quantity, price) {
+            let price = state.book.offered(&order.asked);
+            if let Some(filled) = price.and_then(|price| state.book.fill(order.no, order.asked.quantity, price)) {
                 self.news(&mut state, &filled);
             }
         }

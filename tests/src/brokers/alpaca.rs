@@ -6,10 +6,14 @@ use strat_fakes::Fake;
 use strat_fakes::alpaca::{Alpaca, KEY_ID, MARKET, SECRET_KEY, STREAM};
 
 fn settings(fake: &Fake) -> Vec<(&'static str, String)> {
+    let kinds = [("STRAT_BROKER_KIND", "alpaca".to_owned()), ("STRAT_FEED_KIND", "alpaca".to_owned())];
+    kinds.into_iter().chain(account(fake, USER)).collect()
+}
+
+/// The account of a user.
+pub(super) fn account(fake: &Fake, user: &str) -> Vec<(&'static str, String)> {
     vec![
-        ("STRAT_BROKER_KIND", "alpaca".to_owned()),
-        ("STRAT_FEED_KIND", "alpaca".to_owned()),
-        ("STRAT_ALPACA_USER", USER.to_owned()),
+        ("STRAT_ALPACA_USER", user.to_owned()),
         ("STRAT_ALPACA_URL", fake.rest_url()),
         ("STRAT_ALPACA_STREAM_URL", format!("{}{STREAM}", fake.socket_url())),
         ("STRAT_ALPACA_DATA_URL", format!("{}{MARKET}", fake.socket_url())),

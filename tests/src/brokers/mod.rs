@@ -1,5 +1,6 @@
 //! The engine trades at brokers' fakes, with the brokers' own market data: real Redis, real Postgres, real sockets.
 
+mod accounts;
 mod alpaca;
 mod binance;
 mod kite;

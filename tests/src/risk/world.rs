@@ -155,9 +155,17 @@ impl World {
     }
 
     pub(super) fn refused_by(&self, rule: &str) -> u64 {
+        self.metric(&format!("strat_risk_refused_total{{rule=\"{rule}\"}} "))
+    }
+
+    /// Attempts of exits beyond the last step of their protection.
+    pub(super) fn used_up(&self) -> u64 {
+        self.metric("strat_exit_protection_used_up_total ")
+    }
+
+    fn metric(&self, series: &str) -> u64 {
         let (_, text) = until("/metrics answers", LIMIT, || self.engine.get("/metrics"));
-        let series = format!("strat_risk_refused_total{{rule=\"{rule}\"}} ");
-        let value = text.lines().find_map(|line| line.strip_prefix(&series));
+        let value = text.lines().find_map(|line| line.strip_prefix(series));
         value.unwrap_or_else(|| panic!("no {series}")).parse().unwrap()
     }
 }

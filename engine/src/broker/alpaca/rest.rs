@@ -23,13 +23,16 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::Duration;
+use strat_core::Price;
+use strat_core::decimal::SCALE;
+use strat_core::protection::outward;
 
 /// Ended orders of so long are "of the current day", wherever its midnight is.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 /// The code of an order, or an asset, that does not exist.
 const ABSENT: u64 = 40_410_000;
 
-/// Body of a placement: a market order for the regular session.
+/// Body of a placement: a market order for the regular session, or a limit order at the worst price of its protection.
 #[derive(Serialize)]
 struct Placement<'a> {
     symbol: &'a str,
@@ -37,6 +40,8 @@ struct Placement<'a> {
     side: &'static str,
     r#type: &'static str,
     time_in_force: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit_price: Option<String>,
     client_order_id: &'a str,
 }
 
@@ -47,6 +52,14 @@ struct Refusal<'a> {
     message: Cow<'a, str>,
 }
 
+/// The worst price of an order's protection, in the steps that Alpaca takes: cents, and hundredths of a cent below a dollar.
+/// Rounded so that it takes no less than the protection does.
+fn limit_price(order: &OrderRequest) -> Option<Price> {
+    let limit = order.limit()?;
+    let step = if limit.units() >= SCALE { SCALE / 100 } else { SCALE / 10_000 };
+    Some(outward(limit, step, order.side == OrderSide::Buy)).filter(|price| *price > Price::ZERO)
+}
+
 impl AlpacaBroker {
     async fn ask(&self, method: Method, path: &str, body: Body, body_bytes: usize) -> Result<Answer, BrokerError> {
         let bounds = Bounds { time: self.settings.timeout, body_bytes };
@@ -54,12 +67,14 @@ impl AlpacaBroker {
     }
 
     pub(super) async fn place(&self, order: &OrderRequest) -> Result<BrokerOrder, BrokerError> {
+        let limit_price = limit_price(order);
         let placement = Placement {
             symbol: &order.symbol,
             qty: order.quantity.to_string(),
             side: if order.side == OrderSide::Buy { "buy" } else { "sell" },
-            r#type: "market",
+            r#type: if limit_price.is_some() { "limit" } else { "market" },
             time_in_force: "day",
+            limit_price: limit_price.map(|price| price.to_string()),
             client_order_id: &order.client_order_id,
         };
         let body = serde_json::to_string(&placement).map_err(|error| BrokerError::Unavailable(error.to_string()))?;

@@ -62,10 +62,13 @@ impl BinanceBroker {
         let query = Query::default()
             .with("symbol", &order.symbol)
             .with("side", side)
-            .with("type", "MARKET")
             .with("quantity", &order.quantity.to_string())
             .with("newClientOrderId", &order.client_order_id)
             .with("newOrderRespType", "RESULT");
+        let query = match self.rules.limit_of(order) {
+            Some(price) => query.with("type", "LIMIT").with("timeInForce", "GTC").with("price", &price.to_string()),
+            None => query.with("type", "MARKET"),
+        };
         let body = self.rest.signed(Method::POST, ORDER, &query, purpose).await.inspect_err(|failure| {
             if matches!(failure, Failure::Coded(coded) if coded.code == -1013) {
                 self.rules.doubt();

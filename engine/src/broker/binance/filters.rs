@@ -1,12 +1,13 @@
 //! A symbol's filters, applied before an order is sent ("Filters"; `GET /api/v3/exchangeInfo`).
 //!
-//! All orders here are market orders. They have no price, so that `PRICE_FILTER` concerns only orders that carry one;
-//! what a market order is worth is judged by the average price, as Binance does it.
+//! Orders here are market orders, and protected exits, which are limit orders. `PRICE_FILTER` concerns only orders that carry
+//! a price; what a market order is worth is judged by the average price, as Binance does it.
 
 use super::super::wire::read::{decimal, json};
 use serde::Deserialize;
 use std::fmt;
 use strat_core::decimal::{DecimalError, Money, SCALE};
+use strat_core::protection::outward;
 use strat_core::{Price, Quantity};
 
 /// What an order asks for, as far as filters look at it.
@@ -81,6 +82,15 @@ impl Rules {
             return refuse("orderTypes", "the symbol takes no MARKET orders".to_owned());
         }
         self.filters.iter().try_for_each(|filter| filter.check(asked))
+    }
+
+    /// The nearest price that a limit order may have and that takes no less than `limit` does.
+    pub(super) fn price_within(&self, limit: Price, buys: bool) -> Price {
+        let step = self.filters.iter().find_map(|filter| match filter {
+            Filter::Price(steps) if steps.step > 0 => Some(steps.step),
+            _ => None,
+        });
+        outward(limit, step.unwrap_or(1), buys)
     }
 
     /// Whether what an order is worth matters to any filter.

@@ -5,7 +5,7 @@ use super::gate::Purpose;
 use super::rest::{Failure, Rest};
 use super::sign::Query;
 use super::wire;
-use crate::broker::{BrokerError, OrderRequest};
+use crate::broker::{BrokerError, OrderRequest, OrderSide};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -47,6 +47,17 @@ impl RuleBook {
         };
         let asked = Asked { quantity: order.quantity, price: None, average };
         rules.check(&asked).map_err(|refusal| BrokerError::Rejected(format!("not sent: {refusal}")))
+    }
+
+    /// The price of the limit order that a protected exit is. `None` where there is none that the filters as they are known
+    /// let pass: it is sent at any price then.
+    pub(super) fn limit_of(&self, order: &OrderRequest) -> Option<Price> {
+        let limit = order.limit()?;
+        let (rules, _) = self.kept()?;
+        let rules = rules.get(&order.symbol)?;
+        let price = rules.price_within(limit, order.side == OrderSide::Buy);
+        let asked = Asked { quantity: order.quantity, price: Some(price), average: None };
+        (price > Price::ZERO && rules.check(&asked).is_ok()).then_some(price)
     }
 
     /// The rules of all symbols, read anew where they are old.

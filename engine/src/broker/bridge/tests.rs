@@ -114,6 +114,8 @@ fn request() -> OrderRequest {
         side: OrderSide::Buy,
         quantity: "10".parse().unwrap(),
         leg: strat_core::Leg::Entry,
+        protection: None,
+        last_price: None,
     }
 }
 

@@ -20,6 +20,12 @@ pub(super) struct Submission<'a> {
     symbol: &'a str,
     side: OrderSide,
     quantity: String,
+    /// Percent from the last price that it may trade at; absent: any price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    protection_percent: Option<String>,
+    /// The worst price of that, where the last one is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit_price: Option<String>,
 }
 
 impl<'a> From<&'a OrderRequest> for Submission<'a> {
@@ -30,6 +36,8 @@ impl<'a> From<&'a OrderRequest> for Submission<'a> {
             symbol: &order.symbol,
             side: order.side,
             quantity: order.quantity.to_string(),
+            protection_percent: order.protection.map(|step| step.to_string()),
+            limit_price: order.limit().map(|price| price.to_string()),
         }
     }
 }

@@ -84,6 +84,7 @@ impl Broker for KiteBroker {
     async fn submit(&self, order: &OrderRequest) -> Result<OrderState, BrokerError> {
         self.check(order)?;
         let (exchange, tradingsymbol) = instrument_of(&order.symbol, &self.settings.exchange);
+        let own = || self.settings.market_protection.to_string();
         let fields = [
             ("exchange", exchange),
             ("tradingsymbol", tradingsymbol),
@@ -92,7 +93,7 @@ impl Broker for KiteBroker {
             ("product", self.settings.product.as_str()),
             ("order_type", "MARKET"),
             ("validity", "DAY"),
-            ("market_protection", &self.settings.market_protection.to_string()),
+            ("market_protection", &order.protection.map_or_else(own, |step| step.whole_percent().to_string())),
             ("tag", &order.client_order_id),
         ];
         self.remember(order);

@@ -23,6 +23,7 @@ fn line() -> impl Strategy<Value = LedgerLine> {
             symbol,
             side: if buy { OrderSide::Buy } else { OrderSide::Sell },
             quantity,
+            limit: (event == Accept).then(|| price.clone()),
             price: (event == Fill).then_some(price),
             reason,
         },

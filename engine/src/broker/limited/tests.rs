@@ -59,7 +59,16 @@ impl Broker for Fake {
 fn order(user: &str, leg: Leg, id: &str) -> OrderRequest {
     let (client_order_id, symbol) = (id.to_owned(), "IBM".to_owned());
     let quantity = "10".parse().unwrap();
-    OrderRequest { client_order_id, user: user.to_owned(), symbol, side: OrderSide::Buy, quantity, leg }
+    OrderRequest {
+        client_order_id,
+        user: user.to_owned(),
+        symbol,
+        side: OrderSide::Buy,
+        quantity,
+        leg,
+        protection: None,
+        last_price: None,
+    }
 }
 
 const fn name<'a>(user: &'a str, client_order_id: &'a str) -> OrderRef<'a> {

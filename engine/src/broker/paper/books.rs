@@ -27,6 +27,8 @@ pub(super) struct Order {
     pub(super) request: OrderRequest,
     pub(super) state: OrderState,
     pub(super) in_parts: bool,
+    /// It fills at no worse price.
+    pub(super) limit: Option<Price>,
 }
 
 impl Order {
@@ -34,6 +36,7 @@ impl Order {
         let client_order_id = request.client_order_id.clone();
         let (status, text) = (ExecType::New, String::new());
         Self {
+            limit: request.limit(),
             request,
             in_parts,
             state: OrderState { client_order_id, status, cum_qty: Quantity::ZERO, avg_px: None, text, ts_ms },
@@ -52,6 +55,15 @@ impl Order {
 
     pub(super) fn line(&self, event: LedgerEvent, ts: i64) -> LedgerLine {
         line(&self.request, event, ts)
+    }
+
+    /// Whether it trades at this price.
+    pub(super) fn takes(&self, price: Price) -> bool {
+        match (self.limit, self.request.side) {
+            (None, _) => true,
+            (Some(limit), OrderSide::Buy) => price <= limit,
+            (Some(limit), OrderSide::Sell) => price >= limit,
+        }
     }
 
     pub(super) fn fill(&mut self, quantity: Quantity, price: Price, ts_ms: i64) {
@@ -75,6 +87,7 @@ pub(super) fn line(request: &OrderRequest, event: LedgerEvent, ts: i64) -> Ledge
         side: request.side,
         quantity: request.quantity.to_string(),
         price: None,
+        limit: request.limit().map(|limit| limit.to_string()),
         reason: None,
     }
 }
@@ -97,9 +110,9 @@ impl Books {
         self.random.chance(settings.reject_percent).then(|| "rejected (simulated)".to_owned())
     }
 
-    /// How much of an order the next tick fills.
-    pub(super) fn fill_of(&self, id: &str) -> Option<(String, Quantity)> {
-        let order = self.orders.get(id)?;
+    /// How much of an order a tick at this price fills.
+    pub(super) fn fill_of(&self, id: &str, price: Price) -> Option<(String, Quantity)> {
+        let order = self.orders.get(id).filter(|order| order.takes(price))?;
         let rest = order.request.quantity.minus(order.state.cum_qty);
         let half = Quantity::from_units(rest.units() / 2 / strat_core::decimal::SCALE * strat_core::decimal::SCALE);
         let part = if order.in_parts && half > Quantity::ZERO { half } else { rest };
@@ -149,9 +162,12 @@ impl Books {
                     quantity,
                     // The ledger does not say, and nobody asks: it was sent long ago.
                     leg: Leg::Entry,
+                    protection: None,
+                    last_price: None,
                 };
+                let limit = line.limit.as_deref().and_then(|text| text.parse().ok());
                 if !self.orders.contains_key(id) {
-                    self.add(Order::new(request, false, line.ts));
+                    self.add(Order { limit, ..Order::new(request, false, line.ts) });
                 }
             }
             LedgerEvent::Fill => {

@@ -14,6 +14,8 @@ fn order(id: &str) -> OrderRequest {
         side: OrderSide::Buy,
         quantity: "10".parse().unwrap(),
         leg: strat_core::Leg::Entry,
+        protection: None,
+        last_price: None,
     }
 }
 

@@ -30,6 +30,7 @@ impl OrderMachine {
             entries_wait: self.entries_wait,
             risk: self.risk.clone(),
             idempotency: self.rules.idempotency,
+            ladder: self.rules.ladder,
             own: self.own.clone(),
             entry: self.entry.clone(),
             entry_reported: self.entry_reported,

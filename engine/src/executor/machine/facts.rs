@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use strat_core::order::OrderIdentity;
 use strat_core::planted::{self, Mistake};
 use strat_core::risk::{Cleared, Intent, Refused};
-use strat_core::{Action, Leg, Quantity, Strategy, StrategyKey};
+use strat_core::{Action, Ladder, Leg, Quantity, Strategy, StrategyKey};
 
 /// How long to wait for an entry that was asked to be cancelled and is not dead yet, ms.
 const CANCEL_WAIT_MS: i64 = 50;
@@ -88,6 +88,8 @@ pub struct Facts<'a> {
     pub grace_ms: Option<i64>,
     /// How the broker treats repeated ids.
     pub idempotency: Idempotency,
+    /// How far exits may trade from the last price.
+    pub ladder: Ladder,
     /// This order at the broker.
     pub own: Known,
     /// For exits: the entry's order at the broker, after its cancellation was asked for.
@@ -268,13 +270,17 @@ impl Facts<'_> {
     }
 
     fn request(&self, quantity: Quantity) -> OrderRequest {
+        let leg = self.action.leg(self.strategy.side);
         OrderRequest {
             client_order_id: self.own_id(),
             user: self.key.user.to_owned(),
             symbol: self.strategy.symbol.clone(),
             side: OrderSide::of(self.action, self.strategy.side),
             quantity,
-            leg: self.action.leg(self.strategy.side),
+            leg,
+            protection: self.ladder.step(self.strategy.attempt).filter(|_| leg == Leg::Exit),
+            // Whoever sends it knows.
+            last_price: None,
         }
     }
 }

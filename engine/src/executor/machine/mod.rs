@@ -18,6 +18,7 @@
 mod claim;
 mod decide;
 mod facts;
+mod rest;
 mod send;
 mod state;
 mod submissions;
@@ -302,10 +303,8 @@ impl OrderMachine {
                 self.doubt_report();
                 self.wait(0, Waits::Turn, "")
             }
-            (State::Watching, Input::Silent) => match self.order.clone() {
-                Some(name) => self.to(State::WatchLooking, Effect::Lookup(name)),
-                None => self.watch(),
-            },
+            (State::Watching, Input::Silent) => self.silent(),
+            (State::GivingUp, Input::Canceled(outcome)) => self.given_up(outcome),
             (State::WatchLooking, Input::Looked(Ok(Some(state)))) => self.report(&state),
             (State::WatchLooking, Input::Looked(_)) => self.watch(),
             (State::Releasing(after), Input::Released) => {

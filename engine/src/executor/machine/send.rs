@@ -23,6 +23,9 @@ impl OrderMachine {
     }
 
     pub(super) fn submit(&mut self, request: Cleared<OrderRequest>, tries: u32) -> Effect {
+        if tries == 1 {
+            self.tell_used_up(&request.client_order_id);
+        }
         let effect = Effect::Submit(request.clone());
         self.to(State::Submitting(request, tries), effect)
     }

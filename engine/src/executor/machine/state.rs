@@ -28,6 +28,7 @@ pub(super) enum State {
     Reporting { report: ReportRequest, news: Option<(ExecType, Quantity)>, ends: bool, tries: u32 },
     Watching,
     WatchLooking,
+    GivingUp,
     Releasing(After),
     Discarding,
     Done,
@@ -57,7 +58,7 @@ impl OrderMachine {
             State::Idle | State::ReleasingBeforeClaim | State::Claiming | State::Inspecting(_) => Phase::Claiming,
             State::Submitting(..) | State::Extending(..) => Phase::Submitting,
             State::Unknown(_) => Phase::Unknown,
-            State::Watching | State::WatchLooking | State::Reporting { .. } => match self.reported {
+            State::Watching | State::WatchLooking | State::GivingUp | State::Reporting { .. } => match self.reported {
                 None | Some((ExecType::New, _)) => Phase::Acknowledged,
                 Some(_) => Phase::Partial,
             },

@@ -104,8 +104,10 @@ impl Submissions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use strat_core::Ladder;
 
-    const RULES: Rules = Rules { idempotency: Idempotency::Dedupes, skew_ms: 0, settle_ms: 100, fresh_ms: 0 };
+    const RULES: Rules =
+        Rules { idempotency: Idempotency::Dedupes, skew_ms: 0, settle_ms: 100, fresh_ms: 0, ladder: Ladder::NONE };
 
     #[test]
     fn two_jobs_do_not_send_one_order_beside_each_other() {

@@ -1,10 +1,11 @@
 use super::*;
 use crate::broker::{BrokerError, Idempotency, OrderSide, OrderState};
 use strat_client::QueueEntry;
-use strat_core::{Action, Leg, StrategyKey};
+use strat_core::{Action, Ladder, Leg, StrategyKey};
 
 const KEY: &str = "user:alice:strategy:s1";
-const RULES: Rules = Rules { idempotency: Idempotency::Dedupes, skew_ms: 0, settle_ms: 1_000, fresh_ms: 0 };
+const RULES: Rules =
+    Rules { idempotency: Idempotency::Dedupes, skew_ms: 0, settle_ms: 1_000, fresh_ms: 0, ladder: Ladder::NONE };
 
 fn strategy(fields: &[(&str, &str)]) -> Strategy {
     let base = [("symbol", "IBM"), ("quantity", "10"), ("cycle", "1")];
@@ -205,6 +206,49 @@ fn an_order_is_claimed_extended_sent_and_every_report_is_passed_on() {
     assert_eq!(play.answer(Input::Execution(order(ExecType::Fill, "10"))), Effect::Done);
     assert_eq!(play.seen[..5], ["Claim", "Read", "Extend", "Submit", "Report"]);
     assert!(play.machine.lock().is_none(), "the terminal report released it");
+}
+
+/// An exit's order at the broker.
+fn exit_order(attempt: u64, status: ExecType, cum: &str) -> OrderState {
+    OrderState { client_order_id: id_of(Leg::Exit, attempt), ..order(status, cum) }
+}
+
+#[test]
+fn an_exit_that_rests_beyond_its_protection_is_cancelled_for_the_next_attempt() {
+    let rules = Rules { ladder: "1,5".parse().unwrap(), ..RULES };
+    let mut play = Play::stop(rules);
+    let Effect::Submit(request) = play.go() else { panic!("{:?}", play.seen) };
+    assert_eq!(request.protection, Some("1".parse().unwrap()));
+    assert_eq!(play.answer(Input::Submitted(Ok(exit_order(0, ExecType::New, "0")))), Effect::Watch);
+    assert!(play.machine.may_rest());
+    assert!(matches!(play.answer(Input::Silent), Effect::Cancel(name) if name.client_order_id == id_of(Leg::Exit, 0)));
+    // It fills in part on the way, and works on: what fills is not given up.
+    assert!(matches!(play.answer(Input::Canceled(unknown())), Effect::Lookup(_)));
+    assert_eq!(play.answer(Input::Looked(Ok(Some(exit_order(0, ExecType::PartialFill, "4"))))), Effect::Watch);
+    assert!(matches!(play.answer(Input::Silent), Effect::Cancel(_)));
+    assert!(matches!(play.answer(Input::Canceled(Ok(()))), Effect::Lookup(_)));
+    assert_eq!(play.answer(Input::Looked(Ok(Some(exit_order(0, ExecType::Canceled, "4"))))), Effect::Done);
+    // The next attempt, whoever carries it out.
+    let held = [("position", "BOUGHT"), ("filled_quantity", "10"), ("exited_quantity", "4"), ("pending", "STOPLOSS")];
+    let again = [held.as_slice(), &[("attempt", "1"), ("prior_exit_quantity", "4")]].concat();
+    let job = Job::of_entry(entry("queue:exits", Action::StopLoss, 1), None);
+    let mut next = Play::of(job, strategy(&again), rules);
+    let mut effect = next.go();
+    while let Effect::Lookup(_) = effect {
+        effect = next.answer(Input::Looked(Ok(Some(exit_order(0, ExecType::Canceled, "4")))));
+    }
+    let Effect::Submit(request) = effect else { panic!("{:?}", next.seen) };
+    assert_eq!((request.protection, request.quantity), (Some("5".parse().unwrap()), "6".parse().unwrap()));
+}
+
+#[test]
+fn an_entry_is_neither_protected_nor_given_up() {
+    let mut play = Play::buy(Rules { ladder: "1".parse().unwrap(), ..RULES }, 1);
+    let Effect::Submit(request) = play.go() else { panic!("{:?}", play.seen) };
+    assert_eq!(request.protection, None);
+    assert_eq!(play.answer(Input::Submitted(Ok(order(ExecType::New, "0")))), Effect::Watch);
+    assert!(!play.machine.may_rest());
+    assert!(matches!(play.answer(Input::Silent), Effect::Lookup(_)));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use strat_client::{LockToken, ReportRequest};
 use strat_core::risk::{Cleared, Denied, Intent, Refused, RiskApproved, Rule, approve};
-use strat_core::{Action, Strategy};
+use strat_core::{Action, Ladder, Strategy};
 
 /// What does not change while the engine runs.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +19,8 @@ pub struct Rules {
     pub settle_ms: i64,
     /// A lock that was asked for no longer ago needs no second look before the order is sent, ms.
     pub fresh_ms: i64,
+    /// How far exits may trade from the last price, attempt by attempt.
+    pub ladder: Ladder,
 }
 
 /// How the broker knows an order.

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use strat_core::Quantity;
+use strat_core::{Price, Quantity};
 
 pub(super) fn routes(world: Arc<World>) -> Router {
     Router::new()
@@ -46,7 +46,13 @@ async fn place(State(world): Shared, headers: HeaderMap, body: String) -> Respon
         _ => return refuse("malformed"),
     };
     let Ok(quantity) = Quantity::parse_positive(text("qty").as_bytes()) else { return refuse("malformed") };
-    let asked = NewOrder { id: text("client_order_id").to_owned(), symbol: text("symbol").to_owned(), buy, quantity };
+    let limit = match (text("type"), text("limit_price")) {
+        ("market", "") => None,
+        ("limit", price) if price.parse::<Price>().is_ok() => price.parse().ok(),
+        _ => return refuse("malformed"),
+    };
+    let asked =
+        NewOrder { id: text("client_order_id").to_owned(), symbol: text("symbol").to_owned(), buy, quantity, limit };
     let id = asked.id.clone();
     let known = move |book: &Book| book.by_id(&id).map(|_| refuse("duplicate"));
     world.place(asked, known, |order| answer(StatusCode::OK, &shown(order))).await

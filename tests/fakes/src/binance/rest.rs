@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
-use strat_core::Quantity;
+use strat_core::{Price, Quantity};
 
 /// Most orders of one page.
 const PAGE_MAX: usize = 1_000;
@@ -109,10 +109,15 @@ async fn place(State(Shared { venue, world }): State<Shared>, headers: HeaderMap
     let text = |name: &str| query.get(name).cloned().unwrap_or_default();
     let quantity = Quantity::parse_positive(text("quantity").as_bytes());
     let (kind, side) = (text("type"), text("side"));
-    let (Ok(quantity), "MARKET", "BUY" | "SELL") = (quantity, kind.as_str(), side.as_str()) else {
+    let limit = match (kind.as_str(), text("timeInForce").as_str(), text("price").parse::<Price>()) {
+        ("MARKET", "", Err(_)) => Ok(None),
+        ("LIMIT", "GTC", Ok(price)) => Ok(Some(price)),
+        _ => Err(()),
+    };
+    let (Ok(quantity), Ok(limit), "BUY" | "SELL") = (quantity, limit, side.as_str()) else {
         return venue.refuse("characters");
     };
-    let asked = NewOrder { id: text("newClientOrderId"), symbol: text("symbol"), buy: side == "BUY", quantity };
+    let asked = NewOrder { id: text("newClientOrderId"), symbol: text("symbol"), buy: side == "BUY", quantity, limit };
     let id = asked.id.clone();
     // Unique among open orders only.
     let known = |book: &Book| book.by_id(&id).filter(|order| order.is_open()).map(|_| venue.refuse("duplicate"));

@@ -12,6 +12,7 @@ use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
+use strat_core::Protection;
 
 /// What the routes share.
 #[derive(Clone)]
@@ -78,12 +79,14 @@ async fn place(State(Desk { world, kite }): State<Desk>, Form(form): Form<Vec<(S
     if let Some((name, _)) = wrong.into_iter().find(|(_, wrong)| *wrong) {
         return refusal(400, "InputException", &format!("Invalid `{name}`."));
     }
-    let asked = NewOrder {
-        id: read("tag").to_owned(),
-        symbol: symbol(read("exchange"), read("tradingsymbol")),
-        buy: read("transaction_type") == "BUY",
-        quantity: read("quantity").parse().unwrap(),
+    let (symbol, buy) = (symbol(read("exchange"), read("tradingsymbol")), read("transaction_type") == "BUY");
+    // Its own protection, or any percentage of the last price.
+    let limit = match read("market_protection").parse::<Protection>() {
+        Ok(percent) => percent.limit(world.book(|book| book.price(&symbol)), buy),
+        Err(_) => None,
     };
+    let quantity = read("quantity").parse().unwrap();
+    let asked = NewOrder { id: read("tag").to_owned(), symbol, buy, quantity, limit };
     // The same tag again is another order.
     world.place(asked, |_| None, |order| good(json!({"order_id": order_id(order)}))).await
 }

@@ -1,7 +1,7 @@
 use super::super::LATER_ATTEMPTS_MAX;
 use super::*;
-use strat_core::ExecType;
 use strat_core::risk::{Rule, Scope};
+use strat_core::{ExecType, Ladder};
 
 const KEY: &str = "user:alice:strategy:s1";
 static NOT_ASKED: Attempts = Attempts::new();
@@ -26,6 +26,7 @@ fn facts(strategy: &Strategy, action: Action) -> Facts<'_> {
         opened_ms: None,
         must_query: false,
         sent_ms: None,
+        ladder: Ladder::NONE,
         entry_asked_ms: None,
         settle_ms: 0,
         unasked: false,

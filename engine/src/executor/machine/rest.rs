@@ -1,0 +1,58 @@
+//! Exits that rest at the broker because the market has left the prices that they may trade at.
+
+use super::state::State;
+use super::{Effect, OrderMachine};
+use crate::broker::BrokerError;
+use crate::metrics;
+use strat_core::{Leg, Protection};
+
+impl OrderMachine {
+    /// The broker has not said anything of the order for a while.
+    pub(super) fn silent(&mut self) -> Effect {
+        let Some(name) = self.order.clone() else { return self.watch() };
+        match self.protection() {
+            // Nothing was filled meanwhile, so nothing will be near that price: once its end is told, the next attempt may
+            // trade further away.
+            Some(step) => {
+                let Self { job, .. } = self;
+                tracing::warn!(key = job.key, action = %job.action, order = name.client_order_id, percent = %step, "EXIT NOT FILLED within its protection; it is cancelled, and sent anew with more");
+                self.to(State::GivingUp, Effect::Cancel(name))
+            }
+            None => self.to(State::WatchLooking, Effect::Lookup(name)),
+        }
+    }
+
+    /// Whatever became of the cancellation, how the order stands is what a look-up says.
+    pub(super) fn given_up(&mut self, outcome: Result<(), BrokerError>) -> Effect {
+        if let Err(error) = outcome {
+            tracing::warn!(key = self.job.key, %error, "an exit that is not filled cannot be cancelled yet");
+        }
+        match self.order.clone() {
+            Some(name) => self.to(State::WatchLooking, Effect::Lookup(name)),
+            None => self.watch(),
+        }
+    }
+
+    /// Whether the order is an exit that rests where the market leaves the prices that it may trade at.
+    #[must_use]
+    pub fn may_rest(&self) -> bool {
+        self.protection().is_some()
+    }
+
+    fn protection(&self) -> Option<Protection> {
+        let strategy = self.strategy.as_ref()?;
+        let exit = self.job.action.leg(strategy.side) == Leg::Exit;
+        self.rules.ladder.step(strategy.attempt).filter(|_| exit)
+    }
+
+    /// Every step of protection was tried: the exit goes on, and a person hears of it.
+    pub(super) fn tell_used_up(&self, order: &str) {
+        let Some(strategy) = &self.strategy else { return };
+        let exit = self.job.action.leg(strategy.side) == Leg::Exit;
+        if exit && self.rules.ladder.is_used_up(strategy.attempt) {
+            metrics::protection_used_up();
+            let (key, action, attempt) = (&self.job.key, self.job.action, strategy.attempt);
+            tracing::error!(key, %action, order, attempt, "EXIT NOT FILLED within its widest protection: look at the market, end the position by hand if need be; it is sent again");
+        }
+    }
+}
