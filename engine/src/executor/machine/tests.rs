@@ -229,8 +229,15 @@ fn an_exit_that_rests_beyond_its_protection_is_cancelled_for_the_next_attempt() 
     assert!(matches!(play.answer(Input::Canceled(Ok(()))), Effect::Lookup(_)));
     assert_eq!(play.answer(Input::Looked(Ok(Some(exit_order(0, ExecType::Canceled, "4"))))), Effect::Done);
     // The next attempt, whoever carries it out.
-    let held = [("position", "BOUGHT"), ("filled_quantity", "10"), ("exited_quantity", "4"), ("pending", "STOPLOSS")];
-    let again = [held.as_slice(), &[("attempt", "1"), ("prior_exit_quantity", "4")]].concat();
+    let held = [
+        ("position", "BOUGHT"),
+        ("filled_quantity", "10"),
+        ("exit_quantity", "4"),
+        ("exit_price", "100"),
+        ("pending", "STOPLOSS"),
+    ];
+    let again =
+        [held.as_slice(), &[("attempt", "1"), ("prior_exit_quantity", "4"), ("prior_exit_price", "100")]].concat();
     let job = Job::of_entry(entry("queue:exits", Action::StopLoss, 1), None);
     let mut next = Play::of(job, strategy(&again), rules);
     let mut effect = next.go();

@@ -37,7 +37,7 @@ async fn place(State(world): Shared, headers: HeaderMap, body: String) -> Respon
     }
     let Ok(body) = serde_json::from_str::<Value>(&body) else { return refuse("malformed") };
     let text = |name: &str| body[name].as_str().unwrap_or_default();
-    if (text("type"), text("time_in_force")) != ("market", "day") || body["extended_hours"] == true {
+    if text("time_in_force") != "day" || body["extended_hours"] == true {
         return refuse("extended hours");
     }
     let buy = match text("side") {
