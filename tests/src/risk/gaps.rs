@@ -36,8 +36,9 @@ const PROTECTED: [(&str, &str); 2] = [("STRAT_BROKER_EXIT_PROTECTION", "1,10"), 
 fn a_gap_beyond_the_protection_widens_it_step_by_step() {
     let world = World::start(&PROTECTED);
     world.buys("alice", "gap", "stop_loss 95", "100");
-    // The stop is crossed at 94; the market is at 90 before the exit could trade.
+    // The stop is crossed at 94; the market is at 90 before the exit can trade.
     world.tick("IBM", "94");
+    until("the exit works", LIMIT, || (world.field("alice", "gap", "working") == "STOPLOSS").then_some(()));
     until("the first attempt has given up", LIMIT, || {
         world.tick("IBM", "90");
         (world.field("alice", "gap", "attempt") == "1").then_some(())
