@@ -6,6 +6,7 @@
 
 mod intake;
 mod job;
+mod turns;
 
 use super::{Executor, Job};
 use futures_util::stream::{self, StreamExt as _};
@@ -20,11 +21,14 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use turns::Turns;
 
 /// Longest blocking read; a shutdown waits for it.
 const BLOCK: Duration = Duration::from_millis(500);
 /// Jobs that may be under way or waiting, for each of the two queues, as a multiple of the concurrency.
 const BACKLOG_FACTOR: usize = 8;
+/// Entries that wait for their account's limit of calls beside those.
+const PUT_OFF_MAX: usize = 10_000;
 /// Locks extended at the same time.
 const EXTEND_CONCURRENCY: usize = 32;
 /// How long a shutdown waits for jobs under way.
@@ -75,7 +79,9 @@ struct Driver {
     backlog: [Arc<Semaphore>; 2],
     /// Jobs that talk to Redis or the broker right now. Exits have their own, so that entries never hold them up, and
     /// so have exits without Redis, so that those that wait for Redis never hold them up.
-    running: [Semaphore; 3],
+    running: [Arc<Turns>; 3],
+    /// Room for entries that wait for their account's limit of calls: they keep no room from other users.
+    put_off: Arc<Semaphore>,
     /// Queue entries whose jobs are under way: `claim` may hand them out again.
     under_way: Mutex<HashSet<EntryName>>,
     /// Entries that there was no room for, and how often they had been handed out then: nothing was sent for them.
@@ -116,7 +122,8 @@ pub async fn run(
         workers: Handle::current(),
         places,
         backlog: [0, 1].map(|_| Arc::new(Semaphore::new(places * BACKLOG_FACTOR))),
-        running: [0, 1, 2].map(|_| Semaphore::new(places)),
+        running: [0, 1, 2].map(|_| Turns::new(places)),
+        put_off: Arc::new(Semaphore::new(PUT_OFF_MAX)),
         under_way: Mutex::default(),
         refused: Mutex::default(),
     });

@@ -53,6 +53,8 @@ pub(super) struct Run {
     alarm: String,
     /// It was said that the exit is not sent because another engine trades.
     told_not_sent: bool,
+    /// It waits for its account's limit of calls.
+    put_off: bool,
 }
 
 impl Drop for Run {
@@ -77,6 +79,7 @@ impl Run {
             read_ahead: None,
             alarm: String::new(),
             told_not_sent: false,
+            put_off: false,
         }
     }
 
@@ -88,6 +91,16 @@ impl Run {
 
     pub(super) fn job(&self) -> &Job {
         self.machine.job()
+    }
+
+    /// Whose order it is; nobody's where its key is none.
+    pub(super) fn user(&self) -> &str {
+        StrategyKey::parse(&self.job().key).map_or("", |key| key.user)
+    }
+
+    /// Whether it waits for its account's limit of calls.
+    pub(super) const fn is_put_off(&self) -> bool {
+        self.put_off
     }
 
     pub(super) fn machine(&self) -> &OrderMachine {
@@ -164,7 +177,9 @@ impl Run {
         let job = self.machine.job();
         match effect {
             Effect::Claim { epoch } => {
-                if let Some(why) = executor.entry_put_off(job) {
+                let put_off = executor.entry_put_off(job);
+                self.put_off = put_off.is_some();
+                if let Some(why) = put_off {
                     self.give_back_ahead().await;
                     return Input::Claimed(Claim::Trouble(why));
                 }

@@ -59,6 +59,23 @@ fn entries_that_wait_for_a_second_follow() {
 }
 
 #[test]
+fn an_account_at_its_limit_takes_no_room_from_the_others() {
+    // Room for sixteen entries at a time.
+    let settings =
+        [("STRAT_BROKER_CALLS_PER_MINUTE", "6"), ("STRAT_BROKER_EXIT_SHARE", "50"), ("STRAT_ENGINE_CONCURRENCY", "2")];
+    let mut world = World::start(&settings);
+    enter(&world, "alice", 60);
+    until("more wait than there is room for", LIMIT, || {
+        world.tick("IBM", "100");
+        (world.count("strat_entries_put_off_total") > 40).then_some(())
+    });
+    let before = Instant::now();
+    enter(&world, "bob", 1);
+    wait_for_orders(&mut world, "BUY", "bob", 1);
+    assert!(before.elapsed() < Duration::from_secs(10), "{:?}", before.elapsed());
+}
+
+#[test]
 fn limits_that_no_entry_fits_are_refused_at_the_start() {
     let mut world = World::start(&[]);
     world.engine.terminate();

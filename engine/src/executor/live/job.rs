@@ -81,6 +81,9 @@ impl Driver {
                     if waits == Waits::Person {
                         run.alarm(&why).await;
                     }
+                    if run.is_put_off() {
+                        room = Arc::clone(&self.put_off).try_acquire_owned().ok().or(room);
+                    }
                     if self.wait(&run, ms, waits).await.is_err() {
                         break;
                     }
@@ -103,11 +106,8 @@ impl Driver {
                     run.step(input)
                 }
                 effect => {
-                    let Ok(_turn) =
-                        self.running[if run.machine().is_alone() { ALONE } else { which.min(ORDERS) }].acquire().await
-                    else {
-                        break;
-                    };
+                    let kind = if run.machine().is_alone() { ALONE } else { which.min(ORDERS) };
+                    let _place = self.running[kind].take(run.user()).await;
                     let input = run.perform(effect).await;
                     run.step(input)
                 }
