@@ -11,6 +11,9 @@ export TICKS STRATEGIES REPORT SPEED ARGS KILLS SEED CLASS
 # The module and the engine; always built by the same command, so that nothing is built twice.
 BUILD := cargo build --release --locked -p strat-module -p strat-engine
 
+# The first look should not wait for the optimiser: until there is a release build, `make run` and `make demo` make do with a quick one.
+LOOK := $(if $(wildcard $(or $(CARGO_TARGET_DIR),target)/release/strat-engine),release,quick)
+
 # The simulator, with the known mistakes that `make planted` plants in it.
 SIMULATE := cargo run --release --locked -q -p strat-tests --features planted --bin simulate --
 
@@ -39,14 +42,16 @@ install: ## Install what is built: PREFIX=/usr/local [DESTDIR=… SYSCONFDIR=/et
 release: build ## Make a tarball of module, engine, units, settings and pages in target/release-tarball
 	@scripts/release.sh
 
-run: build ## Trade the simulated market on private servers until Ctrl-C; data stay in .run/
-	@scripts/run.sh
+run: setup ## Trade the simulated market on private servers until Ctrl-C; data stay in .run/
+	$(BUILD:--release=--profile $(LOOK))
+	@STRAT_PROFILE=$(LOOK) scripts/run.sh
 
 replay: build ## Replay a file: TICKS=… STRATEGIES=… REPORT=… (absolute paths) [SPEED=max|N] [ARGS=…]
 	@scripts/replay.sh
 
-demo: build ## Replay the bundled sample day and print trades, exits, profit and loss
-	@scripts/demo.sh
+demo: setup ## Replay the bundled sample day and print trades, exits, profit and loss
+	$(BUILD:--release=--profile $(LOOK))
+	@STRAT_PROFILE=$(LOOK) scripts/demo.sh
 
 test: setup-test lint ## Everything: formatting, clippy, all tests, and a short run of each harness below
 	$(BUILD)

@@ -4,9 +4,10 @@ set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 run_dir=$root/.run
-# Both are what `make build` leaves behind.
-engine=${CARGO_TARGET_DIR:-$root/target}/release/strat-engine
-module=${CARGO_TARGET_DIR:-$root/target}/release/libstrat.so
+# Both are what `make build` leaves behind, or, for a first look, a quicker build.
+built=${CARGO_TARGET_DIR:-$root/target}/${STRAT_PROFILE:-release}
+engine=$built/strat-engine
+module=$built/libstrat.so
 # rustup's default place, for shells (sudo's, for one) that do not have it in PATH.
 PATH=$PATH:${CARGO_HOME:-${HOME:-/root}/.cargo}/bin
 
