@@ -15,8 +15,10 @@ pub(crate) struct CrashPoint {
 /// How far an order is when its engine dies there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// Its level is crossed, and nobody has it in hand. Entries, which have no level, do not come by.
+    /// Its level is crossed, and only the engine knows. Entries, which have no level, do not come by here, nor at the next.
     Crossed,
+    /// It is enqueued. An engine that waits for it may have been handed it before it dies, or not.
+    Enqueued,
     /// An engine has it in hand, and the broker has not heard of it.
     InHand,
     /// The broker has it.
@@ -36,7 +38,7 @@ pub(crate) const CRASH_POINTS: &[CrashPoint] = &[
     // Before the tick is durable.
     at(Stage::Crossed, "tick_taken"),
     // Published, not received.
-    at(Stage::Crossed, "fired"),
+    at(Stage::Enqueued, "fired"),
     // Triggered, unclaimed.
     at(Stage::InHand, "delivered"),
     // Claimed, not sent.

@@ -56,7 +56,11 @@ fn passages() -> Vec<Passage> {
     let points = |venue: &'static Venue| CRASH_POINTS.iter().map(move |point| (venue, point));
     let ways = [Leg::Entry, Leg::Exit];
     let all = venues.flat_map(points).flat_map(|(venue, point)| ways.map(|leg| Passage { venue, point, leg }));
-    all.filter(|passage| passage.leg == Leg::Exit || passage.point.stage != Stage::Crossed).collect()
+    let lies_there = |passage: &Passage| match passage.point.stage {
+        Stage::Crossed | Stage::Enqueued => passage.leg == Leg::Exit,
+        Stage::InHand | Stage::Sent | Stage::Recorded | Stage::Recovery => true,
+    };
+    all.filter(lies_there).collect()
 }
 
 /// Goes through one, with a copy of the server's first database.

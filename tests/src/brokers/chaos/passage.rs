@@ -52,9 +52,13 @@ impl Passage {
         format!("{} {} {}", self.venue.name, self.leg, self.point.name)
     }
 
-    /// Whether a broker of class C cannot know: an engine had the order in hand, and has left no trace of it there.
-    fn is_for_a_person(&self) -> bool {
-        self.venue.class == Class::None && self.point.stage == Stage::InHand
+    /// What may become of it. Only a broker of class C cannot tell whether it was sent what an engine had in hand.
+    fn may_end(&self) -> &'static [End] {
+        match (self.venue.class, self.point.stage) {
+            (Class::None, Stage::InHand) => &[End::Alarmed],
+            (Class::None, Stage::Enqueued) => &[End::Traded, End::Alarmed],
+            _ => &[End::Traded],
+        }
     }
 
     pub(super) fn go(self, books: Database) -> End {
@@ -65,18 +69,18 @@ impl Passage {
         }
         trip.die();
         trip.desk.engine.start_again();
-        if self.is_for_a_person() {
-            trip.wait_alarm();
-            trip.check_alarm();
-            return End::Alarmed;
-        }
-        if self.leg == Leg::Entry {
+        let ends = self.may_end();
+        if self.leg == Leg::Entry && ends.contains(&End::Traded) {
             trip.wait_bought();
             trip.ask_for(Leg::Exit);
         }
-        trip.wait_field("status", "COMPLETED");
-        trip.check_end();
-        End::Traded
+        let end = trip.wait_end();
+        assert!(ends.contains(&end), "{end:?}: {}", trip.shown());
+        match end {
+            End::Traded => trip.check_end(),
+            End::Alarmed => trip.check_alarm(),
+        }
+        end
     }
 }
 
@@ -163,10 +167,13 @@ impl Trip {
         self.wait(&format!("{field} is '{wanted}'"), is);
     }
 
-    /// It is said twice, with everything looked at again in between.
-    fn wait_alarm(&mut self) {
-        let said = |desk: &mut Desk| (desk.engine.log().matches("ORDER NOT SENT").count() >= 2).then_some(());
-        self.wait("a person is called", said);
+    /// The strategy has completed, or a person was called twice, with everything looked at again in between.
+    fn wait_end(&mut self) -> End {
+        self.wait("the strategy has completed, or a person is called", |desk| {
+            let completed = desk.fields().get("status").is_some_and(|status| status == "COMPLETED");
+            let alarmed = || desk.engine.log().matches("ORDER NOT SENT").count() >= 2;
+            if completed { Some(End::Traded) } else { alarmed().then_some(End::Alarmed) }
+        })
     }
 
     pub(super) fn wait<T>(&mut self, what: &str, mut look: impl FnMut(&mut Desk) -> Option<T>) -> T {

@@ -29,7 +29,8 @@ fn orders(desk: &Desk) -> Vec<Order> {
 impl Trip {
     /// Bought once and sold once, and everybody says the same.
     pub(super) fn check_end(mut self) {
-        let sides: Vec<_> = orders(&self.desk).iter().map(|order| (order.asked.buy, order.filled.to_string())).collect();
+        let sides: Vec<_> =
+            orders(&self.desk).iter().map(|order| (order.asked.buy, order.filled.to_string())).collect();
         assert_eq!(sides, [(true, "10".to_owned()), (false, "10".to_owned())], "{}", self.shown());
         assert!(self.desk.fake.book(|book| book.positions().is_empty()));
         self.check_requests();
