@@ -105,7 +105,7 @@ impl Trip {
     fn die(&mut self) {
         let Passage { point, leg, .. } = self.passage;
         match point.stage {
-            Stage::Crossed | Stage::InHand | Stage::Sent => {
+            Stage::Crossed | Stage::Enqueued | Stage::InHand | Stage::Sent => {
                 self.crash_at(point.name);
                 self.ask_for(leg);
             }
@@ -126,7 +126,7 @@ impl Trip {
         assert!(died_at(&mut self.desk.engine, point.name), "it ended elsewhere:\n{}", self.desk.engine.log());
         self.crash_at("");
         self.desk.fake.set_fills(Fills::AtOnce);
-        let sent = !matches!(point.stage, Stage::Crossed | Stage::InHand);
+        let sent = matches!(point.stage, Stage::Sent | Stage::Recorded | Stage::Recovery);
         assert_eq!(self.desk.orders(), usize::from(leg == Leg::Exit) + usize::from(sent), "orders when it died");
     }
 
