@@ -17,7 +17,7 @@ pub(crate) struct CrashPoint {
 pub(crate) enum Stage {
     /// Its level is crossed, and only the engine knows. Entries, which have no level, do not come by here, nor at the next.
     Crossed,
-    /// It is enqueued. An engine that waits for it may have been handed it before it dies, or not.
+    /// It is enqueued. Whoever waits for it may have been handed it, and may even have sent it.
     Enqueued,
     /// An engine has it in hand, and the broker has not heard of it.
     InHand,
