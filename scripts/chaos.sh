@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # `make chaos [KILLS=n] [SEED=s] [CLASS=dedupes|queryable|none]`: real processes trade while they are killed, paused and
-# cut off from one another. Fifty kills and the healing afterwards take about two minutes.
+# cut off from one another. Fifty kills and the healing afterwards take about two minutes. Before that, a minute for
+# engines that die at every point of their work at the local servers of brokers.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 # The engine can kill itself at named points of its work, which the one that users run must not.

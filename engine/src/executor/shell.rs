@@ -481,10 +481,16 @@ fn order_ended_by(report: &ReportRequest) -> Option<&str> {
     report.order().filter(|_| report.exec_type().is_terminal())
 }
 
-/// Ends the process as `kill -9` would, where a test asks for it here. Not in released binaries.
+/// Ends the process as `kill -9` would, where a test asks for it here: with this name in `STRAT_CRASH_AT`, or in the file that
+/// stands there behind an `@`, so that an engine can be asked while it runs. Not in released binaries.
 #[cfg(feature = "planted")]
 pub(crate) fn crash_point(name: &str) {
-    if std::env::var("STRAT_CRASH_AT").is_ok_and(|wanted| wanted == name) {
+    let Ok(asked) = std::env::var("STRAT_CRASH_AT") else { return };
+    let asked = match asked.strip_prefix('@') {
+        Some(file) => std::fs::read_to_string(file).unwrap_or_default(),
+        None => asked,
+    };
+    if asked == name {
         tracing::warn!(name, "crash point");
         std::process::abort();
     }

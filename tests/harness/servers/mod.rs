@@ -8,6 +8,6 @@ pub mod redis;
 pub mod sentinel;
 
 pub use engine::Engine;
-pub use postgres::Postgres;
+pub use postgres::{Database, Postgres};
 pub use redis::{Options, Redis};
 pub use sentinel::Watched;

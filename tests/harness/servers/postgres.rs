@@ -21,6 +21,13 @@ struct Options {
     port: u16,
     /// Folder with `server.crt` and `server.key`.
     tls: Option<PathBuf>,
+    connections_max: u32,
+}
+
+impl Options {
+    fn new() -> Self {
+        Self { synchronous_commit: "off", port: 5432, tls: None, connections_max: 100 }
+    }
 }
 
 /// A running Postgres with a database `strat`.
@@ -35,18 +42,23 @@ pub struct Postgres {
 impl Postgres {
     /// Starts one with an empty database, fast rather than durable.
     pub fn start() -> Self {
-        Self::with(Options { synchronous_commit: "off", port: 5432, tls: None })
+        Self::with(Options::new())
     }
 
     /// Starts one that keeps what it has committed when it is killed (a power cut is not tested).
     pub fn durable() -> Self {
-        Self::with(Options { synchronous_commit: "on", port: 5432, tls: None })
+        Self::with(Options { synchronous_commit: "on", ..Options::new() })
     }
 
     /// Starts one that listens on the loopback too, with the `server.crt` and `server.key` of a folder.
     pub fn encrypted(certificates: &Path) -> Self {
         let port = super::process::free_port();
-        Self::with(Options { synchronous_commit: "off", port, tls: Some(certificates.to_path_buf()) })
+        Self::with(Options { port, tls: Some(certificates.to_path_buf()), ..Options::new() })
+    }
+
+    /// Starts one for many engines, each of which has a [`Database`] of its own.
+    pub fn crowded() -> Self {
+        Self::with(Options { connections_max: 1_000, ..Options::new() })
     }
 
     fn with(options: Options) -> Self {
@@ -64,7 +76,11 @@ impl Postgres {
 
     /// URL of the database.
     pub fn url(&self) -> String {
-        format!("postgres://strat@localhost/strat?host={}&port={}", self.dir.path().display(), self.options.port)
+        self.url_of("strat")
+    }
+
+    fn url_of(&self, database: &str) -> String {
+        format!("postgres://strat@localhost/{database}?host={}&port={}", self.dir.path().display(), self.options.port)
     }
 
     /// Port of the loopback, where it listens there.
@@ -102,6 +118,35 @@ impl Postgres {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         assert!(output.status.success(), "{statement}\n{}", text(&output.stderr));
         text(&output.stdout).lines().map(str::to_owned).collect()
+    }
+}
+
+/// One of a server's databases. The server lives as long as any of them.
+pub struct Database {
+    server: Arc<Postgres>,
+    name: String,
+}
+
+impl Database {
+    /// The one that a server begins with.
+    pub fn first(server: Arc<Postgres>) -> Self {
+        Self { server, name: "strat".to_owned() }
+    }
+
+    /// A further one, with what the first one holds: nobody may be using that now.
+    pub fn copy(server: &Arc<Postgres>, name: &str) -> Self {
+        server.sql_in("postgres", &format!("CREATE DATABASE {name} TEMPLATE strat"));
+        Self { server: Arc::clone(server), name: name.to_owned() }
+    }
+
+    /// Its URL.
+    pub fn url(&self) -> String {
+        self.server.url_of(&self.name)
+    }
+
+    /// Runs a statement, as [`Postgres::sql`] does.
+    pub fn sql(&self, statement: &str) -> Vec<String> {
+        self.server.sql_in(&self.name, statement)
     }
 }
 
@@ -200,6 +245,7 @@ fn spawn(dir: &Path, options: &Options) -> Process {
             format!("unix_socket_directories={}", dir.display()),
             format!("synchronous_commit={}", options.synchronous_commit),
             format!("port={}", options.port),
+            format!("max_connections={}", options.connections_max),
         ];
         settings.extend(["fsync=off", "full_page_writes=off"].map(str::to_owned));
         if options.tls.is_some() {

@@ -1,9 +1,11 @@
 //! One child process: output into a file, killed on drop, and by the kernel if the test dies first.
 
 use crate::support::until;
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// A running program.
@@ -104,11 +106,16 @@ fn open_log(path: &Path) -> File {
 }
 
 /// A TCP port that is free now, and that no connection of anybody's is going to be given: below what the system hands out.
+/// Nor is it given twice in this process: who got it first may not listen yet, or be dead until it is started again.
 pub fn free_port() -> u16 {
     use std::hash::{BuildHasher as _, RandomState};
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     let random = || (RandomState::new().hash_one(std::process::id()) % 20_000) as u16;
-    let free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    (0..1_000).map(|_| 10_000 + random()).find(free).expect("a free port between 10000 and 30000")
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let free = |port: &u16| !given.contains(port) && std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let port = (0..1_000).map(|_| 10_000 + random()).find(free).expect("a free port between 10000 and 30000");
+    given.insert(port);
+    port
 }
 
 /// A private folder with a short name: socket paths end at 107 bytes.

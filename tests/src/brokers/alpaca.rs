@@ -1,6 +1,6 @@
 //! Alpaca.
 
-use super::{Desk, LIMIT, USER};
+use super::{Desk, House, LIMIT, USER};
 use crate::servers::engine::{self, Env};
 use strat_fakes::Fake;
 use strat_fakes::alpaca::{Alpaca, KEY_ID, MARKET, SECRET_KEY, STREAM};
@@ -22,20 +22,20 @@ pub(super) fn account(fake: &Fake, user: &str) -> Vec<(&'static str, String)> {
     ]
 }
 
-fn desk() -> Desk {
+pub(super) fn house() -> House {
     let fake = Fake::start(Alpaca::paper());
     let own = settings(&fake);
-    Desk::start(fake, "IBM", &own)
+    House { fake, symbol: "IBM", own, folder: None }
 }
 
 #[test]
 fn a_strategy_trades_from_its_start_to_its_stop() {
-    desk().trades_once();
+    Desk::start(house()).trades_once();
 }
 
 #[test]
 fn a_strategy_trades_once_although_the_engine_is_killed_between_order_and_answer() {
-    desk().trades_once_although_it_is_killed();
+    Desk::start(house()).trades_once_although_it_is_killed();
 }
 
 #[test]

@@ -1,13 +1,12 @@
 //! Kite.
 
-use super::{Desk, LIMIT, USER};
+use super::{Desk, House, LIMIT, USER};
 use crate::servers::engine::{self, Env};
 use crate::support::until;
 use serde_json::Value;
 use std::path::Path;
 use strat_fakes::Fake;
 use strat_fakes::kite::Kite;
-use tempfile::TempDir;
 
 fn settings(fake: &Fake, folder: &Path) -> Vec<(&'static str, String)> {
     let kite = Kite::default();
@@ -38,31 +37,35 @@ fn log_in(own: &[(&'static str, String)], request_token: &str) -> (bool, String)
     engine(&["kite", "login", "--request-token", request_token], &own)
 }
 
-fn desk() -> (Desk, TempDir) {
+/// Nobody has logged in yet.
+fn closed_house() -> House {
     let (fake, folder) = (Fake::start(Kite::default()), tempfile::tempdir().unwrap());
     let own = settings(&fake, folder.path());
-    let (done, said) = log_in(&own, Kite::default().request_token);
+    House { fake, symbol: "IBM", own, folder: Some(folder) }
+}
+
+pub(super) fn house() -> House {
+    let house = closed_house();
+    let (done, said) = log_in(&house.own, Kite::default().request_token);
     assert!(done && said.starts_with("logged in until "), "{said}");
-    (Desk::start(fake, "IBM", &own), folder)
+    house
 }
 
 #[test]
 fn a_strategy_trades_from_its_start_to_its_stop() {
-    let (desk, _folder) = desk();
-    desk.trades_once();
+    Desk::start(house()).trades_once();
 }
 
 #[test]
 fn a_strategy_trades_once_although_the_engine_is_killed_between_order_and_answer() {
-    let (desk, _folder) = desk();
-    desk.trades_once_although_it_is_killed();
+    Desk::start(house()).trades_once_although_it_is_killed();
 }
 
 #[test]
 fn health_asks_for_a_login_and_a_running_engine_takes_it() {
-    let (fake, folder) = (Fake::start(Kite::default()), tempfile::tempdir().unwrap());
-    let own = settings(&fake, folder.path());
-    let desk = Desk::start(fake, "IBM", &own);
+    let house = closed_house();
+    let own = house.own.clone();
+    let desk = Desk::start(house);
     until("health asks for a login", LIMIT, || {
         let (status, body) = desk.engine.get("/health")?;
         let body: Value = serde_json::from_str(&body).unwrap();
@@ -75,8 +78,7 @@ fn health_asks_for_a_login_and_a_running_engine_takes_it() {
 
 #[test]
 fn the_login_and_the_doctor_say_what_is_wrong() {
-    let (fake, folder) = (Fake::start(Kite::default()), tempfile::tempdir().unwrap());
-    let own = settings(&fake, folder.path());
+    let House { own, fake: _fake, folder: _folder, .. } = closed_house();
     let (done, said) = engine(&["kite", "login"], &own);
     assert!(done && said.trim() == "https://kite.zerodha.com/connect/login?v=3&api_key=fakekey", "{said}");
     let (done, said) = engine(&["kite", "login", "--request-token", "x"], &own);

@@ -3,15 +3,18 @@
 mod accounts;
 mod alpaca;
 mod binance;
+mod chaos;
 mod kite;
 
 use crate::resp::Conn;
 use crate::servers::engine::{self, Env};
-use crate::servers::{Engine, Options, Postgres, Redis};
+use crate::servers::{Database, Engine, Options, Postgres, Redis};
 use crate::support::{now_ms, until};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 use strat_fakes::{Fake, Lie};
+use tempfile::TempDir;
 
 const LIMIT: Duration = Duration::from_secs(60);
 /// Longer than any test: the answer never comes.
@@ -19,32 +22,49 @@ const NEVER: Duration = Duration::from_secs(600);
 const USER: &str = "al";
 const KEY: &str = "user:al:strategy:s1";
 
+/// A fake, and the engine's settings for it.
+struct House {
+    fake: Fake,
+    symbol: &'static str,
+    own: Vec<(&'static str, String)>,
+    /// Of the files that the settings name.
+    folder: Option<TempDir>,
+}
+
 /// An engine that trades one symbol at a fake.
 struct Desk {
     // Dropped in this order: whoever asks goes before whoever answers.
     engine: Engine,
-    postgres: Postgres,
+    books: Database,
     redis: Redis,
     fake: Fake,
     symbol: &'static str,
+    _folder: Option<TempDir>,
 }
 
 impl Desk {
-    /// `own` are the broker's settings.
-    fn start(fake: Fake, symbol: &'static str, own: &[(&str, String)]) -> Self {
+    /// With a Postgres of its own.
+    fn start(house: House) -> Self {
+        let books = Database::first(Arc::new(Postgres::start()));
+        migrate(&books);
+        Self::open(house, books, &[])
+    }
+
+    /// `books` have their tables already; `more` are further settings.
+    fn open(house: House, books: Database, more: &[(&str, String)]) -> Self {
+        let House { fake, symbol, own, folder } = house;
         let redis = Redis::with(Options::new().durable());
-        let postgres = Postgres::start();
         let common = [
             ("REDIS_URL", redis.url()),
-            ("DATABASE_URL", postgres.url()),
+            ("DATABASE_URL", books.url()),
             ("STRAT_FEED_SUBSCRIBE", symbol.to_owned()),
             ("STRAT_BROKER_TIMEOUT_MS", "1000".to_owned()),
             ("STRAT_BROKER_SETTLE_MS", "1500".to_owned()),
         ];
-        let env: Env = common.iter().chain(own).map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-        assert!(engine::run(&["migrate"], &env, LIMIT).status.success());
+        let all = common.iter().chain(&own).chain(more);
+        let env: Env = all.map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         let engine = Engine::launch(&["run"], env);
-        Self { engine, postgres, redis, fake, symbol }
+        Self { engine, books, redis, fake, symbol, _folder: folder }
     }
 
     /// An engine is healthy once it has heard a trade.
@@ -115,7 +135,7 @@ impl Desk {
         assert!(self.fake.book(|book| book.positions().is_empty()));
         let ids: BTreeSet<String> = self.fake.book(|book| book.orders().iter().map(|o| o.asked.id.clone()).collect());
         until("Postgres knows both", LIMIT, || {
-            let known = self.postgres.sql("SELECT client_order_id FROM orders WHERE status = 'FILL'");
+            let known = self.books.sql("SELECT client_order_id FROM orders WHERE status = 'FILL'");
             (known.into_iter().collect::<BTreeSet<_>>() == ids).then_some(())
         });
         assert_eq!(self.engine.terminate(), Some(0), "{}", self.engine.log());
@@ -142,4 +162,10 @@ impl Desk {
         self.kill_once_placed(2);
         self.check_the_end();
     }
+}
+
+/// Makes the tables.
+fn migrate(books: &Database) {
+    let env = vec![("DATABASE_URL".to_owned(), books.url())];
+    assert!(engine::run(&["migrate"], &env, LIMIT).status.success());
 }

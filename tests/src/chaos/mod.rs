@@ -16,7 +16,7 @@ mod ledger;
 mod links;
 mod lulls;
 mod market;
-mod points;
+pub(crate) mod points;
 mod proxy;
 mod pulse;
 mod recovery;
@@ -33,7 +33,8 @@ use crate::support::loudly;
 use checker::{Evidence, wait_quiet};
 use faults::Chaos;
 use tally::Tally;
-use world::{Class, World};
+pub(crate) use world::Class;
+use world::World;
 
 /// Most kills in one world: a new one begins with empty servers.
 const KILLS_PER_WORLD: usize = 50;
@@ -45,7 +46,8 @@ fn kills_wanted() -> usize {
     wanted.map_or(15, |text| text.parse().unwrap_or_else(|_| panic!("STRAT_CHAOS_KILLS is not a number: {text}")))
 }
 
-fn classes_wanted() -> Vec<Class> {
+/// The classes of brokers to be tried.
+pub(crate) fn classes_wanted() -> Vec<Class> {
     let Ok(name) = std::env::var("STRAT_CHAOS_CLASS") else { return CLASSES.to_vec() };
     let known = CLASSES.iter().copied().find(|class| class.setting() == name);
     vec![known.unwrap_or_else(|| panic!("STRAT_CHAOS_CLASS: '{name}' is none of dedupes, queryable, none"))]

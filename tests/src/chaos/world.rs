@@ -28,7 +28,7 @@ pub(super) const CLOCKS: &[&str] = &["e1", "e2", "redis0", "redis1"];
 
 /// What the broker does with a client order id that it has seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Class {
+pub(crate) enum Class {
     /// Answers with the first order.
     Dedupes,
     /// Refuses it while that order is open, so it must be asked first.
