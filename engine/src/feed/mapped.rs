@@ -169,4 +169,6 @@ fn text_of(value: &RawValue) -> Result<String, String> {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -133,13 +133,16 @@ fn trade(trade: WireTrade<'_>) -> Result<Said, String> {
 }
 
 #[cfg(test)]
+mod fuzz;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use proptest::collection::vec;
     use proptest::prelude::*;
 
     /// As the documentation shows it, with two more of its kinds.
-    const MESSAGE: &str = r#"[
+    pub(super) const MESSAGE: &str = r#"[
         {"T":"t","i":96921,"S":"AAPL","x":"D","p":126.55,"s":1,"t":"2021-02-22T15:51:44.208123456Z","c":["@","I"],"z":"C"},
         {"T":"q","S":"AMD","bx":"U","bp":87.66,"bs":1,"ax":"Q","ap":87.68,"as":4,"t":"2021-02-22T15:51:45.335Z","c":["R"],"z":"C"},
         {"T":"t","i":2,"S":"AAPL","x":"D","p":1.00,"s":0.5,"t":"2021-02-22T15:51:44.208Z","c":["@","Z"],"z":"C"},

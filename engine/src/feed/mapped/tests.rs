@@ -4,11 +4,11 @@ use proptest::prelude::*;
 use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::Message;
 
-fn pointer(text: &str) -> Pointer {
+pub(super) fn pointer(text: &str) -> Pointer {
     text.parse().unwrap()
 }
 
-fn mapping() -> Mapping {
+pub(super) fn mapping() -> Mapping {
     Mapping {
         items: pointer(""),
         only: None,
