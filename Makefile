@@ -81,8 +81,9 @@ simulate: setup ## Seeded schedules of crashes and lies against the order machin
 planted: setup ## Plant each known mistake; the simulator must catch every one
 	$(SIMULATE) --planted
 
-fuzz: build ## Raw commands against a live server: [SECONDS=n] [SEED=s]
+fuzz: build ## Raw commands against a live server, then damaged messages of each broker and feed: [SECONDS=n of each] [SEED=s]
 	STRAT_FUZZ_SECONDS=$(or $(SECONDS),60) $(if $(SEED),STRAT_FUZZ_SEED=$(SEED)) cargo test --locked -p strat-tests --test it -- fuzz --nocapture
+	STRAT_FUZZ_SECONDS=$(or $(SECONDS),60) $(if $(SEED),STRAT_FUZZ_SEED=$(SEED)) cargo test --locked -p strat-engine --lib -- fuzz --nocapture
 
 docs: build ## Write the pages of docs/ that are made from the code: commands, configuration, fields
 	STRAT_WRITE_DOCS=1 cargo test --locked -q -p strat-tests --test it -- docs::pages

@@ -14,6 +14,8 @@ pub mod doctor;
 pub mod executor;
 pub mod failure;
 pub mod feed;
+#[cfg(test)]
+mod fuzz;
 pub mod gate;
 pub mod guard;
 pub mod halt;

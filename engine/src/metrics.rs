@@ -89,7 +89,7 @@ pub const ALL: &[(&str, Kind, &str)] = &[
     (STREAM_LOST, Kind::Counter, "times that the broker's stream of order updates was lost or not to be had"),
     (RISK_REFUSED, Kind::Counter, "entries that a limit refused, by rule"),
     ("strat_ticks_total", Kind::Counter, "ticks read from the feed"),
-    ("strat_ticks_refused_total", Kind::Counter, "ticks that were not believed, by reason"),
+    ("strat_ticks_refused_total", Kind::Counter, "ticks that were kept away from the stops, by reason"),
     ("strat_triggers_fired_total", Kind::Counter, "stops, targets and alerts that this engine's ticks fired"),
     ("strat_redis_takes_prices", Kind::Gauge, "1 while Redis takes prices and so watches the stops"),
     ("strat_tick_age_seconds", Kind::Gauge, "since Redis last took a price; absent before the first"),

@@ -278,12 +278,11 @@ impl Base {
         ));
         let (adopted, orphans) = mpsc::channel(ADOPTED_MAX);
         let guard = self.spawn_guard(&executor, entries, crew);
-        let jump = settings.feed.max_jump_percent;
-        let candles = self.spawn_candles(crew)?;
-        let market = Market::new(self.link.hasty()?, paper, Arc::clone(&guard), jump, "").with_candles(candles);
-        let market = Arc::new(market);
+        let market = Market::new(self.link.hasty()?, paper, Arc::clone(&guard), self.filter(), "");
+        let market = Arc::new(market.with_candles(self.spawn_candles(crew)?));
         let heard = Arc::downgrade(&market);
         executor.measure_from(heard);
+        self.spawn_session_watch(&market, crew)?;
         self.spawn_silence_watch(&market, crew)?;
         let live = Live::new(sync.subscribe(), Arc::clone(&market), Arc::clone(&executor), self.gate.clone());
         let watched = Arc::clone(&market);

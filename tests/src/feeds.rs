@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use strat_fakes::Fake;
 use strat_fakes::binance::Binance;
 
+mod untimely;
+
 const LIMIT: Duration = Duration::from_secs(40);
 const KEY: &str = "user:al:strategy:s1";
 

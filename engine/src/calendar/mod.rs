@@ -132,6 +132,14 @@ impl Calendar {
         Ok(trades.then_some(Session { date, open: self.open, close: self.close, regular_open, regular_close }))
     }
 
+    /// Whether there is no moment at which it is closed.
+    #[must_use]
+    pub fn never_closes(&self) -> bool {
+        let every_day = self.years.is_none() && self.weekdays == [true; 7];
+        let all_day = self.open == Time::midnight() && self.close.is_none();
+        every_day && all_day && self.holidays.is_empty() && self.special.is_empty()
+    }
+
     /// The first session on `from` or after it.
     ///
     /// # Errors

@@ -1,12 +1,19 @@
 //! Settings of the feed over TCP and of what of a feed is believed.
 
 use super::FeedKind;
-use super::table::{Setting, row, whole};
+use super::table::{Setting, one_of, row, whole};
+use crate::market::SessionRule;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Longest silence that can be allowed, s.
 const SILENCE_S_MAX: u64 = 86_400;
+
+/// Furthest ahead that can be allowed, s.
+const AHEAD_S_MAX: u64 = 3_600;
+
+/// Words of `feed.sessions`.
+const SESSION_RULES: &[(&str, SessionRule)] = &[("regular", SessionRule::Regular), ("any", SessionRule::Any)];
 
 /// Words of `feed.kind`.
 pub(super) const KINDS: &[(&str, FeedKind)] = &[
@@ -61,6 +68,33 @@ pub(super) const MAX_JUMP: Setting = row(
     "a tick further than this from the last price waits for the next to confirm it, 0 to 1000 %; 0 for never",
     |s, v| whole(v, 0, 1_000).map(|v| s.feed.max_jump_percent = v as u32),
     |s| s.feed.max_jump_percent.to_string(),
+);
+
+pub(super) const MAX_AHEAD: Setting = row(
+    "feed.max_ahead_seconds",
+    "STRAT_FEED_MAX_AHEAD_SECONDS",
+    "a tick of a live feed whose stamp is further ahead of this machine's clock is refused, 1 to 3600 s",
+    |s, v| whole(v, 1, AHEAD_S_MAX).map(|v| s.feed.max_ahead = Duration::from_secs(v)),
+    |s| s.feed.max_ahead.as_secs().to_string(),
+);
+
+pub(super) const SESSIONS: Setting = row(
+    "feed.sessions",
+    "STRAT_FEED_SESSIONS",
+    "trades of a live feed that may fire stops: those of `regular` sessions, or `any`, before the open and after the close too",
+    |s, v| one_of(v, SESSION_RULES).map(|v| s.feed.sessions = v),
+    |s| SESSION_RULES.iter().find(|(_, rule)| *rule == s.feed.sessions).map_or("", |(word, _)| word).to_owned(),
+);
+
+pub(super) const CALENDAR: Setting = row(
+    "feed.calendar",
+    "STRAT_FEED_CALENDAR",
+    "calendar of the sessions of all symbols of the feed, such as XNSE; empty for those of the strategies that hold a symbol",
+    |s, v| {
+        v.trim().clone_into(&mut s.feed.calendar);
+        Ok(())
+    },
+    |s| s.feed.calendar.clone(),
 );
 
 fn host_and_port(value: &str) -> Result<String, String> {

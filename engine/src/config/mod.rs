@@ -31,6 +31,7 @@ use crate::broker::PaperSettings;
 use crate::calendar::Calendars;
 use crate::failure::{OrFail as _, failure};
 use crate::guard::GuardSettings;
+use crate::market::SessionRule;
 use crate::replay::Speed;
 use color_eyre::Result;
 use std::collections::BTreeMap;
@@ -116,6 +117,12 @@ pub struct FeedSettings {
     pub silence_by_symbol: BTreeMap<String, Duration>,
     /// A tick further than this from the last one waits to be confirmed; 0 for never.
     pub max_jump_percent: u32,
+    /// How far ahead of this machine's clock the stamp of a live feed may be.
+    pub max_ahead: Duration,
+    /// Which trades of a day count.
+    pub sessions: SessionRule,
+    /// Whose sessions those are; empty for those of the calendars of whoever holds a symbol.
+    pub calendar: String,
     /// How fast the file is played.
     pub speed: Speed,
 }
@@ -208,6 +215,9 @@ impl Default for Settings {
                 silence: Duration::from_secs(60),
                 silence_by_symbol: BTreeMap::new(),
                 max_jump_percent: 0,
+                max_ahead: Duration::from_secs(10),
+                sessions: SessionRule::Regular,
+                calendar: String::new(),
                 speed: Speed::Times(1),
             },
             candles: CandleSettings::default(),

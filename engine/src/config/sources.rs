@@ -34,6 +34,8 @@ pub struct SourceSettings {
     pub time_unit: TimeUnit,
     /// The size.
     pub size: Option<Pointer>,
+    /// The trade's number or name.
+    pub id: Option<Pointer>,
 }
 
 impl Default for SourceSettings {
@@ -49,6 +51,7 @@ impl Default for SourceSettings {
             time: None,
             time_unit: TimeUnit::Millis,
             size: None,
+            id: None,
         }
     }
 }
@@ -86,6 +89,7 @@ impl SourceSettings {
             time: self.time.clone(),
             time_unit: self.time_unit,
             size: self.size.clone(),
+            id: self.id.clone(),
         };
         Ok((url, self.subscribe_message.expose_secret(), mapping))
     }
@@ -258,6 +262,14 @@ pub(super) const SIZE: Setting = row(
     "where the traded quantity is in a tick of feed.kind websocket, a JSON Pointer; empty for none",
     |s, v| pointer(v).map(|v| s.source.size = v),
     |s| text(s.source.size.as_ref()),
+);
+
+pub(super) const ID: Setting = row(
+    "feed.json_id",
+    "STRAT_FEED_JSON_ID",
+    "where the trade's number or name is in a tick of feed.kind websocket, a JSON Pointer; empty for none. It tells repeats from trades that are alike",
+    |s, v| pointer(v).map(|v| s.source.id = v),
+    |s| text(s.source.id.as_ref()),
 );
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Binance ends a session after 24 hours. Its successor is opened an hour before, and trades that both tell count once.
 
 use super::socket::{Dialect, Heard, SocketFeed, SocketSettings};
-use super::{Feed, FeedError, Tick};
+use super::{Feed, FeedError, Stamp, Tick, TradeId};
 use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -164,7 +164,8 @@ impl Trades {
         if !self.is_repeat(&symbol, trade.t) {
             self.last.insert(Arc::clone(&symbol), trade.t);
             let price_text = trade.p.into_owned();
-            ticks.push_back(Tick { ts_ms: trade.ts_ms, symbol, price, price_text, size: Some(size) });
+            let (ts_ms, id) = (trade.ts_ms, Some(TradeId::of_number(trade.t)));
+            ticks.push_back(Tick { ts_ms, stamp: Stamp::Market, symbol, price, price_text, size: Some(size), id });
         }
         Ok(Heard::Read)
     }
@@ -174,5 +175,7 @@ fn parse<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, String> {
     serde_json::from_slice(bytes).map_err(|error| crate::failure::one_line(&error.to_string()))
 }
 
+#[cfg(test)]
+mod fuzz;
 #[cfg(test)]
 mod tests;

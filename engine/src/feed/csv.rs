@@ -1,6 +1,6 @@
 //! Ticks from a file: columns `ts_ms`, `symbol`, `price` and, where they exist, `size`; others are passed over.
 
-use super::{Feed, FeedError, Tick};
+use super::{Feed, FeedError, Stamp, Tick};
 use crate::replay::{Pace, Speed};
 use crate::table::{BadValue, Table, TableError};
 use async_trait::async_trait;
@@ -117,7 +117,8 @@ impl CsvFeed {
             return Err(BadValue::new("ts_ms", reason));
         }
         self.last_ts_ms = ts_ms;
-        Ok(Tick { ts_ms, symbol, price: parsed, price_text: self.table.value(self.columns.price).to_owned(), size })
+        let price_text = self.table.value(self.columns.price).to_owned();
+        Ok(Tick { ts_ms, stamp: Stamp::Market, symbol, price: parsed, price_text, size, id: None })
     }
 }
 
@@ -125,6 +126,10 @@ impl CsvFeed {
 impl Feed for CsvFeed {
     async fn next(&mut self) -> Option<Result<Tick, FeedError>> {
         self.read().map(|outcome| outcome.map_err(FeedError::from))
+    }
+
+    fn is_live(&self) -> bool {
+        false
     }
 }
 
@@ -162,6 +167,10 @@ impl Feed for PacedCsv {
 
     fn can_wait(&self) -> bool {
         self.speed == Speed::Max
+    }
+
+    fn is_live(&self) -> bool {
+        false
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::csv::CsvOptions;
 use super::lines::{LINE_BYTES_MAX, Lines, LinesFeed};
-use super::{CsvFeed, Tick};
+use super::{CsvFeed, Stamp, Tick};
 use crate::clock::ReplayClock;
 use crate::table::TableError;
 use proptest::collection::vec;
@@ -116,6 +116,8 @@ proptest! {
         prop_assert_eq!((&*tick.symbol, &*tick.price_text, tick.ts_ms), (&*symbol, &*text, ts_ms.unwrap_or(77)));
         let file = format!("ts_ms,symbol,price\n{},{symbol},{text}\n", ts_ms.unwrap_or(77));
         let (ticks, skipped, error) = ticks_of_file(file.as_bytes());
+        // A line without a time has none of the market's; a file has always one.
+        let tick = Tick { stamp: Stamp::Market, ..tick };
         prop_assert_eq!((ticks, skipped, error.is_none()), (vec![tick], 0, true));
     }
 

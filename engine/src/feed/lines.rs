@@ -3,7 +3,7 @@
 //! Any program can speak it. The engine connects, reads, and connects again with growing pauses whenever the connection
 //! ends or says nothing. A line of bad form is counted and logged, never fatal.
 
-use super::{Feed, FeedError, Tick};
+use super::{Feed, FeedError, Stamp, Tick};
 use crate::clock::Clock;
 use crate::failure::one_line;
 use crate::metrics;
@@ -97,9 +97,12 @@ impl LinesFeed {
             return Err("it must read symbol,price or symbol,price,epoch_ms".to_owned());
         };
         let parsed = Price::parse(price.as_bytes()).map_err(|why| format!("price '{price}' {why}"))?;
-        let ts_ms = match ts {
-            None => self.clock.now_ms(),
-            Some(ts) => parse_count(ts.as_bytes()).ok_or_else(|| format!("'{ts}' is not epoch milliseconds"))?,
+        let (ts_ms, stamp) = match ts {
+            None => (self.clock.now_ms(), Stamp::Arrival),
+            Some(ts) => {
+                let ts_ms = parse_count(ts.as_bytes()).ok_or_else(|| format!("'{ts}' is not epoch milliseconds"))?;
+                (ts_ms, Stamp::Market)
+            }
         };
         let symbol = match self.symbols.get(symbol) {
             Some(known) => Arc::clone(known),
@@ -112,7 +115,7 @@ impl LinesFeed {
                 symbol
             }
         };
-        Ok(Tick { ts_ms, symbol, price: parsed, price_text: price.to_owned(), size: None })
+        Ok(Tick { ts_ms, stamp, symbol, price: parsed, price_text: price.to_owned(), size: None, id: None })
     }
 
     fn complain(&mut self, why: &str) {
@@ -233,7 +236,8 @@ mod tests {
         let mut feed = LinesFeed::new("nowhere:1", Duration::ZERO, Arc::new(ReplayClock::at(77)));
         let tick = feed.tick(b"M&M,2500.50").unwrap();
         assert_eq!((&*tick.symbol, tick.price_text.as_str(), tick.ts_ms), ("M&M", "2500.50", 77));
-        assert_eq!(feed.tick(b"M&M,0.5,1760000000000").unwrap().ts_ms, 1_760_000_000_000);
+        let stamped = feed.tick(b"M&M,0.5,1760000000000").unwrap();
+        assert_eq!((tick.stamp, stamped.stamp, stamped.ts_ms), (Stamp::Arrival, Stamp::Market, 1_760_000_000_000));
         for (line, complaint) in [
             (&b"IBM"[..], "it must read symbol,price"),
             (b"IBM,1,2,3", "it must read symbol,price"),

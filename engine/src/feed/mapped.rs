@@ -5,7 +5,7 @@
 //! acknowledgement or a heartbeat, and is passed over; one whose symbol, price, time or size makes no sense is counted.
 
 use super::socket::{Dialect, Heard, SocketFeed, SocketSettings};
-use super::{Feed, FeedError, Tick};
+use super::{Feed, FeedError, Stamp, Tick, TradeId};
 use crate::clock::Clock;
 use crate::failure::one_line;
 use async_trait::async_trait;
@@ -46,6 +46,8 @@ pub struct Mapping {
     pub time_unit: TimeUnit,
     /// The traded quantity.
     pub size: Option<Pointer>,
+    /// The trade's number or name.
+    pub id: Option<Pointer>,
 }
 
 /// The feed.
@@ -117,16 +119,17 @@ impl Dialect for Mapped {
 impl Mapped {
     /// `None` for what is no tick at all.
     fn tick(&mut self, item: &RawValue) -> Result<Option<Tick>, String> {
-        let Mapping { symbol, price, time, size, time_unit, .. } = &self.mapping;
+        let Mapping { symbol, price, time, size, time_unit, id, .. } = &self.mapping;
         let (Some(symbol), Some(price)) = (symbol.find(item)?, price.find(item)?) else { return Ok(None) };
         let (symbol, price_text) = (text_of(symbol)?, text_of(price)?);
         let price =
             Price::parse(price_text.as_bytes()).map_err(|why| format!("price '{}' {why}", one_line(&price_text)))?;
-        let ts_ms = match time {
-            None => self.clock.now_ms(),
+        let (ts_ms, stamp) = match time {
+            None => (self.clock.now_ms(), Stamp::Arrival),
             Some(time) => {
                 let text = text_of(time.find(item)?.ok_or("it has no time where feed.json_time points to")?)?;
-                time_unit.parse(&text).ok_or_else(|| format!("'{}' is no time in {time_unit}", one_line(&text)))?
+                let bad = || format!("'{}' is no time in {time_unit}", one_line(&text));
+                (time_unit.parse(&text).ok_or_else(bad)?, Stamp::Market)
             }
         };
         let size = match size.as_ref().map(|size| size.find(item)).transpose()?.flatten() {
@@ -136,7 +139,10 @@ impl Mapped {
                 Some(Quantity::parse(text.as_bytes()).map_err(|why| format!("size '{}' {why}", one_line(&text)))?)
             }
         };
-        Ok(Some(Tick { ts_ms, symbol: self.shared(&symbol)?, price, price_text, size }))
+        // What is no name is no reason to lose the price.
+        let id = id.as_ref().map(|id| id.find(item)).transpose()?.flatten();
+        let id = id.and_then(|id| text_of(id).ok()).map(|id| TradeId::of_text(&id));
+        Ok(Some(Tick { ts_ms, stamp, symbol: self.shared(&symbol)?, price, price_text, size, id }))
     }
 
     fn shared(&mut self, symbol: &str) -> Result<Arc<str>, String> {
@@ -162,5 +168,7 @@ fn text_of(value: &RawValue) -> Result<String, String> {
     }
 }
 
+#[cfg(test)]
+mod fuzz;
 #[cfg(test)]
 mod tests;

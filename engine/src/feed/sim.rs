@@ -3,7 +3,7 @@
 //! Prices move in whole ticks of 0.01 and are drawn back to where they started, so that a market left running
 //! for days stays near its strategies' levels. The same seed gives the same prices; only their times differ.
 
-use super::{Feed, FeedError, Tick};
+use super::{Feed, FeedError, Stamp, Tick};
 use crate::clock::Clock;
 use crate::random::SplitMix;
 use async_trait::async_trait;
@@ -80,10 +80,12 @@ impl SimFeed {
         let size = Quantity::from_units((1 + self.random.below(200) as i64) * strat_core::decimal::SCALE);
         Some(Tick {
             ts_ms: self.clock.now_ms(),
+            stamp: Stamp::Arrival,
             symbol: Arc::clone(&walk.symbol),
             price,
             price_text: format!("{}.{:02}", walk.price / 100, walk.price % 100),
             size: Some(size),
+            id: None,
         })
     }
 }
@@ -93,6 +95,10 @@ impl Feed for SimFeed {
     async fn next(&mut self) -> Option<Result<Tick, FeedError>> {
         self.pace.tick().await;
         self.step().map(Ok)
+    }
+
+    fn is_live(&self) -> bool {
+        false
     }
 }
 

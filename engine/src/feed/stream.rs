@@ -1,6 +1,6 @@
 //! A feed from a Redis stream: any process writes ticks with `XADD`, the engine reads them.
 //!
-//! - An entry has `symbol` and `price`, perhaps `ts` (epoch ms; without it the time of the entry's id counts) and `size`.
+//! - An entry has `symbol` and `price`, perhaps `ts` (epoch ms; without it the time of the entry's id counts), `size` and `id`.
 //! - **Read in batches, from where the last engine stopped.** The id of the last entry that was read is kept in
 //!   `{stream}:position`; an engine that starts goes on there, but not further back than [`BACKLOG_MAX`]: what is older is no
 //!   price of now. Without a position it begins with what comes.
@@ -10,7 +10,7 @@
 //!
 //! It comes by way of Redis: while Redis is away there are no prices from here, and nobody to watch stops by them.
 
-use super::{Feed, FeedError, Tick};
+use super::{Feed, FeedError, Stamp, Tick, TradeId};
 use crate::failure::one_line;
 use crate::metrics;
 use crate::net::Pauses;
@@ -28,6 +28,8 @@ use tokio::time::{Instant, sleep};
 
 mod entries;
 
+/// Fields that mean something.
+const FIELDS: [&str; 5] = ["symbol", "price", "ts", "size", "id"];
 /// Entries of one read.
 const BATCH: usize = 500;
 /// Longest wait of a read, which must be shorter than the connection's patience.
@@ -202,24 +204,32 @@ impl StreamFeed {
     }
 
     fn tick(&mut self, id: &str, fields: &[(String, String)]) -> Result<Tick, String> {
-        let mut found: [Option<&str>; 4] = [None; 4];
+        let mut found: [Option<&str>; FIELDS.len()] = [None; FIELDS.len()];
         for (name, value) in fields {
-            let Some(at) = ["symbol", "price", "ts", "size"].iter().position(|known| known == name) else { continue };
+            let Some(at) = FIELDS.iter().position(|known| known == name) else { continue };
             if found[at].replace(value).is_some() {
                 return Err(format!("it has two fields '{name}'"));
             }
         }
-        let [symbol, price, ts, size] = found;
+        let [symbol, price, ts, size, trade] = found;
         let symbol = symbol.ok_or("it has no field 'symbol'")?;
         let price_text = price.ok_or("it has no field 'price'")?;
         let price = Price::parse(price_text.as_bytes()).map_err(|why| format!("price '{price_text}' {why}"))?;
-        let ts_ms = match ts {
-            Some(ts) => parse_count(ts.as_bytes()).ok_or_else(|| format!("ts '{ts}' is not epoch milliseconds"))?,
-            None => parse_id(id).and_then(|(ms, _)| i64::try_from(ms).ok()).ok_or("its id is no time")?,
+        let (ts_ms, stamp) = match ts {
+            Some(ts) => {
+                let bad = || format!("ts '{ts}' is not epoch milliseconds");
+                (parse_count(ts.as_bytes()).ok_or_else(bad)?, Stamp::Market)
+            }
+            // When it was written says nothing of the trade, and after a failover such times may go back.
+            None => {
+                let written_ms = parse_id(id).and_then(|(ms, _)| i64::try_from(ms).ok());
+                (written_ms.ok_or("its id is no time")?, Stamp::Arrival)
+            }
         };
         let size = size.map(|size| Quantity::parse(size.as_bytes()).map_err(|why| format!("size '{size}' {why}")));
         let size = size.transpose()?;
-        Ok(Tick { ts_ms, symbol: self.shared(symbol)?, price, price_text: price_text.to_owned(), size })
+        let (symbol, price_text, id) = (self.shared(symbol)?, price_text.to_owned(), trade.map(TradeId::of_text));
+        Ok(Tick { ts_ms, stamp, symbol, price, price_text, size, id })
     }
 
     fn shared(&mut self, symbol: &str) -> Result<Arc<str>, String> {

@@ -3,7 +3,7 @@
 use super::Watched;
 use crate::broker::BrokerStatus;
 use crate::guard::{GuardStatus, Watcher};
-use crate::market::MarketStats;
+use crate::market::{MarketStats, Refusal};
 use crate::store::Ping;
 use crate::sync::{self, Backlog};
 use axum::Json;
@@ -176,8 +176,8 @@ fn check_market(stats: MarketStats, silent: &(usize, Vec<String>), silence: Dura
         "tick_age_ms": age_ms,
         "silent": silent.0,
         "silent_symbols": silent.1,
-        "refused_prices": stats.filter.refused,
-        "dropped_jumps": stats.filter.dropped,
+        "refused_prices": stats.refused.of(Refusal::Price),
+        "dropped_jumps": stats.refused.of(Refusal::Jump),
     })
 }
 

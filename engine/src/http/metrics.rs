@@ -2,6 +2,7 @@
 
 use super::health::{ask_backlog, ask_postgres, ask_queues, ask_redis};
 use super::{Api, Watched};
+use crate::market::Refusal;
 use crate::metrics::{install, module_counted};
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
@@ -41,8 +42,9 @@ fn take_breaker(api: &Api) {
 fn take_counted(watched: &Watched) {
     let market = watched.market.stats();
     counter!("strat_ticks_total").absolute(market.ticks);
-    counter!("strat_ticks_refused_total", "reason" => "price").absolute(market.filter.refused);
-    counter!("strat_ticks_refused_total", "reason" => "jump").absolute(market.filter.dropped);
+    for why in Refusal::ALL {
+        counter!("strat_ticks_refused_total", "reason" => why.as_str()).absolute(market.refused.of(why));
+    }
     counter!("strat_triggers_fired_total").absolute(market.fired);
     gauge!("strat_redis_takes_prices").set(number(market.watching));
     gauge!("strat_feed_silent_symbols").set(watched.market.silent().0 as f64);

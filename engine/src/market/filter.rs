@@ -1,9 +1,15 @@
 //! What of a feed is believed. Pure.
 //!
-//! A price of 0 would fire every stop of a long, so it is never believed. A jump beyond a limit, where one is set, is held
-//! until the next tick of the symbol confirms it.
+//! A price of 0 would fire every stop of a long, so it is never believed. Of a live feed nothing is believed that comes
+//! after something newer of its symbol ([`super::stamps`]), a second time, from the future or while its market is closed
+//! ([`super::sessions`]). A jump beyond a limit, where one is set, is held until the next tick of the symbol confirms it.
+//!
+//! What is kept away from the stops may still be a trade of its candle: see [`Passed::aside`].
 
-use crate::feed::Tick;
+use super::refusal::{Refusal, Refusals};
+use super::sessions::Openings;
+use super::stamps::{Stamps, in_order, is_same};
+use crate::feed::{Stamp, Tick};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,46 +19,100 @@ use tokio::time::Instant;
 /// Symbols remembered; a feed with more than that is not one of an exchange.
 const SYMBOLS_MAX: usize = 1_000_000;
 
-/// Numbers of the filter.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct FilterStats {
-    /// Prices of 0 or below, refused.
-    pub refused: u64,
-    /// Jumps that nothing confirmed, dropped.
-    pub dropped: u64,
+/// What is believed.
+#[derive(Debug, Clone, Copy)]
+pub struct FilterSettings {
+    /// Largest step from one price to the next, in percent; 0 for any.
+    pub max_jump_percent: u32,
+    /// How far ahead of this machine's clock a stamp may be. A stamp within it that is wrong makes the symbol's later ticks
+    /// late for no longer than that.
+    pub max_ahead: Duration,
+}
+
+/// A moment, by both clocks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    pub(super) at: Instant,
+    /// Epoch ms.
+    pub(super) ms: i64,
 }
 
 #[derive(Debug)]
 struct Symbol {
     /// The last price that was believed.
-    accepted: Option<Price>,
+    accepted: Price,
+    stamps: Stamps,
     /// A jump that waits to be confirmed.
     held: Option<Tick>,
     heard: Instant,
 }
 
+impl Symbol {
+    fn new(first: &Tick, heard: Instant) -> Self {
+        let mut symbol = Self { accepted: first.price, stamps: Stamps::default(), held: None, heard };
+        symbol.stamps.accept(first);
+        symbol
+    }
+
+    fn refuse(&self, tick: &Tick) -> Option<Refusal> {
+        // Else a jump that is told twice would confirm itself.
+        let held = self.held.as_ref().filter(|held| is_same(held, tick)).map(|_| Refusal::Duplicate);
+        self.stamps.refuse(tick).or(held)
+    }
+
+    fn accept(&mut self, tick: Tick) -> Tick {
+        self.accepted = tick.price;
+        self.stamps.accept(&tick);
+        tick
+    }
+}
+
+/// What becomes of a tick.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Passed {
+    /// To act upon, in their order: none, one, or a confirmed jump and what confirmed it.
+    pub(super) ticks: (Option<Tick>, Option<Tick>),
+    /// Kept away from the stops and yet a trade, at a price that is believed: for the candle that it belongs to.
+    pub(super) aside: Option<Tick>,
+}
+
+impl Passed {
+    fn one(tick: Tick) -> Self {
+        Self { ticks: (Some(tick), None), aside: None }
+    }
+}
+
 /// Passes on what is believed.
 #[derive(Debug)]
 pub(super) struct Filter {
-    /// Largest step from one price to the next, in percent; 0 for any.
-    max_jump_percent: u32,
+    settings: FilterSettings,
+    /// Whether stamps are to be near this machine's clock, and in order.
+    live: bool,
+    openings: Openings,
     symbols: HashMap<Arc<str>, Symbol>,
-    stats: FilterStats,
+    refused: Refusals,
 }
 
-/// Ticks to pass on, in their order: none, one, or a confirmed jump and what confirmed it.
-pub(super) type Passed = (Option<Tick>, Option<Tick>);
-
 impl Filter {
-    pub(super) fn new(max_jump_percent: u32) -> Self {
-        Self { max_jump_percent, symbols: HashMap::new(), stats: FilterStats::default() }
+    /// For a feed that is not live, until told otherwise.
+    pub(super) fn new(settings: FilterSettings) -> Self {
+        let (openings, symbols) = (Openings::default(), HashMap::new());
+        Self { settings, live: false, openings, symbols, refused: Refusals::default() }
     }
 
-    pub(super) fn stats(&self) -> FilterStats {
-        self.stats
+    pub(super) fn set_live(&mut self, live: bool) {
+        self.live = live;
     }
 
-    /// When a symbol was last heard of, believed or not.
+    pub(super) fn set_openings(&mut self, openings: Openings) {
+        self.openings = openings;
+    }
+
+    pub(super) fn refused(&self) -> Refusals {
+        self.refused
+    }
+
+    /// When a symbol last said something that was believed or held.
     pub(super) fn heard(&self, symbol: &str) -> Option<Instant> {
         self.symbols.get(symbol).map(|symbol| symbol.heard)
     }
@@ -60,119 +120,73 @@ impl Filter {
     /// The last price of a symbol that was believed, where it was heard of no longer ago than `fresh`.
     pub(super) fn last_price(&self, symbol: &str, fresh: Duration, now: Instant) -> Option<Price> {
         let known = self.symbols.get(symbol)?;
-        known.accepted.filter(|_| now.saturating_duration_since(known.heard) <= fresh)
+        (now.saturating_duration_since(known.heard) <= fresh).then_some(known.accepted)
     }
 
     /// Judges a tick.
-    pub(super) fn pass(&mut self, tick: Tick, now: Instant) -> Passed {
-        if tick.price <= Price::ZERO {
-            self.stats.refused += 1;
-            // A feed that has gone mad must not fill the disk.
-            if self.stats.refused.is_power_of_two() {
-                let total = self.stats.refused;
-                tracing::error!(
-                    symbol = &*tick.symbol,
-                    price = tick.price_text,
-                    total,
-                    "a price that is not above 0 is refused"
-                );
-            }
-            return (None, None);
+    pub(super) fn pass(&mut self, tick: Tick, now: Moment) -> Passed {
+        if let Some(why) = self.refuse(&tick, now.ms) {
+            self.refused.add(why, &tick, now.ms);
+            let aside = Some(tick).filter(|tick| self.is_trade(tick, why));
+            return Passed { aside, ..Passed::default() };
         }
-        let percent = self.max_jump_percent;
+        let percent = self.settings.max_jump_percent;
         let Some(symbol) = self.symbols.get_mut(&tick.symbol) else {
             if self.symbols.len() < SYMBOLS_MAX {
-                let known = Symbol { accepted: Some(tick.price), held: None, heard: now };
-                self.symbols.insert(Arc::clone(&tick.symbol), known);
+                self.symbols.insert(Arc::clone(&tick.symbol), Symbol::new(&tick, now.at));
             }
-            return (Some(tick), None);
+            return Passed::one(tick);
         };
-        symbol.heard = now;
-        let near = |other: Price| percent == 0 || is_near(tick.price, other, percent);
-        let held = symbol.held.take();
-        if let Some(jump) = held {
-            if near(jump.price) {
-                symbol.accepted = Some(tick.price);
-                return (Some(jump), Some(tick));
+        symbol.heard = now.at;
+        if let Some(jump) = symbol.held.take() {
+            if is_near(tick.price, jump.price, percent) {
+                let (first, second) = in_order(jump, tick);
+                let ticks = (Some(symbol.accept(first)), Some(symbol.accept(second)));
+                return Passed { ticks, aside: None };
             }
-            self.stats.dropped += 1;
-            let (price, next, total) = (&jump.price_text, &tick.price_text, self.stats.dropped);
-            tracing::warn!(
-                symbol = &*tick.symbol,
-                price,
-                next,
-                total,
-                "a jump that the next tick does not confirm is dropped"
-            );
+            self.refused.add(Refusal::Jump, &jump, now.ms);
         }
-        if symbol.accepted.is_none_or(near) {
-            symbol.accepted = Some(tick.price);
-            return (Some(tick), None);
+        if is_near(tick.price, symbol.accepted, percent) {
+            return Passed::one(symbol.accept(tick));
         }
         symbol.held = Some(tick);
-        (None, None)
+        Passed::default()
+    }
+
+    fn refuse(&self, tick: &Tick, now_ms: i64) -> Option<Refusal> {
+        if tick.price <= Price::ZERO {
+            return Some(Refusal::Price);
+        }
+        if !self.live {
+            return None;
+        }
+        let ahead_ms = i64::try_from(self.settings.max_ahead.as_millis()).unwrap_or(i64::MAX);
+        if tick.stamp == Stamp::Market && tick.ts_ms > now_ms.saturating_add(ahead_ms) {
+            return Some(Refusal::Future);
+        }
+        if !self.openings.is_open(tick, now_ms, ahead_ms) {
+            return Some(Refusal::Session);
+        }
+        self.symbols.get(&tick.symbol)?.refuse(tick)
+    }
+
+    /// Whether a candle may have it all the same. A repeat that has a name is none, and without one it may be another trade.
+    fn is_trade(&self, tick: &Tick, why: Refusal) -> bool {
+        let trade = match why {
+            Refusal::Late | Refusal::Session => true,
+            Refusal::Duplicate => tick.id.is_none(),
+            Refusal::Price | Refusal::Jump | Refusal::Future => false,
+        };
+        let near = |symbol: &Symbol| is_near(tick.price, symbol.accepted, self.settings.max_jump_percent);
+        trade && self.symbols.get(&tick.symbol).is_none_or(near)
     }
 }
 
-/// Whether `price` is no further than `percent` from `other`.
+/// Whether `price` is no further than `percent` from `other`; 0 for any distance.
 fn is_near(price: Price, other: Price, percent: u32) -> bool {
     let (price, other) = (i128::from(price.units()), i128::from(other.units()));
-    (price - other).abs() * 100 <= other.abs() * i128::from(percent)
+    percent == 0 || (price - other).abs() * 100 <= other.abs() * i128::from(percent)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn passed(percent: u32, prices: &[&str]) -> (Vec<String>, FilterStats) {
-        let mut filter = Filter::new(percent);
-        let mut all = Vec::new();
-        for text in prices {
-            let tick = Tick {
-                ts_ms: 1,
-                symbol: "IBM".into(),
-                price: text.parse().unwrap(),
-                price_text: (*text).to_owned(),
-                size: None,
-            };
-            let (first, second) = filter.pass(tick, Instant::now());
-            all.extend(first.into_iter().chain(second).map(|tick| tick.price_text));
-        }
-        (all, filter.stats())
-    }
-
-    #[test]
-    fn a_jump_is_believed_once_the_next_tick_confirms_it() {
-        for (prices, believed, dropped) in [
-            (&["100", "101", "99"][..], &["100", "101", "99"][..], 0),
-            (&["100", "1", "100"], &["100", "100"], 1),
-            (&["100", "1", "1.05", "1"], &["100", "1", "1.05", "1"], 0),
-            (&["100", "110"], &["100", "110"], 0),
-            (&["100", "110.00000001"], &["100"], 0),
-            (&["100", "89.99", "90"], &["100", "89.99", "90"], 0),
-            // Two jumps that do not confirm each other.
-            (&["100", "50", "200", "100"], &["100", "100"], 2),
-            (&["100", "50", "200", "201"], &["100", "200", "201"], 1),
-        ] {
-            let (passed, stats) = passed(10, prices);
-            assert_eq!(
-                (passed, stats.dropped),
-                (believed.iter().map(ToString::to_string).collect(), dropped),
-                "{prices:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn without_a_limit_everything_above_0_is_believed() {
-        let (all, stats) = passed(0, &["100", "0.00000001", "0", "-5", "90000000"]);
-        assert_eq!((all.join(" ").as_str(), stats.refused), ("100 0.00000001 90000000", 2));
-    }
-
-    #[test]
-    fn a_price_of_0_neither_confirms_nor_counts_as_heard() {
-        let (all, stats) = passed(10, &["0", "100", "50", "0", "49"]);
-        assert_eq!((all.join(" ").as_str(), stats), ("100 50 49", FilterStats { refused: 2, dropped: 0 }));
-        assert_eq!(Filter::new(0).heard("IBM"), None);
-    }
-}
+mod tests;

@@ -6,10 +6,15 @@
 
 mod filter;
 mod range;
+mod refusal;
 mod send;
+mod sessions;
 mod silence;
+mod stamps;
 
-pub use filter::FilterStats;
+pub use filter::FilterSettings;
+pub use refusal::{Refusal, Refusals};
+pub use sessions::{SessionRule, SessionWatch};
 pub use silence::{SilenceLimits, SilenceWatch};
 
 use crate::broker::PaperBroker;
@@ -18,7 +23,7 @@ use crate::clock::{Clock as _, LiveClock};
 use crate::executor::LastPrices;
 use crate::feed::{Feed, FeedError, Tick};
 use crate::guard::Guard;
-use filter::Filter;
+use filter::{Filter, Moment, Passed};
 use range::Range;
 use silence::{News, Silences};
 use std::collections::BTreeMap;
@@ -26,8 +31,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use strat_client::Connection;
 use strat_core::Price;
-use tokio::sync::Notify;
-use tokio::time::{Instant, sleep};
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// Where no price comes for so long, Redis is asked whether it would take one.
@@ -38,6 +43,8 @@ const FRESH: Duration = Duration::from_secs(10);
 const SYMBOLS_MAX: usize = 1_000_000;
 /// Silent symbols that are named.
 const NAMED_MAX: usize = 20;
+/// Longest wait at the start until it is known who holds what, and so when which market is open.
+const SESSIONS_WAIT: Duration = Duration::from_secs(2);
 
 /// Numbers of the listener.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -52,8 +59,8 @@ pub struct MarketStats {
     pub last_sent_ms: Option<i64>,
     /// The feed has ended: no price comes any more.
     pub ended: bool,
-    /// Ticks that were not believed.
-    pub filter: FilterStats,
+    /// Ticks that were kept away from the stops.
+    pub refused: Refusals,
 }
 
 type Batch = BTreeMap<Arc<str>, Range>;
@@ -68,6 +75,8 @@ pub struct Market {
     prefix: String,
     filter: Mutex<Filter>,
     silences: Mutex<Silences>,
+    /// Whether the filter knows when markets are open, or need not.
+    sessions_known: watch::Sender<bool>,
     waiting: Mutex<Batch>,
     arrived: Notify,
     /// Rings when waiting prices are taken up, for feeds that wait.
@@ -88,7 +97,7 @@ impl Market {
         redis: Connection,
         paper: Option<Arc<PaperBroker>>,
         guard: Arc<Guard>,
-        max_jump_percent: u32,
+        settings: FilterSettings,
         prefix: &str,
     ) -> Self {
         Self {
@@ -97,8 +106,9 @@ impl Market {
             guard,
             candles: None,
             prefix: prefix.to_owned(),
-            filter: Mutex::new(Filter::new(max_jump_percent)),
+            filter: Mutex::new(Filter::new(settings)),
             silences: Mutex::default(),
+            sessions_known: watch::Sender::new(true),
             waiting: Mutex::default(),
             arrived: Notify::new(),
             taken: Notify::new(),
@@ -116,8 +126,8 @@ impl Market {
     /// How it is doing.
     #[must_use]
     pub fn stats(&self) -> MarketStats {
-        let filter = lock(&self.filter).stats();
-        MarketStats { filter, ..*lock(&self.stats) }
+        let refused = lock(&self.filter).refused();
+        MarketStats { refused, ..*lock(&self.stats) }
     }
 
     /// Symbols with open positions of which the feed says nothing: how many, and some of them.
@@ -174,6 +184,12 @@ impl Market {
 
     async fn listen(&self, feed: &mut dyn Feed) -> Result<(), FeedError> {
         let can_wait = feed.can_wait();
+        lock(&self.filter).set_live(feed.is_live());
+        if feed.is_live() {
+            let mut known = self.sessions_known.subscribe();
+            // Late prices are worse than one outside a session: whoever has no answer in time goes without.
+            let _ = timeout(SESSIONS_WAIT, known.wait_for(|known| *known)).await;
+        }
         while let Some(tick) = feed.next().await {
             let tick = tick?;
             if can_wait {
@@ -200,8 +216,12 @@ impl Market {
 
     fn take(&self, tick: Tick) {
         lock(&self.stats).ticks += 1;
-        let (first, second) = lock(&self.filter).pass(tick, Instant::now());
+        let now = Moment { at: Instant::now(), ms: self.now_ms() };
+        let Passed { ticks: (first, second), aside } = lock(&self.filter).pass(tick, now);
         first.into_iter().chain(second).for_each(|tick| self.accept(&tick));
+        if let (Some(candles), Some(tick)) = (&self.candles, &aside) {
+            candles.take(tick);
+        }
     }
 
     fn accept(&self, tick: &Tick) {

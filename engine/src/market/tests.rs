@@ -1,9 +1,9 @@
 use super::*;
 use crate::executor::Unclaimed;
+use crate::feed::Stamp;
 use crate::gate::EpochGate;
 use crate::guard::{ExitTaker, GuardSettings};
 use crate::lease::Lease;
-use tokio::time::timeout;
 
 struct Nobody;
 
@@ -21,11 +21,13 @@ fn market() -> Market {
     let redis = Connection::lazy(&config.with_reconnect_wait(Duration::from_millis(10))).unwrap();
     let settings = GuardSettings { enabled: true, notice: Duration::from_millis(50), patience: Duration::from_secs(1) };
     let guard = Guard::new(settings, EpochGate::new(), Arc::new(LiveClock), Arc::new(Nobody), Lease::not_needed());
-    Market::new(redis, None, Arc::new(guard), 0, "")
+    let settings = FilterSettings { max_jump_percent: 0, max_ahead: Duration::from_secs(10) };
+    Market::new(redis, None, Arc::new(guard), settings, "")
 }
 
 fn tick(text: &str, ts_ms: i64) -> Tick {
-    Tick { ts_ms, symbol: "IBM".into(), price: text.parse().unwrap(), price_text: text.to_owned(), size: None }
+    let (price, price_text) = (text.parse().unwrap(), text.to_owned());
+    Tick { ts_ms, stamp: Stamp::Market, symbol: "IBM".into(), price, price_text, size: None, id: None }
 }
 
 #[tokio::test]

@@ -3,9 +3,10 @@
 use super::{Base, Crew};
 use crate::broker::Broker;
 use crate::executor::Executor;
+use crate::failure::OrFail as _;
 use crate::guard::{ByExecutor, Guard};
 use crate::lease::Lease;
-use crate::market::{Market, SilenceLimits, SilenceWatch};
+use crate::market::{FilterSettings, Market, SessionRule, SessionWatch, SilenceLimits, SilenceWatch};
 use crate::positions::CalmKeeper;
 use crate::risk::{RiskDesk, RiskWatch};
 use crate::store::Store;
@@ -87,6 +88,33 @@ impl Base {
                 Ok(())
             });
         }
+        Ok(())
+    }
+
+    /// What of the feed is believed.
+    pub(super) fn filter(&self) -> FilterSettings {
+        let feed = &self.settings.feed;
+        FilterSettings { max_jump_percent: feed.max_jump_percent, max_ahead: feed.max_ahead }
+    }
+
+    /// Whoever tells when markets are open, where that makes a difference.
+    pub(super) fn spawn_session_watch(&self, market: &Arc<Market>, crew: &mut Crew) -> Result<()> {
+        let feed = &self.settings.feed;
+        if feed.sessions == SessionRule::Any {
+            return Ok(());
+        }
+        let (calendars, calendar) = (self.calendars()?, Some(feed.calendar.clone()).filter(|name| !name.is_empty()));
+        if let Some(name) = &calendar {
+            calendars
+                .get(name)
+                .or_fail("the feed's calendar is not known", "check feed.calendar (STRAT_FEED_CALENDAR)")?;
+        }
+        let watch = SessionWatch::new(Arc::clone(market), calendars, calendar);
+        let cancel = crew.cancel.clone();
+        crew.spawn("watch over sessions", async move {
+            watch.run(cancel).await;
+            Ok(())
+        });
         Ok(())
     }
 

@@ -111,4 +111,6 @@ impl Broker for AlpacaBroker {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use strat_core::{ExecType, Price, Quantity};
 const NAME: OrderRef<'static> = OrderRef { client_order_id: "ID1", user: "alice", symbol: "AAPL" };
 
 /// An order as the documentation of the Trading API shows it, partly filled.
-fn good() -> Value {
+pub(super) fn good() -> Value {
     json!({
         "id": "904837e3-3b76-47ec-b432-046db621571b", "client_order_id": "ID1",
         "created_at": "2018-10-05T05:48:59.123456789Z", "updated_at": "2018-10-05T05:48:59.5Z",

@@ -17,8 +17,10 @@ fn a_mapping_is_whole_or_says_what_is_missing() {
         (setting.set)(&mut settings, value).unwrap();
     }
     (ONLY.set)(&mut settings, "/type=trade=1").unwrap();
+    (ID.set)(&mut settings, "/i").unwrap();
     let (url, hello, mapping) = settings.source.websocket().unwrap();
     assert_eq!((url, hello), ("wss://feed.example/v1?token=HUNTER2", ""));
+    assert_eq!(mapping.id, Some("/i".parse().unwrap()));
     assert_eq!(mapping.only, Some(("/type".parse().unwrap(), "trade=1".to_owned())));
     assert!(!format!("{settings:?}{}", (URL.get)(&settings)).contains("HUNTER2"));
 }

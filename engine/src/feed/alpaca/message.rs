@@ -3,7 +3,7 @@
 //! Source: "Real-time Stock Data" at docs.alpaca.markets.
 
 use crate::broker::wire::read::{Amount, json, printable};
-use crate::feed::Tick;
+use crate::feed::{Stamp, Tick, TradeId};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -42,11 +42,13 @@ pub(super) struct Trade {
     price_text: String,
     size: Option<Quantity>,
     ts_ms: i64,
+    id: Option<TradeId>,
 }
 
 impl Trade {
     pub(super) fn tick(self, symbol: Arc<str>) -> Tick {
-        Tick { ts_ms: self.ts_ms, symbol, price: self.price, price_text: self.price_text, size: self.size }
+        let Self { price, price_text, size, ts_ms, id, .. } = self;
+        Tick { ts_ms, stamp: Stamp::Market, symbol, price, price_text, size, id }
     }
 }
 
@@ -66,6 +68,9 @@ struct WireTrade<'a> {
     size: Option<Amount<'a>>,
     #[serde(rename = "t")]
     time: Timestamp,
+    /// Any value: whatever it is, the price counts.
+    #[serde(borrow, default, rename = "i")]
+    id: Option<&'a RawValue>,
     #[serde(borrow, default, rename = "c")]
     conditions: Option<Vec<Cow<'a, str>>>,
 }
@@ -123,8 +128,12 @@ fn trade(trade: WireTrade<'_>) -> Result<Said, String> {
         // A size of more digits than ours is no reason to lose the price.
         size: trade.size.and_then(|size| size.quantity("s").ok()),
         ts_ms: trade.time.as_millisecond(),
+        id: trade.id.map(|id| TradeId::of_text(id.get())),
     }))
 }
+
+#[cfg(test)]
+mod fuzz;
 
 #[cfg(test)]
 mod tests {
@@ -133,7 +142,7 @@ mod tests {
     use proptest::prelude::*;
 
     /// As the documentation shows it, with two more of its kinds.
-    const MESSAGE: &str = r#"[
+    pub(super) const MESSAGE: &str = r#"[
         {"T":"t","i":96921,"S":"AAPL","x":"D","p":126.55,"s":1,"t":"2021-02-22T15:51:44.208123456Z","c":["@","I"],"z":"C"},
         {"T":"q","S":"AMD","bx":"U","bp":87.66,"bs":1,"ax":"Q","ap":87.68,"as":4,"t":"2021-02-22T15:51:45.335Z","c":["R"],"z":"C"},
         {"T":"t","i":2,"S":"AAPL","x":"D","p":1.00,"s":0.5,"t":"2021-02-22T15:51:44.208Z","c":["@","Z"],"z":"C"},
@@ -148,6 +157,7 @@ mod tests {
         let tick = trade.tick("AAPL".into());
         assert_eq!((tick.price_text.as_str(), tick.ts_ms), ("126.55", 1_614_009_104_208));
         assert_eq!((tick.price, tick.size), ("126.55".parse().unwrap(), Some("1".parse().unwrap())));
+        assert_eq!((tick.stamp, tick.id), (Stamp::Market, Some(TradeId::of_number(96_921))));
         assert_eq!(&said[1..3], [Said::Other, Said::Other]);
         assert_eq!(said[3], Said::Subscribed(["AAPL".to_owned()].into()));
         assert_eq!(said[4], Said::Error { code: 406, words: "connection limit exceeded".to_owned() });

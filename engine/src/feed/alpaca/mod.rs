@@ -9,6 +9,7 @@ mod message;
 use super::{Feed, FeedError, Tick};
 use crate::broker::{AlpacaError, alpaca_credentials as credentials};
 use crate::failure::one_line;
+use crate::metrics;
 use crate::net::{AddressError, Pauses, Socket, SocketBounds, SocketError, check_socket};
 use async_trait::async_trait;
 use message::{Said, read};
@@ -181,6 +182,7 @@ impl AlpacaFeed {
 
     fn complain(&mut self, why: &str) {
         self.bad += 1;
+        metrics::tick_rejected();
         // A feed that has gone mad must not fill the disk.
         if self.bad.is_power_of_two() {
             tracing::error!(why = one_line(why), total = self.bad, "a message of Alpaca's trades cannot be read");

@@ -6,14 +6,14 @@ use strat_fakes::Fake;
 use strat_fakes::binance::Binance;
 
 /// The documentation's trade, in a combined stream.
-fn trade() -> Value {
+pub(super) fn trade() -> Value {
     json!({"stream": "bnbbtc@trade", "data": {
         "e": "trade", "E": 1_672_515_782_136_i64, "s": "BNBBTC", "t": 12345, "p": "0.001", "q": "100",
         "T": 1_672_515_782_135_i64, "m": true, "M": true,
     }})
 }
 
-fn dialect() -> Trades {
+pub(super) fn dialect() -> Trades {
     Trades::new(&["BNBBTC".to_owned(), "BTCUSDT".to_owned()])
 }
 

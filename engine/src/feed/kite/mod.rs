@@ -11,11 +11,12 @@ mod packet;
 
 pub(crate) use packet::MESSAGE_BYTES_MAX;
 
-use super::{Feed, FeedError, Tick};
+use super::{Feed, FeedError, Stamp, Tick};
 use crate::broker::kite::{
     KiteError, KiteSettings, News, Rest, Session, Ticker, instruments_of_the_day, list_due_after, news, roads,
 };
 use crate::clock::Clock;
+use crate::metrics;
 use crate::net::{Frame, Pauses, Socket};
 use async_trait::async_trait;
 use packet::{Message, Packet, read};
@@ -203,17 +204,24 @@ impl KiteFeed {
         let before = packet.volume.and_then(|volume| known.volume.replace(volume));
         // What was traded since the last message; the first one tells of the whole day.
         let traded = packet.volume.zip(before).and_then(|(now, before)| now.checked_sub(before));
+        let (ts_ms, stamp) = match packet.exchange_s {
+            Some(seconds) => (i64::from(seconds) * 1_000, Stamp::Market),
+            None => (self.clock.now_ms(), Stamp::Arrival),
+        };
         Some(Tick {
-            ts_ms: packet.exchange_s.map_or_else(|| self.clock.now_ms(), |stamp| i64::from(stamp) * 1_000),
+            ts_ms,
+            stamp,
             symbol: Arc::clone(&known.symbol),
             price: packet.price,
             price_text: packet.price.to_string(),
             size: traded.filter(|units| *units > 0).map(|units| Quantity::from_units(i64::from(units) * SCALE)),
+            id: None,
         })
     }
 
     fn complain(&mut self, why: &str) {
         self.bad += 1;
+        metrics::tick_rejected();
         // A feed that has gone mad must not fill the disk.
         if self.bad.is_power_of_two() {
             tracing::error!(why, total = self.bad, "a message of Kite's ticker cannot be read");

@@ -127,4 +127,6 @@ fn price(token: u32, raw: u32) -> Price {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -4,11 +4,11 @@ use proptest::prelude::*;
 use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::Message;
 
-fn pointer(text: &str) -> Pointer {
+pub(super) fn pointer(text: &str) -> Pointer {
     text.parse().unwrap()
 }
 
-fn mapping() -> Mapping {
+pub(super) fn mapping() -> Mapping {
     Mapping {
         items: pointer(""),
         only: None,
@@ -17,6 +17,7 @@ fn mapping() -> Mapping {
         time: Some(pointer("/t")),
         time_unit: TimeUnit::Millis,
         size: Some(pointer("/v")),
+        id: None,
     }
 }
 
@@ -47,6 +48,24 @@ fn numbers_and_texts_are_read_as_they_are_written() {
         let (heard, ticks) = read(mapping(), message);
         assert_eq!((heard, shown(&ticks)), (Ok(Heard::Read), vec![tick.to_owned()]), "{message}");
     }
+}
+
+#[test]
+fn a_trade_may_have_a_name_and_a_time_of_its_own() {
+    let named = |id: &str| Mapping { id: Some(pointer(id)), ..mapping() };
+    let message = r#"{"s":"IBM","p":1,"t":5,"n":96921,"u":"a-7","o":{}}"#;
+    for (mapping, id) in [
+        (mapping(), None),
+        (named("/n"), Some(TradeId::of_number(96_921))),
+        (named("/u"), Some(TradeId::of_text("a-7"))),
+        (named("/o"), None),
+        (named("/none"), None),
+    ] {
+        let (_, ticks) = read(mapping, message);
+        assert_eq!((ticks[0].id, ticks[0].stamp), (id, Stamp::Market));
+    }
+    let (_, ticks) = read(Mapping { time: None, ..mapping() }, message);
+    assert_eq!((ticks[0].ts_ms, ticks[0].stamp), (77, Stamp::Arrival));
 }
 
 #[test]

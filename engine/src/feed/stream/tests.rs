@@ -15,9 +15,11 @@ async fn an_entry_is_a_tick_or_says_why_it_is_none() {
     let mut feed = feed();
     let tick = feed.tick("1760000000000-3", &pairs(&[("symbol", "M&M"), ("price", "2500.50")])).unwrap();
     assert_eq!((&*tick.symbol, tick.price_text.as_str(), tick.ts_ms), ("M&M", "2500.50", 1_760_000_000_000));
-    let full = [("size", "3"), ("venue", "NSE"), ("ts", "5"), ("price", "0.5"), ("symbol", "IBM")];
+    assert_eq!((tick.stamp, tick.id), (Stamp::Arrival, None));
+    let full = [("size", "3"), ("venue", "NSE"), ("ts", "5"), ("price", "0.5"), ("symbol", "IBM"), ("id", "a-7")];
     let tick = feed.tick("9-0", &pairs(&full)).unwrap();
     assert_eq!((tick.ts_ms, tick.size), (5, Some("3".parse().unwrap())));
+    assert_eq!((tick.stamp, tick.id), (Stamp::Market, Some(TradeId::of_text("a-7"))));
     for (fields, complaint) in [
         (&[][..], "it has no field 'symbol'"),
         (&[("symbol", "IBM")], "it has no field 'price'"),
@@ -57,7 +59,7 @@ fn ids_are_ordered_by_their_numbers() {
 
 proptest! {
     #[test]
-    fn any_fields(id in "[-0-9]{0,24}", fields in proptest::collection::vec(("(symbol|price|ts|size|x)", "\\PC{0,20}"), 0..6)) {
+    fn any_fields(id in "[-0-9]{0,24}", fields in proptest::collection::vec(("(symbol|price|ts|size|id|x)", "\\PC{0,20}"), 0..6)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let _entered = runtime.enter();
         if let Ok(tick) = feed().tick(&id, &fields) {

@@ -1,10 +1,12 @@
 use super::*;
+use crate::feed::Stamp;
 use crate::guard::shadow::Shadow;
 use proptest::collection::vec;
 use proptest::prelude::{Strategy as Generate, *};
 
 fn tick(text: &str, ts_ms: i64) -> Tick {
-    Tick { ts_ms, symbol: "IBM".into(), price: text.parse().unwrap(), price_text: text.to_owned(), size: None }
+    let (price, price_text) = (text.parse().unwrap(), text.to_owned());
+    Tick { ts_ms, stamp: Stamp::Market, symbol: "IBM".into(), price, price_text, size: None, id: None }
 }
 
 fn texts(range: &Range) -> Vec<&str> {

@@ -1,4 +1,5 @@
 mod filters;
+mod fuzz;
 mod gate;
 mod hostile;
 mod wire;

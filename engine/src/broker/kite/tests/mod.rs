@@ -1,3 +1,4 @@
+mod fuzz;
 mod instruments;
 mod session;
 mod wire;

@@ -10,7 +10,7 @@ use strat_core::{ExecType, Quantity};
 const TAG: &str = "RQLYHBRGYJ746S3R2CEM";
 
 /// An order as the documentation shows one.
-fn order() -> Value {
+pub(super) fn order() -> Value {
     json!({
         "placed_by": "AB1234", "order_id": "151220000000000", "exchange_order_id": "200000000000000",
         "parent_order_id": null, "status": "OPEN", "status_message": null, "status_message_raw": null,

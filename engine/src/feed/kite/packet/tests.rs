@@ -3,7 +3,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 /// A packet as Kite writes it: `length` bytes with these numbers at these places.
-fn packet(length: usize, numbers: &[(usize, u32)]) -> Vec<u8> {
+pub(super) fn packet(length: usize, numbers: &[(usize, u32)]) -> Vec<u8> {
     let mut bytes = vec![0; length];
     for (at, number) in numbers {
         bytes[*at..*at + 4].copy_from_slice(&number.to_be_bytes());
@@ -11,7 +11,7 @@ fn packet(length: usize, numbers: &[(usize, u32)]) -> Vec<u8> {
     bytes
 }
 
-fn message(packets: &[Vec<u8>]) -> Vec<u8> {
+pub(super) fn message(packets: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = (packets.len() as u16).to_be_bytes().to_vec();
     for packet in packets {
         bytes.extend_from_slice(&(packet.len() as u16).to_be_bytes());
@@ -27,8 +27,8 @@ fn ticks(message: &[u8]) -> Vec<(u32, String, Option<u32>, Option<u32>)> {
     read.packets.into_iter().map(|p| (p.token, p.price.to_string(), p.volume, p.exchange_s)).collect()
 }
 
-const INFY: u32 = 408_065;
-const NIFTY_50: u32 = 256_265;
+pub(super) const INFY: u32 = 408_065;
+pub(super) const NIFTY_50: u32 = 256_265;
 
 #[test]
 fn every_documented_shape_is_read_at_its_places() {
