@@ -8,6 +8,9 @@ use std::thread::JoinHandle;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+/// Name of the thread that a fake runs on.
+pub const THREAD: &str = "fake";
+
 /// A broker's fake on the loopback. It has a thread and a runtime of its own, so that plain and async tests use it
 /// alike; it ends with this guard.
 pub struct Fake {
@@ -25,7 +28,7 @@ impl Fake {
         let world = World::new(Box::new(venue));
         let stop = CancellationToken::new();
         let (tell, told) = std::sync::mpsc::channel();
-        let thread = std::thread::spawn({
+        let thread = std::thread::Builder::new().name(THREAD.to_owned()).spawn({
             let (world, stop) = (Arc::clone(&world), stop.clone());
             move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -41,6 +44,7 @@ impl Fake {
                 });
             }
         });
+        let thread = thread.unwrap();
         let (rest, sockets) = told.recv().unwrap();
         Self { world, rest, sockets, stop, thread: Some(thread) }
     }

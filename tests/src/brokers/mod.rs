@@ -2,6 +2,7 @@
 
 mod alpaca;
 mod binance;
+mod day;
 mod kite;
 
 use crate::resp::Conn;
