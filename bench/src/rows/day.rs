@@ -50,6 +50,7 @@ fn play(report: &mut Report, id: &str, road: Road, (symbols, seconds): (usize, u
     let sets = desk.play();
     let after = desk.counts();
     let orders = desk.settle(&before);
+    let alone = desk.metric("strat_guard_exits_total");
     let most = (road == Road::Alpaca).then_some(Goal::AtMost(10.0));
     for (percent, goal) in [(50.0, None), (99.0, most)] {
         report.add(ratio((id, road), percent, goal, &orders, &sets));
@@ -60,7 +61,7 @@ fn play(report: &mut Report, id: &str, road: Road, (symbols, seconds): (usize, u
     let rate = Spread::of(&[(after.taken - before.taken) as f64 / took]);
     let what = format!("ticks taken, of {symbols} symbols at {PER_SECOND} a second each");
     let note = format!(
-        "{told} told, the latest {:.1} ms late; {sent} prices in {} calls to Redis; {} of {} stops met, each by one tick, each ordered once",
+        "{told} told, the latest {:.1} ms late; {sent} prices in {} calls to Redis; {} of {} stops met, each by one tick, each ordered once, {alone} of them without Redis",
         desk.day.late().as_secs_f64() * 1e3,
         after.calls - before.calls,
         orders.len(),

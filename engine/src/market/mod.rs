@@ -32,6 +32,8 @@ use tokio_util::sync::CancellationToken;
 const PROBE_EVERY: Duration = Duration::from_millis(250);
 /// Most symbols kept while Redis is away; a feed with more than that is not one of an exchange.
 const SYMBOLS_MAX: usize = 1_000_000;
+/// Ticks that are read before others have their turn: as many as go in one call.
+const TOGETHER_MAX: usize = send::SYMBOLS_PER_CALL;
 /// Silent symbols that are named.
 const NAMED_MAX: usize = 20;
 
@@ -163,15 +165,20 @@ impl Market {
     }
 
     async fn listen(&self, feed: &mut dyn Feed) -> Result<(), FeedError> {
-        let can_wait = feed.can_wait();
+        let (can_wait, mut together) = (feed.can_wait(), 0);
         while let Some(tick) = feed.next().await {
             let tick = tick?;
             if can_wait {
                 self.room_for(&tick.symbol).await;
             }
             self.take(tick);
-            // A feed that always has a tick must not keep the sender, or a stop, from its turn.
-            tokio::task::yield_now().await;
+            together += 1;
+            // Ticks of one message go in one call: else the first would go alone, and the others wait for its answer. A feed that
+            // always has a tick must not keep the sender, or a stop, from its turn.
+            if !feed.has_more() || together >= TOGETHER_MAX {
+                together = 0;
+                tokio::task::yield_now().await;
+            }
         }
         tracing::info!("the feed has ended");
         Ok(())

@@ -102,6 +102,8 @@ impl Hub {
 /// Accepts connections for ever.
 pub(crate) async fn serve(world: Arc<World>, listener: TcpListener) {
     while let Ok((stream, _)) = listener.accept().await {
+        // A message must not wait in the kernel for the acknowledgement of the one before.
+        stream.set_nodelay(true).unwrap();
         tokio::spawn(connection(Arc::clone(&world), stream));
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::world::World;
 use crate::{Venue, hub};
+use axum::serve::ListenerExt as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -36,6 +37,7 @@ impl Fake {
                     let [rest, sockets] = [listener().await, listener().await];
                     tell.send((rest.local_addr().unwrap(), sockets.local_addr().unwrap())).unwrap();
                     let routes = world.routes();
+                    let rest = rest.tap_io(|stream| stream.set_nodelay(true).unwrap());
                     tokio::select! {
                         () = stop.cancelled() => {}
                         served = axum::serve(rest, routes) => served.unwrap(),

@@ -224,6 +224,10 @@ impl KiteFeed {
 
 #[async_trait]
 impl Feed for KiteFeed {
+    fn has_more(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
     async fn next(&mut self) -> Option<Result<Tick, FeedError>> {
         loop {
             if let Some(tick) = self.ready.pop_front() {
