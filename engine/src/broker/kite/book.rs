@@ -13,8 +13,8 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until};
 
-/// Most readings in a second. They are counted, not paced: an exit waits for a look-up, and is seldom one of many.
-const READINGS_MAX: usize = 6;
+/// Most readings in a second, of ten that Kite answers. They are counted, not paced: an exit waits for a look-up, and is seldom one of many.
+const READINGS_MAX: usize = 8;
 const PERIOD: Duration = Duration::from_secs(1);
 /// Orders of one reading whose trades are asked for, because Kite has put no price to their fills yet.
 const PRICED_MAX: usize = 8;
@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn a_few_readings_go_at_once_and_more_wait_for_room_in_the_second() {
         let (mut readings, first) = (Readings::default(), Instant::now());
-        for n in 0..6 {
+        for n in 0..8 {
             assert_eq!(readings.free_at(), None);
             readings.begin(first + n * MS);
         }
