@@ -67,6 +67,7 @@ enum Part {
     Seed,
     Growth,
     Latency,
+    Day,
     Burst,
     Replay,
 }
@@ -117,12 +118,13 @@ fn measure(only: &[Part], scale: &Scale) -> Report {
     if shared.into_iter().any(wanted) {
         measure_armed(&wanted, scale, &mut report);
     }
-    let parts: [(Part, Measure); 7] = [
+    let parts: [(Part, Measure); 8] = [
         (Part::Batch, rows::ticks::run_batches),
         (Part::Trailing, rows::trailing::run),
         (Part::Seed, rows::seed::run),
         (Part::Growth, rows::growth::run),
         (Part::Latency, rows::engine::latency),
+        (Part::Day, rows::day::run),
         (Part::Burst, rows::engine::burst),
         (Part::Replay, rows::engine::replay_day),
     ];

@@ -28,6 +28,8 @@ pub(crate) struct Scale {
     pub(crate) engine_armed: usize,
     /// Stops fired one by one, per block of the latency.
     pub(crate) latencies: usize,
+    /// Symbols of the day, and its seconds.
+    pub(crate) day: (usize, usize),
     /// Entries due at once.
     pub(crate) burst: usize,
     /// Strategies of the replayed day; 0 leaves it out.
@@ -52,6 +54,7 @@ impl Scale {
         growth: (&[1, 1_000, 100_000], &[1, 100]),
         engine_armed: 1_000,
         latencies: 60,
+        day: (5_000, 15),
         burst: 2_000,
         replayed: 0,
         loads: 3,
@@ -72,6 +75,7 @@ impl Scale {
         growth: (&[1, 1_000, 10_000, 100_000, 1_000_000], &[1, 100, 5_000]),
         engine_armed: 10_000,
         latencies: 300,
+        day: (5_000, 300),
         burst: 100_000,
         replayed: 10_000,
         loads: 3,
@@ -92,6 +96,7 @@ impl Scale {
         growth: (&[1, 1_000], &[1, 10]),
         engine_armed: 10,
         latencies: 10,
+        day: (100, 5),
         burst: 50,
         replayed: 0,
         loads: 1,

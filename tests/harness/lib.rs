@@ -4,6 +4,7 @@
 //! Not for production: whatever is missing panics, with the command that gets it.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
 
+pub mod cpu;
 pub mod oracle;
 pub mod resp;
 pub mod rng;

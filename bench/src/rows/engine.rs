@@ -151,7 +151,7 @@ pub(crate) fn latency(report: &mut Report, scale: &Scale) {
 const TIMER_SLACK_NS: &str = "1000";
 
 /// Has the kernel end this thread's sleeps in time. Where it does not take that, orders look later than they are.
-fn look_sharp() {
+pub(super) fn look_sharp() {
     let _ = std::fs::write("/proc/thread-self/timerslack_ns", TIMER_SLACK_NS);
 }
 

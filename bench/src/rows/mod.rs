@@ -1,5 +1,6 @@
 //! The rows of the table, by what they need to run.
 
+pub(crate) mod day;
 pub(crate) mod engine;
 pub(crate) mod growth;
 pub(crate) mod memory;

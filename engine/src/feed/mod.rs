@@ -73,6 +73,11 @@ pub trait Feed: Send {
     /// Cancel safe: a call that is dropped loses no tick.
     async fn next(&mut self) -> Option<Result<Tick, FeedError>>;
 
+    /// Whether its next tick is there already, as those of one message are: they are sent to Redis together.
+    fn has_more(&self) -> bool {
+        false
+    }
+
     /// Whether it can wait: then each of its ticks is sent, however slow Redis is, and none is merged with others.
     fn can_wait(&self) -> bool {
         false

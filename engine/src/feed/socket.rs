@@ -217,6 +217,10 @@ impl<D: Dialect> SocketFeed<D> {
 
 #[async_trait]
 impl<D: Dialect> Feed for SocketFeed<D> {
+    fn has_more(&self) -> bool {
+        !self.ticks.is_empty()
+    }
+
     async fn next(&mut self) -> Option<Result<Tick, FeedError>> {
         loop {
             if let Some(tick) = self.ticks.pop_front() {

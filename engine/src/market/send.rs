@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// Symbols in one `STRAT.SLCHECK`.
-const SYMBOLS_PER_CALL: usize = 200;
+pub(super) const SYMBOLS_PER_CALL: usize = 200;
 /// Prices that the module takes in one call.
 const PRICES_PER_CALL_MAX: usize = 10_000;
 const _: () = assert!(SYMBOLS_PER_CALL * POINTS_MAX <= PRICES_PER_CALL_MAX);

@@ -4,6 +4,8 @@ use crate::feed::Stamp;
 use crate::gate::EpochGate;
 use crate::guard::{ExitTaker, GuardSettings};
 use crate::lease::Lease;
+use async_trait::async_trait;
+use tokio::time::timeout;
 
 struct Nobody;
 
@@ -44,6 +46,48 @@ async fn a_feed_that_can_wait_waits_for_the_symbol_s_last_tick() {
     assert!(timeout(Duration::from_secs(5), waits).await.is_ok());
     market.sent(2);
     assert!(market.stats().watching && market.stats().last_sent_ms.is_some() && market.stats().fired == 2);
+}
+
+/// Messages of so many ticks, the last first, each tick of a symbol of its own.
+struct Messages {
+    messages: Vec<usize>,
+    left: usize,
+}
+
+#[async_trait]
+impl Feed for Messages {
+    async fn next(&mut self) -> Option<Result<Tick, FeedError>> {
+        if self.left == 0 {
+            self.left = self.messages.pop()?;
+        }
+        self.left -= 1;
+        Some(Ok(Tick { symbol: format!("S{}", self.left).into(), ..tick("100", 1) }))
+    }
+
+    fn has_more(&self) -> bool {
+        self.left > 0
+    }
+}
+
+#[tokio::test]
+async fn ticks_of_one_message_go_together_and_a_flood_of_them_in_parts() {
+    let market = market();
+    let mut feed = Messages { messages: vec![450, 25, 1], left: 0 };
+    let mut batches = Vec::new();
+    let taking = async {
+        loop {
+            market.arrived.notified().await;
+            let batch = std::mem::take(&mut *lock(&market.waiting));
+            // It was rung for while it was being taken.
+            batches.extend(Some(batch.len()).filter(|ticks| *ticks > 0));
+        }
+    };
+    tokio::select! {
+        biased;
+        () = taking => {}
+        outcome = market.listen(&mut feed) => outcome.unwrap(),
+    }
+    assert_eq!(batches, [1, 25, 200, 200, 50]);
 }
 
 #[tokio::test]

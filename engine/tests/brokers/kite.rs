@@ -50,7 +50,11 @@ fn settings(fake: &Fake, folder: &Path, venue: &Kite) -> KiteSettings {
 impl KiteStage {
     /// As [`Stage::start`], without a login.
     fn without_login() -> Self {
-        let (venue, folder) = (Kite::default(), tempfile::tempdir().unwrap());
+        Self::of(Kite::default())
+    }
+
+    fn of(venue: Kite) -> Self {
+        let folder = tempfile::tempdir().unwrap();
         let fake = Fake::start(venue.clone());
         let kite = Arc::new(KiteBroker::new(settings(&fake, folder.path(), &venue), Arc::new(LiveClock)).unwrap());
         let stop = CancellationToken::new();
@@ -319,6 +323,36 @@ async fn a_feed_that_is_cut_closed_or_silent_subscribes_again() {
             other => break assert_eq!(other, "99.25"),
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_symbols_than_a_connection_takes_are_divided_among_two_which_both_come_back() {
+    let stage = KiteStage::of(Kite::with_shares(3_001));
+    stage.log_in().await;
+    until("the order updates are connected", || stage.fake.hub.opened() == 1).await;
+    let symbols: Vec<_> = stage.venue.instruments.shares().iter().map(|share| share.symbol()).collect();
+    let symbols: Vec<_> = symbols.iter().map(String::as_str).collect();
+    let mut feed = stage.feed(&symbols, KiteMode::Full);
+    // The fake takes no more than Kite on one connection.
+    let mut heard = std::collections::BTreeSet::new();
+    while heard.len() < symbols.len() {
+        heard.insert(next(&mut feed).await.symbol);
+    }
+    assert_eq!(stage.fake.hub.opened(), 3);
+    stage.fake.hub.cut();
+    for symbol in symbols.iter().step_by(100) {
+        stage.fake.set_price(symbol, "99.05");
+    }
+    let mut changed = symbols.iter().step_by(100).count();
+    while changed > 0 {
+        // Told once more by both answers to the subscription: of each the first counts.
+        let tick = next(&mut feed).await;
+        changed -= usize::from(tick.price_text == "99.05" && heard.remove(&tick.symbol));
+    }
+    assert!(stage.fake.hub.opened() >= 5);
+    let many = (0..6_001).map(|number| format!("S{number}")).collect();
+    let refused = KiteFeed::new(stage.settings(), many, KiteMode::Full, Arc::new(LiveClock));
+    assert!(refused.is_err_and(|error| error.to_string().contains("6001 symbols")));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,6 +2,7 @@
 
 use crate::now_ms;
 use std::collections::BTreeMap;
+use std::time::Instant;
 use strat_core::{Price, Quantity};
 
 /// Where an order stands.
@@ -63,6 +64,8 @@ pub struct Order {
     pub placed_ms: i64,
     /// See `placed_ms`.
     pub changed_ms: i64,
+    /// When it was taken, for measurements.
+    pub placed: Instant,
 }
 
 impl Order {
@@ -109,6 +112,7 @@ impl Book {
             fills: 0,
             placed_ms: now,
             changed_ms: now,
+            placed: Instant::now(),
         };
         self.orders.push(order.clone());
         order

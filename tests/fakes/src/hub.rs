@@ -1,9 +1,11 @@
 //! WebSocket connections: who listens to what, and what becomes of their sockets.
 
+use crate::kite::Player;
 use crate::world::World;
 use futures_util::{SinkExt as _, StreamExt as _};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -34,6 +36,8 @@ pub struct Line {
     pub topics: BTreeSet<String>,
     /// Whatever else the venue wants to remember of it.
     pub note: String,
+    /// Prices that this connection is told by the clock.
+    pub play: Option<Player>,
 }
 
 /// What a connection is told to do.
@@ -98,6 +102,8 @@ impl Hub {
 /// Accepts connections for ever.
 pub(crate) async fn serve(world: Arc<World>, listener: TcpListener) {
     while let Ok((stream, _)) = listener.accept().await {
+        // A message must not wait in the kernel for the acknowledgement of the one before.
+        stream.set_nodelay(true).unwrap();
         tokio::spawn(connection(Arc::clone(&world), stream));
     }
 }
@@ -151,6 +157,19 @@ async fn talk(world: &World, socket: &mut Socket, line: &mut Line, inbox: &mut U
                 Some(Order::Mute) => std::future::pending().await,
                 None => return Ok(()),
             },
+            message = played(&mut line.play) => {
+                let at = Instant::now();
+                socket.send(message).await?;
+                line.play.iter_mut().for_each(|player| player.told(at));
+            }
         }
+    }
+}
+
+/// What is due next of what is played. Cancel safe.
+async fn played(player: &mut Option<Player>) -> Message {
+    match player {
+        Some(player) => player.next().await,
+        None => std::future::pending().await,
     }
 }

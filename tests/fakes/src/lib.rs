@@ -19,7 +19,7 @@ mod world;
 pub use book::{Book, NewOrder, Order, Status};
 pub use hub::{Heard, Hub, Line};
 pub use lies::{Fills, Lie, Outcome, Refusal, Updates};
-pub use server::Fake;
+pub use server::{Fake, THREAD};
 pub use tokio_tungstenite::tungstenite::Message;
 pub use world::World;
 

@@ -2,11 +2,15 @@
 
 use crate::world::World;
 use crate::{Venue, hub};
+use axum::serve::ListenerExt as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+
+/// Name of the thread that a fake runs on.
+pub const THREAD: &str = "fake";
 
 /// A broker's fake on the loopback. It has a thread and a runtime of its own, so that plain and async tests use it
 /// alike; it ends with this guard.
@@ -25,7 +29,7 @@ impl Fake {
         let world = World::new(Box::new(venue));
         let stop = CancellationToken::new();
         let (tell, told) = std::sync::mpsc::channel();
-        let thread = std::thread::spawn({
+        let thread = std::thread::Builder::new().name(THREAD.to_owned()).spawn({
             let (world, stop) = (Arc::clone(&world), stop.clone());
             move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -33,6 +37,7 @@ impl Fake {
                     let [rest, sockets] = [listener().await, listener().await];
                     tell.send((rest.local_addr().unwrap(), sockets.local_addr().unwrap())).unwrap();
                     let routes = world.routes();
+                    let rest = rest.tap_io(|stream| stream.set_nodelay(true).unwrap());
                     tokio::select! {
                         () = stop.cancelled() => {}
                         served = axum::serve(rest, routes) => served.unwrap(),
@@ -41,6 +46,7 @@ impl Fake {
                 });
             }
         });
+        let thread = thread.unwrap();
         let (rest, sockets) = told.recv().unwrap();
         Self { world, rest, sockets, stop, thread: Some(thread) }
     }

@@ -78,6 +78,11 @@ impl Engine {
         self.process.signal("CONT");
     }
 
+    /// Number of its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Port of its HTTP answers.
     pub fn port(&self) -> u16 {
         self.port

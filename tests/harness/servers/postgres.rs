@@ -93,6 +93,11 @@ impl Postgres {
         self.dir.path().join(format!(".s.PGSQL.{}", self.options.port))
     }
 
+    /// Number of its postmaster.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// What it has logged.
     pub fn log(&self) -> String {
         self.process.output()

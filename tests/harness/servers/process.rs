@@ -39,6 +39,11 @@ impl Process {
         Self { name: name.to_owned(), child, log: log.to_path_buf() }
     }
 
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// How it ended, if it has.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()

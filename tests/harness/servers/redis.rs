@@ -119,6 +119,11 @@ impl Redis {
         Self { options, port, process, dir }
     }
 
+    /// Number of its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Its folder, with the RDB and AOF files.
     pub fn dir(&self) -> &Path {
         self.dir.path()

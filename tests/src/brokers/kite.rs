@@ -9,18 +9,7 @@ use strat_fakes::Fake;
 use strat_fakes::kite::Kite;
 
 fn settings(fake: &Fake, folder: &Path) -> Vec<(&'static str, String)> {
-    let kite = Kite::default();
-    let file = |name: &str| folder.join(name).display().to_string();
-    vec![
-        ("STRAT_BROKER_KIND", "kite".to_owned()),
-        ("STRAT_FEED_KIND", "kite".to_owned()),
-        ("STRAT_KITE_USER", USER.to_owned()),
-        ("STRAT_KITE_API_KEY", kite.api_key.to_owned()),
-        ("STRAT_KITE_TOKEN_FILE", file("token.json")),
-        ("STRAT_KITE_INSTRUMENTS_FILE", file("instruments.csv")),
-        ("STRAT_KITE_URL", fake.rest_url()),
-        ("STRAT_KITE_STREAM_URL", fake.socket_url()),
-    ]
+    Kite::default().settings(fake, USER, folder)
 }
 
 /// `strat-engine` with these words; what it prints, and whether it ends well.

@@ -4,6 +4,7 @@ mod accounts;
 mod alpaca;
 mod binance;
 mod chaos;
+mod day;
 mod kite;
 
 use crate::resp::Conn;

@@ -7,41 +7,66 @@ use super::KiteBroker;
 use super::order::{Listed, is_tag};
 use super::wire;
 use crate::broker::BrokerError;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until};
 
-/// Least time between two readings.
-const PAUSE: Duration = Duration::from_millis(150);
+/// Most readings in a second, of ten that Kite answers. They are counted, not paced: an exit waits for a look-up, and is seldom one of many.
+const READINGS_MAX: usize = 8;
+const PERIOD: Duration = Duration::from_secs(1);
 /// Orders of one reading whose trades are asked for, because Kite has put no price to their fills yet.
 const PRICED_MAX: usize = 8;
 
 #[derive(Default)]
 pub(super) struct Book {
-    last: Mutex<Option<Reading>>,
+    readings: Mutex<Readings>,
 }
 
-struct Reading {
-    begun: Instant,
-    orders: Option<Arc<[Listed]>>,
+#[derive(Default)]
+struct Readings {
+    /// When the last ones were begun, oldest first.
+    begun: VecDeque<Instant>,
+    /// What the last one found.
+    found: Option<Arc<[Listed]>>,
+}
+
+impl Readings {
+    /// What was found by a reading that was begun after a question.
+    fn since(&self, asked: Instant) -> Option<&Arc<[Listed]>> {
+        self.found.as_ref().filter(|_| self.begun.back().is_some_and(|begun| *begun >= asked))
+    }
+
+    /// When there may be another.
+    fn free_at(&self) -> Option<Instant> {
+        self.begun.front().filter(|_| self.begun.len() >= READINGS_MAX).map(|begun| *begun + PERIOD)
+    }
+
+    fn begin(&mut self, now: Instant) {
+        self.begun.push_back(now);
+        if self.begun.len() > READINGS_MAX {
+            self.begun.pop_front();
+        }
+        self.found = None;
+    }
 }
 
 impl KiteBroker {
     /// The order book as it was at some moment after this was called.
     pub(super) async fn order_book(&self) -> Result<Arc<[Listed]>, BrokerError> {
         let asked = Instant::now();
-        let mut last = self.book.last.lock().await;
-        if let Some(Reading { begun, orders }) = last.as_ref() {
-            if let Some(orders) = orders.as_ref().filter(|_| *begun >= asked) {
-                return Ok(Arc::clone(orders));
-            }
-            sleep_until(*begun + PAUSE).await;
+        let mut readings = self.book.readings.lock().await;
+        if let Some(found) = readings.since(asked) {
+            return Ok(Arc::clone(found));
         }
-        let reading = last.insert(Reading { begun: Instant::now(), orders: None });
+        if let Some(free) = readings.free_at() {
+            sleep_until(free).await;
+        }
+        readings.begin(Instant::now());
         let mut orders = wire::orders(&self.rest.get("/orders").await?).map_err(BrokerError::Unknown)?;
         self.put_prices(&mut orders).await;
-        Ok(Arc::clone(reading.orders.insert(orders.into())))
+        Ok(Arc::clone(readings.found.insert(orders.into())))
     }
 
     /// Kite documents an average price for complete orders only. Where it has none for fills, the trades have.
@@ -57,5 +82,34 @@ impl KiteBroker {
                 Err(error) => tracing::warn!(%error, order = order.order_id, "no price of its fills yet"),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn a_few_readings_go_at_once_and_more_wait_for_room_in_the_second() {
+        let (mut readings, first) = (Readings::default(), Instant::now());
+        for n in 0..8 {
+            assert_eq!(readings.free_at(), None);
+            readings.begin(first + n * MS);
+        }
+        assert_eq!(readings.free_at(), Some(first + PERIOD));
+        readings.begin(first + PERIOD);
+        assert_eq!(readings.free_at(), Some(first + MS + PERIOD));
+    }
+
+    #[test]
+    fn a_question_is_answered_by_a_reading_that_was_begun_after_it() {
+        let (mut readings, asked) = (Readings::default(), Instant::now());
+        readings.begin(asked + MS);
+        assert!(readings.since(asked).is_none(), "nothing is found yet");
+        readings.found = Some(Vec::new().into());
+        assert!(readings.since(asked).is_some());
+        assert!(readings.since(asked + MS * 2).is_none());
     }
 }

@@ -53,8 +53,8 @@ pub enum KiteError {
     /// A setting that has no default is empty.
     #[error("{0} is not set")]
     Missing(&'static str),
-    /// More symbols than one connection may subscribe to.
-    #[error("feed.subscribe names {0} symbols; a connection to Kite's ticker takes 3000")]
+    /// More symbols than two connections may subscribe to.
+    #[error("feed.subscribe names {0} symbols; two connections to Kite's ticker take 6000")]
     TooMany(usize),
     /// An address that cannot be used.
     #[error("{0} {1}")]

@@ -1,12 +1,14 @@
 //! Prices of Kite's ticker.
 //!
-//! The engine connects, subscribes to its symbols, and does so again with growing pauses whenever the connection ends, says
-//! nothing (there is a heartbeat about every second), or another list of instruments is due. A message that does not add up is
-//! counted and logged, never fatal.
+//! The engine connects, subscribes to its symbols, and does so again with growing pauses whenever a connection ends, says
+//! nothing (there is a heartbeat about every second), or another list of instruments is due. More symbols than one connection
+//! takes are divided among two, each symbol always on one, so that its prices keep their order. A message that does not add up
+//! is counted and logged, never fatal.
 //!
 //! In mode `full` a tick has the exchange's time, in whole seconds; in `quote` and `ltp` Kite tells none, and it is the time
 //! of arrival.
 
+mod line;
 mod packet;
 
 pub(crate) use packet::MESSAGE_BYTES_MAX;
@@ -17,8 +19,11 @@ use crate::broker::kite::{
 };
 use crate::clock::Clock;
 use crate::metrics;
-use crate::net::{Frame, Pauses, Socket};
+use crate::net::{Frame, Pauses};
 use async_trait::async_trait;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use line::{Line, Next, wait_for_login};
 use packet::{Message, Packet, read};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -28,7 +33,9 @@ use strat_core::decimal::SCALE;
 use tokio::time::sleep;
 
 /// Instruments that a connection may subscribe to.
-const SYMBOLS_MAX: usize = 3_000;
+const SYMBOLS_PER_LINE: usize = 3_000;
+/// Connections for prices: an app may have three, and the broker's order updates take one.
+const LINES_MAX: usize = 2;
 /// First and longest pause between two attempts to connect.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
@@ -63,9 +70,10 @@ pub struct KiteFeed {
     clock: Arc<dyn Clock>,
     session: Arc<Session>,
     rest: Rest,
-    ticker: Ticker,
+    ticker: Arc<Ticker>,
     list: Option<Numbers>,
-    socket: Option<Socket>,
+    /// What each connection says next.
+    lines: FuturesUnordered<Next>,
     ready: VecDeque<Tick>,
     pauses: Pauses,
     bad: u64,
@@ -98,7 +106,7 @@ impl KiteFeed {
         if symbols.is_empty() {
             return Err(KiteError::Missing("feed.subscribe"));
         }
-        if symbols.len() > SYMBOLS_MAX {
+        if symbols.len() > SYMBOLS_PER_LINE * LINES_MAX {
             return Err(KiteError::TooMany(symbols.len()));
         }
         let (session, rest, ticker) = roads(&settings, &clock)?;
@@ -109,46 +117,50 @@ impl KiteFeed {
             clock,
             session,
             rest,
-            ticker,
+            ticker: Arc::new(ticker),
             list: None,
-            socket: None,
+            lines: FuturesUnordered::new(),
             ready: VecDeque::new(),
             pauses: Pauses::new(PAUSES.0, PAUSES.1),
             bad: 0,
         })
     }
 
-    /// Waits for more ticks. Cancel safe: a connection counts once it has subscribed, and a message is read whole.
+    /// Waits for more ticks. Cancel safe: what a connection has begun goes on with the next call.
     async fn fill(&mut self) -> Result<(), String> {
-        if self.socket.is_none() {
-            if let Err(why) = self.session.token() {
-                tracing::error!(%why, "NO PRICES FROM KITE WITHOUT A LOGIN");
-            }
-            self.session.logged_in().await;
-        }
         if self.list.as_ref().is_none_or(|list| list.until_ms <= self.clock.now_ms()) {
-            self.socket = None;
-            self.list = Some(self.numbers().await?);
+            self.lines.clear();
+            wait_for_login(&self.session).await;
+            let list = self.numbers().await?;
+            self.lines = self.divided(&list);
+            self.list = Some(list);
+            self.pauses.reset();
         }
-        if self.socket.is_none() {
-            self.socket = Some(self.subscribed().await?);
-            tracing::info!(symbols = self.symbols.len(), mode = self.mode.as_str(), "connected to Kite's ticker");
-        }
-        let Some(socket) = self.socket.as_mut() else { return Ok(()) };
-        match socket.next().await.map_err(|error| error.to_string())? {
-            Frame::Binary(bytes) => self.take(&bytes),
-            Frame::Text(text) => {
+        let Some((line, heard)) = self.lines.next().await else { return Err("nothing is connected".to_owned()) };
+        self.lines.push(line.next());
+        match heard {
+            Ok(Frame::Binary(bytes)) => self.take(&bytes),
+            Ok(Frame::Text(text)) => {
                 if let News::Error(why) = news(text.as_bytes()) {
                     tracing::warn!(why, "Kite's ticker complains");
                 }
             }
+            // The line has said so, and comes back.
+            Err(_) => {}
         }
-        self.pauses.reset();
         Ok(())
     }
 
+    /// As many connections as the symbols need, each with about as many of them.
+    fn divided(&self, list: &Numbers) -> FuturesUnordered<Next> {
+        let tokens: Vec<u32> = list.by_token.keys().copied().collect();
+        let each = tokens.len().div_ceil(tokens.len().div_ceil(SYMBOLS_PER_LINE));
+        let line = |tokens: &[u32]| Line::new(&self.session, &self.ticker, self.mode, tokens.to_vec());
+        tokens.chunks(each).map(|tokens| line(tokens).next()).collect()
+    }
+
     /// The numbers of the symbols by the list of the day.
-    async fn numbers(&self) -> Result<Numbers, String> {
+    async fn numbers(&mut self) -> Result<Numbers, String> {
         let asked_ms = self.clock.now_ms();
         let list = instruments_of_the_day(&self.settings, &self.rest, &*self.clock);
         let list = list.await.map_err(|error| error.to_string())?;
@@ -169,17 +181,6 @@ impl KiteFeed {
             return Err("Kite has none of the symbols in feed.subscribe".to_owned());
         }
         Ok(Numbers { by_token, until_ms: list_due_after(asked_ms) })
-    }
-
-    async fn subscribed(&self) -> Result<Socket, String> {
-        let mut socket = self.ticker.connect().await?;
-        let tokens: Vec<_> = self.list.iter().flat_map(|list| list.by_token.keys()).collect();
-        let subscribe = serde_json::json!({"a": "subscribe", "v": tokens});
-        let mode = serde_json::json!({"a": "mode", "v": [self.mode.as_str(), tokens]});
-        for request in [subscribe, mode] {
-            socket.send(request.to_string()).await.map_err(|error| error.to_string())?;
-        }
-        Ok(socket)
     }
 
     fn take(&mut self, message: &[u8]) {
@@ -231,15 +232,18 @@ impl KiteFeed {
 
 #[async_trait]
 impl Feed for KiteFeed {
+    fn has_more(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
     async fn next(&mut self) -> Option<Result<Tick, FeedError>> {
         loop {
             if let Some(tick) = self.ready.pop_front() {
                 return Some(Ok(tick));
             }
             if let Err(error) = self.fill().await {
-                self.socket = None;
                 let pause = self.pauses.pause();
-                tracing::warn!(error, pause_ms = pause.as_millis() as u64, "no prices from Kite, connecting again");
+                tracing::warn!(error, pause_ms = pause.as_millis() as u64, "no prices from Kite, trying again");
                 sleep(pause).await;
             }
         }

@@ -4,26 +4,25 @@
 //! It is as strict as Kite: without the version and the login nothing is answered, market orders need their protection, tags
 //! are at most 20 long. An average price is told of complete orders only, as documented; the trades have the rest.
 
+mod day;
+mod instruments;
 mod rest;
 mod ticker;
 
+pub use day::{Day, Level, Player, Script, Told};
+pub use instruments::{Instrument, Instruments};
+
 use crate::hub::ORDERS;
-use crate::{Heard, Line, Message, Order, Outcome, Refusal, Status, Venue, World};
+use crate::{Fake, Heard, Line, Message, Order, Outcome, Refusal, Status, Venue, World};
 use axum::Router;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use strat_core::Price;
-
-/// What trades: number of the instrument, name, exchange, lot.
-pub const INSTRUMENTS: [(u32, &str, &str, u32); 4] = [
-    ((1 << 8) | 1, "IBM", "NSE", 1),
-    ((2 << 8) | 1, "M&M", "NSE", 1),
-    ((3 << 8) | 3, "USDINR26DECFUT", "CDS", 1),
-    ((4 << 8) | 2, "NIFTY26DECFUT", "NFO", 75),
-];
 
 /// The refusals of a placement: exception, status, what it proves.
 const REFUSALS: [(&str, u16, Outcome); 12] = [
@@ -54,6 +53,12 @@ pub struct Kite {
     pub access_token: &'static str,
     /// The form of the last placement, as it came.
     pub last_form: Arc<Mutex<Vec<(String, String)>>>,
+    /// What trades.
+    pub instruments: Arc<Instruments>,
+    /// Prices that come by themselves once somebody says so.
+    pub day: Option<Arc<Day>>,
+    /// Orders that have ended, as the order book lists them: in a long day it is read often.
+    ended: Arc<Mutex<HashMap<u64, String>>>,
 }
 
 impl Default for Kite {
@@ -64,13 +69,57 @@ impl Default for Kite {
             request_token: "fakerequest",
             access_token: "fakeaccess",
             last_form: Arc::default(),
+            instruments: Arc::default(),
+            day: None,
+            ended: Arc::default(),
         }
     }
 }
 
 impl Kite {
+    /// One where so many shares trade beside the usual instruments.
+    #[must_use]
+    pub fn with_shares(shares: usize) -> Self {
+        Self { instruments: Arc::new(Instruments::with_shares(shares)), ..Self::default() }
+    }
+
+    /// One at whose market a day is played.
+    #[must_use]
+    pub fn with_day(script: Script) -> (Self, Arc<Day>) {
+        let instruments = Arc::new(Instruments::with_shares(script.symbols));
+        let day = Arc::new(Day::new(script, instruments.shares()));
+        (Self { instruments, day: Some(Arc::clone(&day)), ..Self::default() }, day)
+    }
+
+    /// What an engine is set to that shall trade there for `user`; its files lie in a folder.
+    #[must_use]
+    pub fn settings(&self, fake: &Fake, user: &str, folder: &Path) -> Vec<(&'static str, String)> {
+        let file = |name: &str| folder.join(name).display().to_string();
+        vec![
+            ("STRAT_BROKER_KIND", "kite".to_owned()),
+            ("STRAT_FEED_KIND", "kite".to_owned()),
+            ("STRAT_KITE_USER", user.to_owned()),
+            ("STRAT_KITE_API_KEY", self.api_key.to_owned()),
+            ("STRAT_KITE_TOKEN_FILE", file("token.json")),
+            ("STRAT_KITE_INSTRUMENTS_FILE", file("instruments.csv")),
+            ("STRAT_KITE_URL", fake.rest_url()),
+            ("STRAT_KITE_STREAM_URL", fake.socket_url()),
+        ]
+    }
+
     fn remember(&self, form: &[(String, String)]) {
         *self.last_form.lock().unwrap_or_else(PoisonError::into_inner) = form.to_vec();
+    }
+
+    /// The order book without the brackets around it.
+    fn list(&self, orders: &[Order]) -> String {
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = |order: &Order| as_json(&self.instruments, order).to_string();
+        let listed = orders.iter().map(|order| match order.is_open() {
+            true => text(order),
+            false => ended.entry(order.no).or_insert_with(|| text(order)).clone(),
+        });
+        listed.collect::<Vec<_>>().join(",")
     }
 }
 
@@ -80,13 +129,14 @@ impl Venue for Kite {
     }
 
     fn news(&self, order: &Order) -> Message {
-        Message::text(json!({"type": "order", "id": "", "data": as_json(order)}).to_string())
+        Message::text(json!({"type": "order", "id": "", "data": as_json(&self.instruments, order)}).to_string())
     }
 
     fn tick(&self, world: &World, symbol: &str, price: Price) -> Option<Message> {
+        let instrument = self.instruments.of_symbol(symbol).unwrap();
         // Each mode has a shape of its own.
         for mode in ticker::MODES {
-            world.hub.tell(&ticker::topic(mode, symbol), &ticker::message(mode, symbol, price));
+            world.hub.tell(&ticker::topic(mode, symbol), &ticker::message(mode, instrument, price));
         }
         None
     }
@@ -97,7 +147,7 @@ impl Venue for Kite {
                 line.topics.insert(ORDERS.to_owned());
                 vec![ticker::heartbeat()]
             }
-            Heard::Said(message) => ticker::said(world, line, &message),
+            Heard::Said(message) => ticker::said(self, world, line, &message),
         }
     }
 
@@ -138,8 +188,8 @@ fn refusal(status: u16, exception: &str, message: &str) -> Response {
 }
 
 /// An order as Kite's order book and its updates have it.
-fn as_json(order: &Order) -> Value {
-    let (token, name, exchange) = instrument(&order.asked.symbol);
+fn as_json(instruments: &Instruments, order: &Order) -> Value {
+    let Instrument { token, name, exchange, .. } = instruments.of_symbol(&order.asked.symbol).unwrap();
     let status = match order.status {
         Status::New | Status::Partial => "OPEN",
         Status::Filled => "COMPLETE",
@@ -174,17 +224,6 @@ fn order_id(order: &Order) -> String {
 
 fn order_no(order_id: &str) -> u64 {
     order_id.parse::<u64>().unwrap_or_default().saturating_sub(220_303_000_000_000)
-}
-
-/// Number, name and exchange of a symbol: `NFO/NIFTY26DECFUT`, or without an exchange one of NSE.
-fn instrument(symbol: &str) -> (u32, &str, &str) {
-    let (exchange, name) = symbol.split_once('/').unwrap_or(("NSE", symbol));
-    let known = INSTRUMENTS.iter().find(|(_, known, at, _)| (*known, *at) == (name, exchange));
-    (known.map_or(0, |(token, ..)| *token), name, exchange)
-}
-
-fn symbol(exchange: &str, name: &str) -> String {
-    if exchange == "NSE" { name.to_owned() } else { format!("{exchange}/{name}") }
 }
 
 fn indian_time(epoch_ms: i64) -> String {

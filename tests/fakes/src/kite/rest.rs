@@ -1,6 +1,6 @@
 //! The routes under `https://api.kite.trade`.
 
-use super::{INSTRUMENTS, Kite, as_json, number, order_id, order_no, refusal, symbol};
+use super::{Instrument, Kite, number, order_id, order_no, refusal};
 use crate::book::{NewOrder, Order, Status};
 use crate::world::World;
 use axum::extract::{Form, Path, Request, State};
@@ -65,9 +65,10 @@ fn field<'a>(form: &'a [(String, String)], name: &str) -> &'a str {
 async fn place(State(Desk { world, kite }): State<Desk>, Form(form): Form<Vec<(String, String)>>) -> Response {
     kite.remember(&form);
     let read = |name| field(&form, name);
-    let is_known = INSTRUMENTS.iter().any(|(_, name, at, _)| (*name, *at) == (read("tradingsymbol"), read("exchange")));
+    let name = read("tradingsymbol");
+    let symbol = if read("exchange") == "NSE" { name.to_owned() } else { format!("{}/{name}", read("exchange")) };
     let wrong = [
-        ("tradingsymbol", !is_known),
+        ("tradingsymbol", kite.instruments.of_symbol(&symbol).is_none()),
         ("transaction_type", !matches!(read("transaction_type"), "BUY" | "SELL")),
         ("order_type", read("order_type") != "MARKET"),
         ("product", !matches!(read("product"), "MIS" | "CNC" | "NRML")),
@@ -79,7 +80,7 @@ async fn place(State(Desk { world, kite }): State<Desk>, Form(form): Form<Vec<(S
     if let Some((name, _)) = wrong.into_iter().find(|(_, wrong)| *wrong) {
         return refusal(400, "InputException", &format!("Invalid `{name}`."));
     }
-    let (symbol, buy) = (symbol(read("exchange"), read("tradingsymbol")), read("transaction_type") == "BUY");
+    let buy = read("transaction_type") == "BUY";
     // Its own protection, or any percentage of the last price.
     let limit = match read("market_protection").parse::<Protection>() {
         Ok(percent) => percent.limit(world.book(|book| book.price(&symbol)), buy),
@@ -91,8 +92,9 @@ async fn place(State(Desk { world, kite }): State<Desk>, Form(form): Form<Vec<(S
     world.place(asked, |_| None, |order| good(json!({"order_id": order_id(order)}))).await
 }
 
-async fn list(State(Desk { world, .. }): State<Desk>) -> Response {
-    good(world.book(|book| book.orders().iter().map(as_json).collect()))
+async fn list(State(Desk { world, kite }): State<Desk>) -> Response {
+    let orders = world.book(|book| kite.list(book.orders()));
+    ([("content-type", "application/json")], format!(r#"{{"status":"success","data":[{orders}]}}"#)).into_response()
 }
 
 async fn trades(State(Desk { world, .. }): State<Desk>, Path(id): Path<String>) -> Response {
@@ -110,21 +112,22 @@ async fn cancel(State(Desk { world, .. }): State<Desk>, Path(id): Path<String>) 
     }
 }
 
-async fn positions(State(Desk { world, .. }): State<Desk>) -> Response {
+async fn positions(State(Desk { world, kite }): State<Desk>) -> Response {
     let held = world.book(|book| book.positions());
     let net = held.into_iter().map(|(symbol, quantity)| {
-        let (token, name, exchange) = super::instrument(&symbol);
+        let Instrument { name, exchange, token, .. } = kite.instruments.of_symbol(&symbol).unwrap();
         json!({"tradingsymbol": name, "exchange": exchange, "instrument_token": token, "product": "MIS",
             "quantity": number(&quantity.to_string()), "overnight_quantity": 0, "multiplier": 1, "average_price": 100.05})
     });
     good(json!({"net": net.collect::<Vec<_>>(), "day": []}))
 }
 
-async fn instruments() -> String {
+async fn instruments(State(Desk { kite, .. }): State<Desk>) -> String {
     let head = "instrument_token,exchange_token,tradingsymbol,name,last_price,expiry,strike,tick_size,lot_size,instrument_type,segment,exchange\n";
-    INSTRUMENTS.iter().fold(head.to_owned(), |list, (token, name, exchange, lot)| {
-        format!("{list}{token},{},{name},,0.0,,0.0,0.05,{lot},EQ,{exchange},{exchange}\n", token >> 8)
-    })
+    let line = |Instrument { token, name, exchange, lot }: &Instrument| {
+        format!("{token},{},{name},,0.0,,0.0,0.05,{lot},EQ,{exchange},{exchange}\n", token >> 8)
+    };
+    std::iter::once(head.to_owned()).chain(kite.instruments.all().iter().map(line)).collect()
 }
 
 fn unknown(id: &str) -> Response {
