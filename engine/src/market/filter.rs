@@ -9,6 +9,7 @@
 use super::refusal::{Refusal, Refusals};
 use super::sessions::Openings;
 use super::stamps::{Stamps, in_order, is_same};
+use super::steady::Moment;
 use crate::feed::{Stamp, Tick};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,14 +28,6 @@ pub struct FilterSettings {
     /// How far ahead of this machine's clock a stamp may be. A stamp within it that is wrong makes the symbol's later ticks
     /// late for no longer than that.
     pub max_ahead: Duration,
-}
-
-/// A moment, by both clocks.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Moment {
-    pub(super) at: Instant,
-    /// Epoch ms.
-    pub(super) ms: i64,
 }
 
 #[derive(Debug)]

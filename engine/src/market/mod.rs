@@ -11,6 +11,7 @@ mod send;
 mod sessions;
 mod silence;
 mod stamps;
+mod steady;
 
 pub use filter::FilterSettings;
 pub use refusal::{Refusal, Refusals};
@@ -23,12 +24,13 @@ use crate::clock::{Clock as _, LiveClock};
 use crate::executor::LastPrices;
 use crate::feed::{Feed, FeedError, Tick};
 use crate::guard::Guard;
-use filter::{Filter, Moment, Passed};
+use filter::{Filter, Passed};
 use range::Range;
 use silence::{News, Silences};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use steady::Steady;
 use strat_client::Connection;
 use strat_core::Price;
 use tokio::sync::{Notify, watch};
@@ -76,6 +78,7 @@ pub struct Market {
     /// `{tag}` of the partition with its braces, or empty.
     prefix: String,
     filter: Mutex<Filter>,
+    clock: Steady,
     silences: Mutex<Silences>,
     /// Whether the filter knows when markets are open, or need not.
     sessions_known: watch::Sender<bool>,
@@ -109,6 +112,7 @@ impl Market {
             candles: None,
             prefix: prefix.to_owned(),
             filter: Mutex::new(Filter::new(settings)),
+            clock: Steady::start(),
             silences: Mutex::default(),
             sessions_known: watch::Sender::new(true),
             waiting: Mutex::default(),
@@ -223,7 +227,7 @@ impl Market {
 
     fn take(&self, tick: Tick) {
         lock(&self.stats).ticks += 1;
-        let now = Moment { at: Instant::now(), ms: self.now_ms() };
+        let now = self.clock.now();
         let Passed { ticks: (first, second), aside } = lock(&self.filter).pass(tick, now);
         first.into_iter().chain(second).for_each(|tick| self.accept(&tick));
         if let (Some(candles), Some(tick)) = (&self.candles, &aside) {

@@ -240,6 +240,8 @@ fn settings(number: usize, class: Class, links: &Links, sentinels: Option<String
         ("STRAT_BROKER_SETTLE_MS", SETTLE_MS.to_owned()),
         ("STRAT_FEED_KIND", "lines".to_owned()),
         ("STRAT_FEED_ADDRESS", local(&links.feed)),
+        // An engine that starts while its clock is behind would refuse what the feed says as of the future.
+        ("STRAT_FEED_MAX_AHEAD_SECONDS", "300".to_owned()),
     ]
     .map(owned)
     .into()

@@ -1,12 +1,13 @@
 //! Ticks at the wrong time: they fire no stop, are counted by reason, and a good one after them fires.
 
 use super::{KEY, LIMIT, Stage, metric};
-use crate::resp::Conn;
+use crate::resp::{Conn, Value};
 use crate::servers::process::temp_dir;
 use crate::support::{now_ms, until};
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 
+const MINUTE_MS: i64 = 60_000;
 const DAY_MS: i64 = 86_400_000;
 
 /// How many were kept away from the stops for a reason.
@@ -21,6 +22,10 @@ fn wait_refused(stage: &Stage, reason: &str, count: u64) {
 
 fn trade(price: &str, ts_ms: i64, more: &str) -> String {
     format!("XADD ticks * symbol IBM price {price} ts {ts_ms} {more}")
+}
+
+fn bulk(text: &str) -> Value {
+    Value::Bulk(text.as_bytes().to_vec())
 }
 
 /// What stands in Redis of a strategy that was not touched.
@@ -52,7 +57,7 @@ fn held(own: &[(&str, &str)]) -> (Stage, i64) {
 
 #[test]
 fn late_repeated_and_future_ticks_fire_nothing_and_the_next_good_one_does() {
-    let (mut stage, last_ms) = held(&[]);
+    let (mut stage, last_ms) = held(&[("STRAT_CANDLES_HOURS", "always")]);
     let [late, repeated] = ["late", "duplicate"].map(|reason| refused(&stage, reason));
     stage.conn.run(&trade("90", last_ms - 1, "id older"));
     wait_refused(&stage, "late", late + 1);
@@ -62,6 +67,9 @@ fn late_repeated_and_future_ticks_fire_nothing_and_the_next_good_one_does() {
     stage.conn.run(&trade("90", now_ms() + 3_600_000, "id wild"));
     wait_refused(&stage, "future", 1);
     assert_untouched(&mut stage, "99.99");
+    // It is a trade of its minute all the same.
+    let candle = format!("HGET candle:IBM:1m:{} low", (last_ms - 1) / MINUTE_MS * MINUTE_MS);
+    until("the late trade is in its candle", LIMIT, || (stage.conn.run(&candle) == bulk("90")).then_some(()));
     assert_eq!([refused(&stage, "late"), refused(&stage, "duplicate")], [late + 1, repeated + 1]);
     // The wild stamp is not what later ones are compared with, and another trade of the same millisecond is none of these.
     stage.conn.run(&trade("94.99", last_ms, "id second"));
