@@ -67,6 +67,11 @@ impl Feed for Messages {
     fn has_more(&self) -> bool {
         self.left > 0
     }
+
+    /// Its ticks repeat themselves.
+    fn is_live(&self) -> bool {
+        false
+    }
 }
 
 #[tokio::test]
