@@ -15,6 +15,8 @@ use tokio::time::{Instant, sleep_until};
 
 /// Most readings in a second, of ten that Kite answers. They are counted, not paced: an exit waits for a look-up, and is seldom one of many.
 const READINGS_MAX: usize = 8;
+/// Of those, most that nobody waits for: an exit's look-up that comes late is old when it is there, and is asked for again.
+const UPKEEP_MAX: usize = 4;
 const PERIOD: Duration = Duration::from_secs(1);
 /// Orders of one reading whose trades are asked for, because Kite has put no price to their fills yet.
 const PRICED_MAX: usize = 8;
@@ -38,9 +40,10 @@ impl Readings {
         self.found.as_ref().filter(|_| self.begun.back().is_some_and(|begun| *begun >= asked))
     }
 
-    /// When there may be another.
-    fn free_at(&self) -> Option<Instant> {
-        self.begun.front().filter(|_| self.begun.len() >= READINGS_MAX).map(|begun| *begun + PERIOD)
+    /// When another is one of at most so many in a second.
+    fn free_at(&self, most: usize) -> Option<Instant> {
+        let before = self.begun.len().checked_sub(most)?;
+        self.begun.get(before).map(|begun| *begun + PERIOD)
     }
 
     fn begin(&mut self, now: Instant) {
@@ -53,6 +56,15 @@ impl Readings {
 }
 
 impl KiteBroker {
+    /// Waits until a reading that nobody waits for leaves room for others.
+    pub(super) async fn room_for_upkeep(&self) {
+        // Not held meanwhile.
+        let free = self.book.readings.lock().await.free_at(UPKEEP_MAX);
+        if let Some(free) = free {
+            sleep_until(free).await;
+        }
+    }
+
     /// The order book as it was at some moment after this was called.
     pub(super) async fn order_book(&self) -> Result<Arc<[Listed]>, BrokerError> {
         let asked = Instant::now();
@@ -60,7 +72,7 @@ impl KiteBroker {
         if let Some(found) = readings.since(asked) {
             return Ok(Arc::clone(found));
         }
-        if let Some(free) = readings.free_at() {
+        if let Some(free) = readings.free_at(READINGS_MAX) {
             sleep_until(free).await;
         }
         readings.begin(Instant::now());
@@ -95,12 +107,13 @@ mod tests {
     fn a_few_readings_go_at_once_and_more_wait_for_room_in_the_second() {
         let (mut readings, first) = (Readings::default(), Instant::now());
         for n in 0..8 {
-            assert_eq!(readings.free_at(), None);
+            assert_eq!(readings.free_at(READINGS_MAX), None);
             readings.begin(first + n * MS);
         }
-        assert_eq!(readings.free_at(), Some(first + PERIOD));
+        assert_eq!(readings.free_at(READINGS_MAX), Some(first + PERIOD));
+        assert_eq!(readings.free_at(UPKEEP_MAX), Some(first + 4 * MS + PERIOD));
         readings.begin(first + PERIOD);
-        assert_eq!(readings.free_at(), Some(first + MS + PERIOD));
+        assert_eq!(readings.free_at(READINGS_MAX), Some(first + MS + PERIOD));
     }
 
     #[test]

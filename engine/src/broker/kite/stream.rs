@@ -165,6 +165,7 @@ impl KiteBroker {
 
     /// Tells how our orders stand; answers whether one is open.
     async fn catch_up(&self) -> Result<bool, crate::broker::BrokerError> {
+        self.room_for_upkeep().await;
         let book = self.order_book().await?;
         let mut by_tag: HashMap<&str, Vec<&Listed>> = HashMap::new();
         for order in book.iter().filter(|order| is_tag(&order.tag)) {
