@@ -66,10 +66,16 @@ fn restless(world: &World, watched: &[Watched], all_out: bool) -> io::Result<Vec
     let excused = if world.class == Class::None { alarms(world) } else { BTreeSet::new() };
     let mut left = unfinished(&mut conn, watched, &excused)?;
     let hashes = hashes(&mut conn, watched)?;
+    // Postgres has it and Redis has not: somebody is about to bring it back.
+    let missing = watched.iter().any(|one| !hashes.contains_key(&one.life.user));
+    let rows = if missing { rows(world) } else { Hashes::new() };
+    let runs = |user: &str| rows.get(user).is_some_and(|row| text(row, "status") == "RUNNING");
     for one in watched.iter().filter(|one| !excused.contains(&one.life.user)) {
         let Some(fields) = hashes.get(&one.life.user) else {
             if one.made_ms.is_none() {
                 left.push(format!("{} is not made yet", one.life.key));
+            } else if runs(&one.life.user) {
+                left.push(format!("{} is not back in Redis yet", one.life.key));
             }
             continue;
         };
