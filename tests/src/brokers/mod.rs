@@ -14,6 +14,7 @@ use crate::support::{now_ms, until};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
+use strat_fakes::kite::Kite;
 use strat_fakes::{Fake, Lie};
 use tempfile::TempDir;
 
@@ -40,7 +41,19 @@ struct Desk {
     redis: Redis,
     fake: Fake,
     symbol: &'static str,
+    secrets: Vec<String>,
     _folder: Option<TempDir>,
+}
+
+/// Settings that nobody may read in a log.
+const SECRETS: [&str; 4] =
+    ["STRAT_ALPACA_KEY_ID", "STRAT_ALPACA_SECRET_KEY", "STRAT_BINANCE_API_KEY", "STRAT_BINANCE_API_SECRET"];
+
+/// The secrets among an engine's settings, and those that are in Kite's files.
+fn secrets_of(own: &[(&str, String)]) -> Vec<String> {
+    let set = own.iter().filter(|(name, _)| SECRETS.contains(name)).map(|(_, value)| value.clone());
+    let kite = Kite::default();
+    set.chain([kite.api_secret, kite.access_token].map(str::to_owned)).collect()
 }
 
 impl Desk {
@@ -61,11 +74,13 @@ impl Desk {
             ("STRAT_FEED_SUBSCRIBE", symbol.to_owned()),
             ("STRAT_BROKER_TIMEOUT_MS", "1000".to_owned()),
             ("STRAT_BROKER_SETTLE_MS", "1500".to_owned()),
+            ("STRAT_LOG_FILTER", "debug".to_owned()),
         ];
+        let secrets = secrets_of(&own);
         let all = common.iter().chain(&own).chain(more);
         let env: Env = all.map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         let engine = Engine::launch(&["run"], env);
-        Self { engine, books, redis, fake, symbol, _folder: folder }
+        Self { engine, books, redis, fake, symbol, secrets, _folder: folder }
     }
 
     /// An engine is healthy once it has heard a trade.
@@ -140,6 +155,9 @@ impl Desk {
             (known.into_iter().collect::<BTreeSet<_>>() == ids).then_some(())
         });
         assert_eq!(self.engine.terminate(), Some(0), "{}", self.engine.log());
+        let log = self.engine.log();
+        let told: Vec<_> = self.secrets.iter().filter(|secret| log.contains(*secret)).collect();
+        assert!(log.contains("DEBUG") && told.is_empty(), "in the log: {told:?}");
     }
 
     /// From the entry to the stop, with nothing in the way.
