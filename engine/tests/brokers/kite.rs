@@ -10,7 +10,7 @@ use strat_core::{ExecType, Leg};
 use strat_engine::broker::{
     Broker, BrokerError, KiteBroker, KiteSettings, MarketProtection, OrderSide, Product, Standing, kite_log_in,
 };
-use strat_engine::clock::{Clock as _, LiveClock};
+use strat_engine::clock::{Clock, LiveClock};
 use strat_engine::feed::{Feed as _, KiteFeed, KiteMode, Stamp, Tick};
 use strat_fakes::kite::Kite;
 use strat_fakes::{Fake, Fills, NewOrder, Status, Updates};
@@ -47,6 +47,15 @@ fn settings(fake: &Fake, folder: &Path, venue: &Kite) -> KiteSettings {
     }
 }
 
+/// When logins are dated: their token is good for a day at least, whatever the hour at which the test runs.
+struct Tomorrow;
+
+impl Clock for Tomorrow {
+    fn now_ms(&self) -> i64 {
+        LiveClock.now_ms() + 24 * 60 * 60 * 1_000
+    }
+}
+
 impl KiteStage {
     /// As [`Stage::start`], without a login.
     fn without_login() -> Self {
@@ -68,7 +77,7 @@ impl KiteStage {
     }
 
     async fn log_in(&self) {
-        kite_log_in(&self.settings(), self.venue.request_token, &LiveClock).await.unwrap();
+        kite_log_in(&self.settings(), self.venue.request_token, &Tomorrow).await.unwrap();
     }
 
     /// The form of the last placement.
