@@ -2,6 +2,7 @@
 //! How fast that goes is measured by `make bench ARGS='--only day'`.
 
 use super::LIMIT;
+use super::kite::log_in;
 use crate::resp::Conn;
 use crate::servers::engine::{self, Env};
 use crate::servers::{Engine, Options, Postgres, Redis};
@@ -42,13 +43,12 @@ impl World {
             ("DATABASE_URL", postgres.url()),
             ("STRAT_FEED_SUBSCRIBE", symbols.join(",")),
             ("STRAT_BROKER_SETTLE_MS", "1500".to_owned()),
-            ("STRAT_KITE_API_SECRET", kite.api_secret.to_owned()),
         ];
-        let own = own.into_iter().chain(kite.settings(&fake, USER, folder.path()));
-        let env: Env = own.map(|(name, value)| (name.to_owned(), value)).collect();
-        for words in [&["migrate"][..], &["kite", "login", "--request-token", kite.request_token]] {
-            assert!(engine::run(words, &env, LIMIT).status.success(), "{words:?}");
-        }
+        let own: Vec<_> = own.into_iter().chain(kite.settings(&fake, USER, folder.path())).collect();
+        let (done, said) = log_in(&own, kite.request_token);
+        assert!(done, "{said}");
+        let env: Env = own.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        assert!(engine::run(&["migrate"], &env, LIMIT).status.success());
         let mut engine = Engine::launch(&["run"], env);
         engine.wait_healthy();
         let world = Self { engine, _postgres: postgres, redis, fake, day, _folder: folder };
