@@ -23,9 +23,10 @@ impl Stream {
         let mut stream = TcpStream::connect(("127.0.0.1", world.engine.port())).unwrap();
         stream.set_read_timeout(Some(LIMIT)).unwrap();
         let last = last.map_or_else(String::new, |last| format!("last-event-id: {last}\r\n"));
+        // A refusal ends the connection: nobody waits on it for more.
         write!(
             stream,
-            "GET /api/v1/events{query} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n{last}\r\n"
+            "GET /api/v1/events{query} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nauthorization: Bearer {token}\r\n{last}\r\n"
         )
         .unwrap();
         Self { lines: BufReader::new(stream) }

@@ -1,7 +1,6 @@
 //! Alpaca.
 
-use super::{Desk, House, LIMIT, USER};
-use crate::servers::engine::{self, Env};
+use super::{Desk, House, USER, the_doctor_tries_the_account};
 use strat_fakes::Fake;
 use strat_fakes::alpaca::{Alpaca, KEY_ID, MARKET, SECRET_KEY, STREAM};
 
@@ -41,15 +40,6 @@ fn a_strategy_trades_once_although_the_engine_is_killed_between_order_and_answer
 #[test]
 fn the_doctor_says_whether_the_key_is_taken() {
     let fake = Fake::start(Alpaca::paper());
-    let doctor = |own: Vec<(&str, String)>| {
-        let env: Env = own.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        String::from_utf8(engine::run(&["doctor"], &env, LIMIT).stdout).unwrap()
-    };
-    let said = doctor(settings(&fake));
-    assert!(said.contains("OK    the account at Alpaca at http://127.0.0.1:"), "{said}");
-    let mut own = settings(&fake);
-    own.push(("STRAT_ALPACA_SECRET_KEY", "another-secret".to_owned()));
-    let said = doctor(own);
-    assert!(said.contains("FAIL  the account at Alpaca") && said.contains("does not take the key"), "{said}");
-    assert!(!said.contains("another-secret"), "{said}");
+    let wrong = ("STRAT_ALPACA_SECRET_KEY", "another-secret");
+    the_doctor_tries_the_account("Alpaca", settings(&fake), wrong, "does not take the key");
 }

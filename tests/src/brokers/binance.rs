@@ -1,7 +1,6 @@
 //! Binance Spot.
 
-use super::{Desk, House, LIMIT, USER};
-use crate::servers::engine::{self, Env};
+use super::{Desk, House, USER, the_doctor_tries_the_account};
 use strat_fakes::Fake;
 use strat_fakes::binance::{API_KEY, API_SECRET, Binance, STREAM};
 
@@ -40,15 +39,6 @@ fn a_strategy_trades_once_although_the_engine_is_killed_between_order_and_answer
 #[test]
 fn the_doctor_says_whether_the_key_is_taken() {
     let fake = Fake::start(Binance::default());
-    let doctor = |own: Vec<(&str, String)>| {
-        let env: Env = own.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        String::from_utf8(engine::run(&["doctor"], &env, LIMIT).stdout).unwrap()
-    };
-    let said = doctor(settings(&fake));
-    assert!(said.contains("OK    the account at Binance at http://127.0.0.1:"), "{said}");
-    let mut own = settings(&fake);
-    own.push(("STRAT_BINANCE_API_SECRET", "anotherSecret".to_owned()));
-    let said = doctor(own);
-    assert!(said.contains("FAIL  the account at Binance") && said.contains("-1022"), "{said}");
-    assert!(!said.contains("anotherSecret"), "{said}");
+    let wrong = ("STRAT_BINANCE_API_SECRET", "anotherSecret");
+    the_doctor_tries_the_account("Binance", settings(&fake), wrong, "-1022");
 }

@@ -1,7 +1,6 @@
 //! Kite.
 
-use super::{Desk, House, LIMIT, USER};
-use crate::servers::engine::{self, Env};
+use super::{Desk, House, LIMIT, USER, engine_says};
 use crate::support::until;
 use serde_json::Value;
 use std::fs;
@@ -13,18 +12,10 @@ fn settings(fake: &Fake, folder: &Path) -> Vec<(&'static str, String)> {
     Kite::default().settings(fake, USER, folder)
 }
 
-/// `strat-engine` with these words; what it prints, and whether it ends well.
-fn engine(words: &[&str], own: &[(&str, String)]) -> (bool, String) {
-    let env: Env = own.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-    let output = engine::run(words, &env, LIMIT);
-    let said = [output.stdout, output.stderr].concat();
-    (output.status.success(), String::from_utf8(said).unwrap())
-}
-
 pub(super) fn log_in(own: &[(&'static str, String)], request_token: &str) -> (bool, String) {
     let mut own = own.to_vec();
     own.push(("STRAT_KITE_API_SECRET", Kite::default().api_secret.to_owned()));
-    let (done, said) = engine(&["kite", "login", "--request-token", request_token], &own);
+    let (done, said) = engine_says(&["kite", "login", "--request-token", request_token], &own);
     if done {
         let (_, file) = own.iter().find(|(name, _)| *name == "STRAT_KITE_TOKEN_FILE").unwrap();
         date_tomorrow(Path::new(file));
@@ -81,16 +72,16 @@ fn health_asks_for_a_login_and_a_running_engine_takes_it() {
 #[test]
 fn the_login_and_the_doctor_say_what_is_wrong() {
     let House { own, fake: _fake, folder: _folder, .. } = closed_house();
-    let (done, said) = engine(&["kite", "login"], &own);
+    let (done, said) = engine_says(&["kite", "login"], &own);
     assert!(done && said.trim() == "https://kite.zerodha.com/connect/login?v=3&api_key=fakekey", "{said}");
-    let (done, said) = engine(&["kite", "login", "--request-token", "x"], &own);
+    let (done, said) = engine_says(&["kite", "login", "--request-token", "x"], &own);
     assert!(!done && said.contains("kite.api_secret is not set"), "{said}");
     let (done, said) = log_in(&own, "another");
     assert!(!done && said.contains("Kite refuses the request token"), "{said}");
-    let (_, said) = engine(&["doctor"], &own);
+    let (_, said) = engine_says(&["doctor"], &own);
     assert!(said.contains("FAIL  the account at Kite") && said.contains("strat-engine kite login"), "{said}");
     assert!(log_in(&own, Kite::default().request_token).0);
-    let (_, said) = engine(&["doctor"], &own);
+    let (_, said) = engine_says(&["doctor"], &own);
     assert!(said.contains("OK    the account at Kite at http://127.0.0.1:"), "{said}");
     let secrets = [Kite::default().api_secret, Kite::default().access_token];
     assert!(!secrets.iter().any(|secret| said.contains(secret)), "{said}");

@@ -56,6 +56,30 @@ fn secrets_of(own: &[(&str, String)]) -> Vec<String> {
     set.chain([kite.api_secret, kite.access_token].map(str::to_owned)).collect()
 }
 
+/// `strat-engine` with these words; whether it ends well, and what it prints.
+fn engine_says(words: &[&str], own: &[(&str, String)]) -> (bool, String) {
+    let env: Env = own.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    let output = engine::run(words, &env, LIMIT);
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(said).unwrap())
+}
+
+/// The doctor tries the account, and says `why` where the broker does not take `secret`.
+fn the_doctor_tries_the_account(
+    broker: &str,
+    mut own: Vec<(&'static str, String)>,
+    secret: (&'static str, &str),
+    why: &str,
+) {
+    let (_, said) = engine_says(&["doctor"], &own);
+    assert!(said.contains(&format!("OK    the account at {broker} at http://127.0.0.1:")), "{said}");
+    let (name, wrong) = secret;
+    own.push((name, wrong.to_owned()));
+    let (_, said) = engine_says(&["doctor"], &own);
+    assert!(said.contains(&format!("FAIL  the account at {broker}")) && said.contains(why), "{said}");
+    assert!(!said.contains(wrong), "{said}");
+}
+
 impl Desk {
     /// With a Postgres of its own.
     fn start(house: House) -> Self {
