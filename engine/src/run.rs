@@ -253,7 +253,9 @@ impl Base {
     fn start_trading(&self, sync: &SyncHandle, crew: &mut Crew) -> Result<Started> {
         let settings = &self.settings;
         let health = self.broker_health();
-        let Trading { broker, paper } = self.start_broker(&health, crew)?;
+        let accounts = self.settings.accounts()?;
+        let broker_timeout = self.broker_timeout(&accounts);
+        let Trading { broker, paper } = self.start_broker(accounts, &health, crew)?;
         let noted = Arc::new(Noted::new(broker, health));
         let broker: Arc<dyn Broker> = Arc::clone(&noted) as _;
         let risk = self.spawn_risk(sync, crew)?;
@@ -263,7 +265,7 @@ impl Base {
                 owner: settings.engine_name.clone(),
                 prefix: String::new(),
                 lock_ttl: settings.lock_ttl,
-                broker_timeout: self.broker_timeout()?,
+                broker_timeout,
                 concurrency: settings.concurrency,
                 records: Some(Arc::new(StoreRecords::new(self.store.clone()))),
                 risk: Some(Arc::new(risk)),

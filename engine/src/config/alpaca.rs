@@ -1,11 +1,12 @@
 //! Settings of an account at Alpaca.
 
 use super::Settings;
-use super::table::{Secret, Setting, row};
+use super::account::{checked, key, secret_row, shown, user};
+use super::table::{Setting, row};
 use crate::broker::AlpacaSettings;
 use crate::feed::AlpacaFeedSettings;
-use crate::net::{AddressError, check_rest, check_socket};
-use secrecy::{ExposeSecret as _, SecretString};
+use crate::net::{check_rest, check_socket};
+use secrecy::SecretString;
 use std::time::Duration;
 
 /// Silence on a stream after which it is made anew, where `feed.idle_seconds` does not say.
@@ -112,52 +113,22 @@ pub(super) const DATA_URL: Setting = row(
 );
 
 /// `alpaca.key_id`.
-pub(super) const KEY_ID: Setting = Setting {
-    secret: Secret::Whole,
-    ..row(
-        "alpaca.key_id",
-        "STRAT_ALPACA_KEY_ID",
-        "API key id of the account",
-        |s, v| key(v).map(|v| s.alpaca.key_id = v),
-        |s| shown(&s.alpaca.key_id),
-    )
-};
+pub(super) const KEY_ID: Setting = secret_row(
+    "alpaca.key_id",
+    "STRAT_ALPACA_KEY_ID",
+    "API key id of the account",
+    |s, v| key(v).map(|v| s.alpaca.key_id = v),
+    |s| shown(&s.alpaca.key_id),
+);
 
 /// `alpaca.secret_key`.
-pub(super) const SECRET_KEY: Setting = Setting {
-    secret: Secret::Whole,
-    ..row(
-        "alpaca.secret_key",
-        "STRAT_ALPACA_SECRET_KEY",
-        "API secret key of the account; better in the environment than in a file that others read",
-        |s, v| key(v).map(|v| s.alpaca.secret_key = v),
-        |s| shown(&s.alpaca.secret_key),
-    )
-};
-
-pub(super) fn checked(check: fn(&str) -> Result<String, AddressError>, value: &str) -> Result<String, String> {
-    check(value).map_err(|why| why.to_string())
-}
-
-/// Empty for nobody.
-pub(super) fn user(value: &str) -> Result<String, String> {
-    if !value.is_empty() {
-        strat_core::key::check_id("user", value).map_err(|refusal| refusal.detail)?;
-    }
-    Ok(value.to_owned())
-}
-
-/// What a header can carry; empty for none.
-pub(super) fn key(value: &str) -> Result<SecretString, String> {
-    if value.len() <= 256 && value.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Ok(SecretString::from(value.to_owned()));
-    }
-    Err("is not up to 256 printable ASCII bytes without blanks".to_owned())
-}
-
-pub(super) fn shown(secret: &SecretString) -> String {
-    if secret.expose_secret().is_empty() { String::new() } else { "***".to_owned() }
-}
+pub(super) const SECRET_KEY: Setting = secret_row(
+    "alpaca.secret_key",
+    "STRAT_ALPACA_SECRET_KEY",
+    "API secret key of the account; better in the environment than in a file that others read",
+    |s, v| key(v).map(|v| s.alpaca.secret_key = v),
+    |s| shown(&s.alpaca.secret_key),
+);
 
 #[cfg(test)]
 mod tests {

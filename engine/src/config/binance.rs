@@ -1,10 +1,11 @@
 //! Settings of an account at Binance Spot, and of its market data.
 
 use super::Settings;
-use super::table::{Secret, Setting, row, whole};
+use super::account::{checked, key, secret_row, shown, user};
+use super::table::{Setting, row, whole};
 use crate::broker::BinanceSettings;
-use crate::net::{AddressError, check_rest, check_socket};
-use secrecy::{ExposeSecret as _, SecretString};
+use crate::net::{check_rest, check_socket};
+use secrecy::SecretString;
 use std::time::Duration;
 
 /// Silence on the account's stream after which it is made anew: Binance pings every 20 s.
@@ -75,7 +76,7 @@ pub(super) const USER: Setting = row(
     "binance.user",
     "STRAT_BINANCE_USER",
     "whose account at Binance it is: orders of other users are refused",
-    |s, v| super::alpaca::user(v).map(|v| s.binance.user = v),
+    |s, v| user(v).map(|v| s.binance.user = v),
     |s| s.binance.user.clone(),
 );
 
@@ -116,28 +117,22 @@ pub(super) const DATA_URL: Setting = row(
 );
 
 /// `binance.api_key`.
-pub(super) const API_KEY: Setting = Setting {
-    secret: Secret::Whole,
-    ..row(
-        "binance.api_key",
-        "STRAT_BINANCE_API_KEY",
-        "API key of the account, of the kind HMAC",
-        |s, v| key(v).map(|v| s.binance.api_key = v),
-        |s| shown(&s.binance.api_key),
-    )
-};
+pub(super) const API_KEY: Setting = secret_row(
+    "binance.api_key",
+    "STRAT_BINANCE_API_KEY",
+    "API key of the account, of the kind HMAC",
+    |s, v| plain_key(v).map(|v| s.binance.api_key = v),
+    |s| shown(&s.binance.api_key),
+);
 
 /// `binance.api_secret`.
-pub(super) const API_SECRET: Setting = Setting {
-    secret: Secret::Whole,
-    ..row(
-        "binance.api_secret",
-        "STRAT_BINANCE_API_SECRET",
-        "its secret; better in the environment than in a file that others read",
-        |s, v| key(v).map(|v| s.binance.api_secret = v),
-        |s| shown(&s.binance.api_secret),
-    )
-};
+pub(super) const API_SECRET: Setting = secret_row(
+    "binance.api_secret",
+    "STRAT_BINANCE_API_SECRET",
+    "its secret; better in the environment than in a file that others read",
+    |s, v| plain_key(v).map(|v| s.binance.api_secret = v),
+    |s| shown(&s.binance.api_secret),
+);
 
 /// `binance.recv_window_ms`.
 pub(super) const RECV_WINDOW: Setting = row(
@@ -148,20 +143,12 @@ pub(super) const RECV_WINDOW: Setting = row(
     |s| s.binance.recv_window.as_millis().to_string(),
 );
 
-fn checked(check: fn(&str) -> Result<String, AddressError>, value: &str) -> Result<String, String> {
-    check(value).map_err(|why| why.to_string())
-}
-
-/// What a header can carry; empty for none.
-fn key(value: &str) -> Result<SecretString, String> {
-    if value.len() <= 256 && value.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-        return Ok(SecretString::from(value.to_owned()));
+/// Binance's keys are of letters and digits, and stand in signed texts.
+fn plain_key(value: &str) -> Result<SecretString, String> {
+    match key(value) {
+        Ok(key) if value.bytes().all(|byte| byte.is_ascii_alphanumeric()) => Ok(key),
+        _ => Err("is not up to 256 letters and digits".to_owned()),
     }
-    Err("is not up to 256 letters and digits".to_owned())
-}
-
-fn shown(secret: &SecretString) -> String {
-    if secret.expose_secret().is_empty() { String::new() } else { "***".to_owned() }
 }
 
 #[cfg(test)]

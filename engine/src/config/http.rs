@@ -1,7 +1,8 @@
 //! Settings of HTTP: where it listens, who may ask, and how often.
 
-use super::table::{Secret, Setting, row, whole};
-use secrecy::{ExposeSecret as _, SecretString};
+use super::account::{is_set, secret_row, shown};
+use super::table::{Setting, row, whole};
+use secrecy::SecretString;
 use std::net::SocketAddr;
 
 /// Shortest secret that tokens are signed with: as long as the hash that it feeds.
@@ -51,12 +52,6 @@ impl HttpSettings {
     }
 }
 
-/// Whether a secret was given.
-#[must_use]
-pub fn is_set(secret: &SecretString) -> bool {
-    !secret.expose_secret().is_empty()
-}
-
 pub(super) const ADDR: Setting = row(
     "http.addr",
     "STRAT_HTTP_ADDR",
@@ -65,27 +60,21 @@ pub(super) const ADDR: Setting = row(
     |s| s.http.addr.to_string(),
 );
 
-pub(super) const TOKEN: Setting = Setting {
-    secret: Secret::Whole,
-    ..row(
-        "http.token",
-        "STRAT_HTTP_TOKEN",
-        "bearer token of operators, who may do everything at /api, 16 to 256 printable characters; empty for none",
-        |s, v| secret(v, 16).map(|v| s.http.token = v),
-        |s| shown(&s.http.token),
-    )
-};
+pub(super) const TOKEN: Setting = secret_row(
+    "http.token",
+    "STRAT_HTTP_TOKEN",
+    "bearer token of operators, who may do everything at /api, 16 to 256 printable characters; empty for none",
+    |s, v| secret(v, 16).map(|v| s.http.token = v),
+    |s| shown(&s.http.token),
+);
 
-pub(super) const JWT_SECRET: Setting = Setting {
-    secret: Secret::Whole,
-    ..row(
-        "http.jwt_secret",
-        "STRAT_HTTP_JWT_SECRET",
-        "what users' tokens (JWT, HS256) are signed with, 32 to 256 printable characters; empty for no users' tokens",
-        |s, v| secret(v, JWT_SECRET_BYTES_MIN).map(|v| s.http.jwt_secret = v),
-        |s| shown(&s.http.jwt_secret),
-    )
-};
+pub(super) const JWT_SECRET: Setting = secret_row(
+    "http.jwt_secret",
+    "STRAT_HTTP_JWT_SECRET",
+    "what users' tokens (JWT, HS256) are signed with, 32 to 256 printable characters; empty for no users' tokens",
+    |s, v| secret(v, JWT_SECRET_BYTES_MIN).map(|v| s.http.jwt_secret = v),
+    |s| shown(&s.http.jwt_secret),
+);
 
 pub(super) const READS: Setting = row(
     "http.reads_per_minute",
@@ -126,10 +115,6 @@ pub(super) const STREAMS_PER_USER: Setting = row(
     |s, v| whole(v, 1, 1_000).map(|v| s.http.streams_per_user = v as usize),
     |s| s.http.streams_per_user.to_string(),
 );
-
-fn shown(secret: &SecretString) -> String {
-    if is_set(secret) { "***".to_owned() } else { String::new() }
-}
 
 /// Empty for none; short ones can be guessed.
 fn secret(value: &str, bytes_min: usize) -> Result<SecretString, String> {

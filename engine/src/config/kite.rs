@@ -1,7 +1,7 @@
 //! Settings of an account at Kite.
 
-use super::alpaca::{checked, key, shown, user};
-use super::table::{Secret, Setting, one_of, path, row, whole};
+use super::account::{checked, key, secret_row, shown, user};
+use super::table::{Setting, one_of, path, row, whole};
 use super::{BrokerKind, Settings};
 use crate::broker::{KITE_LIMITS, KITE_URLS, KiteSettings, LimitSettings, MarketProtection, Product};
 use crate::feed::KiteMode;
@@ -105,16 +105,13 @@ pub(super) const API_KEY: Setting = row(
 );
 
 /// `kite.api_secret`.
-pub(super) const API_SECRET: Setting = Setting {
-    secret: Secret::Whole,
-    ..row(
-        "kite.api_secret",
-        "STRAT_KITE_API_SECRET",
-        "API secret of the app, for `strat-engine kite login` alone: better in its environment than in a file",
-        |s, v| key(v).map(|v| s.kite.account.api_secret = v),
-        |s| shown(&s.kite.account.api_secret),
-    )
-};
+pub(super) const API_SECRET: Setting = secret_row(
+    "kite.api_secret",
+    "STRAT_KITE_API_SECRET",
+    "API secret of the app, for `strat-engine kite login` alone: better in its environment than in a file",
+    |s, v| key(v).map(|v| s.kite.account.api_secret = v),
+    |s| shown(&s.kite.account.api_secret),
+);
 
 /// `kite.token_file`.
 pub(super) const TOKEN_FILE: Setting = row(

@@ -1,5 +1,6 @@
 //! Settings: defaults, then the TOML file, then the environment, then flags. Every one is a row of [`table::TABLE`].
 
+mod account;
 mod accounts;
 mod alpaca;
 mod binance;
@@ -16,11 +17,12 @@ mod sources;
 mod table;
 mod upkeep;
 
+pub use account::is_set;
 pub use alpaca::AlpacaConfig;
 pub use binance::BinanceConfig;
 pub use broker::{BrokerKind, BrokerSettings};
 pub use candles::CandleSettings;
-pub use http::{HttpSettings, is_set};
+pub use http::HttpSettings;
 pub use kite::KiteConfig;
 pub use risk::RiskConfig;
 pub use sources::SourceSettings;

@@ -1,6 +1,7 @@
 //! Settings of the feeds that anybody can write to: a Redis stream, and a WebSocket that speaks JSON.
 
-use super::table::{Secret, Setting, one_of, row};
+use super::account::{checked, secret_row, shown};
+use super::table::{Setting, one_of, row};
 use crate::failure::failure;
 use crate::feed::{Mapping, Pointer, StreamSettings, TimeUnit};
 use crate::net::check_socket;
@@ -104,10 +105,6 @@ fn pointer(value: &str) -> Result<Option<Pointer>, String> {
     if value.is_empty() { Ok(None) } else { value.parse().map(Some) }
 }
 
-fn shown(secret: &SecretString) -> String {
-    if secret.expose_secret().is_empty() { String::new() } else { "***".to_owned() }
-}
-
 /// As other addresses, but with a query: many a feed wants its token there.
 fn address(value: &str) -> Result<SecretString, String> {
     if value.len() > TEXT_BYTES_MAX {
@@ -115,7 +112,7 @@ fn address(value: &str) -> Result<SecretString, String> {
     }
     if !value.is_empty() {
         let (address, query) = value.split_once('?').unwrap_or((value, ""));
-        check_socket(address).map_err(|why| why.to_string())?;
+        checked(check_socket, address)?;
         if !query.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
             return Err("has a query with blanks, a fragment or other than ASCII".to_owned());
         }
@@ -186,27 +183,21 @@ pub(super) const STREAM: Setting = row(
     |s| s.source.stream.clone(),
 );
 
-pub(super) const URL: Setting = Setting {
-    secret: Secret::Whole,
-    ..row(
-        "feed.url",
-        "STRAT_FEED_URL",
-        "address for feed.kind websocket: wss://host/path, or ws:// on this machine; a query may hold a token",
-        |s, v| address(v).map(|v| s.source.url = v),
-        |s| shown(&s.source.url),
-    )
-};
+pub(super) const URL: Setting = secret_row(
+    "feed.url",
+    "STRAT_FEED_URL",
+    "address for feed.kind websocket: wss://host/path, or ws:// on this machine; a query may hold a token",
+    |s, v| address(v).map(|v| s.source.url = v),
+    |s| shown(&s.source.url),
+);
 
-pub(super) const SUBSCRIBE_MESSAGE: Setting = Setting {
-    secret: Secret::Whole,
-    ..row(
-        "feed.subscribe_message",
-        "STRAT_FEED_SUBSCRIBE_MESSAGE",
-        "what feed.kind websocket says first, JSON; empty for nothing",
-        |s, v| message(v).map(|v| s.source.subscribe_message = v),
-        |s| shown(&s.source.subscribe_message),
-    )
-};
+pub(super) const SUBSCRIBE_MESSAGE: Setting = secret_row(
+    "feed.subscribe_message",
+    "STRAT_FEED_SUBSCRIBE_MESSAGE",
+    "what feed.kind websocket says first, JSON; empty for nothing",
+    |s, v| message(v).map(|v| s.source.subscribe_message = v),
+    |s| shown(&s.source.subscribe_message),
+);
 
 pub(super) const ITEMS: Setting = row(
     "feed.json_items",

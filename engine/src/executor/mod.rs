@@ -31,6 +31,7 @@ use crate::schedule::Missed;
 use alone::Alone;
 use hands::Hands;
 use machine::{Input, Now, Rules};
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -219,9 +220,13 @@ impl Executor {
     }
 
     /// The order with the price that its protection is measured from.
-    fn measured(&self, order: &OrderRequest) -> OrderRequest {
-        let prices = self.prices.get().and_then(Weak::upgrade).filter(|_| order.protection.is_some());
-        OrderRequest { last_price: prices.and_then(|prices| prices.last_price(&order.symbol)), ..order.clone() }
+    fn measured<'a>(&self, order: &'a OrderRequest) -> Cow<'a, OrderRequest> {
+        if order.protection.is_none() {
+            return Cow::Borrowed(order);
+        }
+        let prices = self.prices.get().and_then(Weak::upgrade);
+        let last_price = prices.and_then(|prices| prices.last_price(&order.symbol));
+        Cow::Owned(OrderRequest { last_price, ..order.clone() })
     }
 
     /// Whether an order of this strategy is in hand here.

@@ -3,10 +3,10 @@
 //! Any program can speak it. The engine connects, reads, and connects again with growing pauses whenever the connection
 //! ends or says nothing. A line of bad form is counted and logged, never fatal.
 
+use super::rejected::Rejected;
 use super::{Feed, FeedError, Stamp, Tick};
 use crate::clock::Clock;
 use crate::failure::one_line;
-use crate::metrics;
 use async_trait::async_trait;
 use std::collections::HashSet;
 use std::io;
@@ -40,7 +40,7 @@ pub struct LinesFeed {
     lines: Lines,
     symbols: HashSet<Arc<str>>,
     pause: Duration,
-    bad: u64,
+    bad: Rejected,
 }
 
 impl LinesFeed {
@@ -55,7 +55,7 @@ impl LinesFeed {
             lines: Lines::default(),
             symbols: HashSet::new(),
             pause: PAUSES.0,
-            bad: 0,
+            bad: Rejected::default(),
         }
     }
 
@@ -119,11 +119,8 @@ impl LinesFeed {
     }
 
     fn complain(&mut self, why: &str) {
-        self.bad += 1;
-        metrics::tick_rejected();
-        // A feed that has gone mad must not fill the disk.
-        if self.bad.is_power_of_two() {
-            tracing::error!(address = self.address, why, total = self.bad, "a line of the feed is not a tick");
+        if let Some(total) = self.bad.another() {
+            tracing::error!(address = self.address, why, total, "a line of the feed is not a tick");
         }
     }
 }
@@ -271,7 +268,7 @@ mod tests {
             let tick = timeout(Duration::from_secs(10), feed.next()).await.unwrap().unwrap().unwrap();
             assert_eq!(tick.price_text, price);
         }
-        assert_eq!(feed.bad, 1);
+        assert_eq!(feed.bad.total(), 1);
         drop(server.await.unwrap());
         // Nobody there: it goes on trying, and a dropped call does no harm.
         assert!(timeout(Duration::from_millis(300), feed.next()).await.is_err());

@@ -8,6 +8,7 @@ mod hostile;
 pub(crate) mod kite;
 mod lines;
 mod mapped;
+mod rejected;
 mod sim;
 mod socket;
 mod stream;

@@ -2,8 +2,8 @@
 //!
 //! What is said on it is its [`Dialect`]'s. A message that makes no sense is counted and logged, never fatal.
 
+use super::rejected::Rejected;
 use super::{Feed, FeedError, Tick};
-use crate::metrics;
 use crate::net::{Frame, Pauses, Socket, SocketBounds, SocketError};
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
@@ -91,7 +91,7 @@ pub(super) struct SocketFeed<D> {
     opening: Option<Opening>,
     ticks: VecDeque<Tick>,
     pauses: Pauses,
-    bad: u64,
+    bad: Rejected,
 }
 
 /// What woke the feed.
@@ -111,7 +111,7 @@ impl<D: Dialect> SocketFeed<D> {
             opening: None,
             ticks: VecDeque::new(),
             pauses: Pauses::new(PAUSES.0, PAUSES.1),
-            bad: 0,
+            bad: Rejected::default(),
         }
     }
 
@@ -201,17 +201,14 @@ impl<D: Dialect> SocketFeed<D> {
     }
 
     fn complain(&mut self, why: &str) {
-        self.bad += 1;
-        metrics::tick_rejected();
-        // A feed that has gone mad must not fill the disk.
-        if self.bad.is_power_of_two() {
-            tracing::error!(url = self.settings.place(), why, total = self.bad, "a message of the feed is not a tick");
+        if let Some(total) = self.bad.another() {
+            tracing::error!(url = self.settings.place(), why, total, "a message of the feed is not a tick");
         }
     }
 
     #[cfg(test)]
-    pub(super) fn bad(&self) -> u64 {
-        self.bad
+    pub(super) const fn bad(&self) -> u64 {
+        self.bad.total()
     }
 }
 

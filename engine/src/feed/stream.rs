@@ -10,9 +10,9 @@
 //!
 //! It comes by way of Redis: while Redis is away there are no prices from here, and nobody to watch stops by them.
 
+use super::rejected::Rejected;
 use super::{Feed, FeedError, Stamp, Tick, TradeId};
 use crate::failure::one_line;
-use crate::metrics;
 use crate::net::Pauses;
 use async_trait::async_trait;
 use entries::{before, entries, page, parse_id};
@@ -75,7 +75,7 @@ pub struct StreamFeed {
     ticks: VecDeque<Tick>,
     symbols: HashSet<Arc<str>>,
     pauses: Pauses,
-    bad: u64,
+    bad: Rejected,
 }
 
 struct Names {
@@ -101,7 +101,7 @@ impl StreamFeed {
             ticks: VecDeque::new(),
             symbols: HashSet::new(),
             pauses: Pauses::new(PAUSES.0, PAUSES.1),
-            bad: 0,
+            bad: Rejected::default(),
         }
     }
 
@@ -246,17 +246,8 @@ impl StreamFeed {
 
     fn reject(&mut self, aside: &mut redis::Pipeline, id: &str, fields: &[(String, String)], why: &str) {
         let why = one_line(why);
-        self.bad += 1;
-        metrics::tick_rejected();
-        // A writer that has gone mad must not fill the disk.
-        if self.bad.is_power_of_two() {
-            tracing::error!(
-                stream = self.names.stream,
-                id,
-                why,
-                total = self.bad,
-                "an entry of the stream is not a tick"
-            );
+        if let Some(total) = self.bad.another() {
+            tracing::error!(stream = self.names.stream, id, why, total, "an entry of the stream is not a tick");
         }
         let command = aside.cmd("XADD");
         command.arg(&self.names.rejected).arg("MAXLEN").arg("~").arg(REJECTED_MAX).arg("*");

@@ -31,8 +31,12 @@ impl Base {
     }
 
     /// The broker, called no more often than it likes; with the accounts of single users where there are some.
-    pub(super) fn start_broker(&self, health: &Arc<BrokerHealth>, crew: &mut Crew) -> Result<Trading> {
-        let accounts = self.settings.accounts()?;
+    pub(super) fn start_broker(
+        &self,
+        accounts: Vec<(String, Settings)>,
+        health: &Arc<BrokerHealth>,
+        crew: &mut Crew,
+    ) -> Result<Trading> {
         let Trading { broker: main, paper } = self.open(&self.settings, health, crew)?;
         if accounts.is_empty() {
             return Ok(Trading { broker: main, paper });
@@ -96,14 +100,13 @@ impl Base {
     }
 
     /// Longest wait for an answer of a broker; a call may have to wait for its turn first.
-    pub(super) fn broker_timeout(&self) -> Result<Duration> {
-        let accounts = self.settings.accounts()?;
+    pub(super) fn broker_timeout(&self, accounts: &[(String, Settings)]) -> Duration {
         let each = accounts.iter().map(|(_, settings)| settings).chain([&self.settings]);
         let longest = each.map(|settings| {
             let turn = if settings.limits().are_none() { Duration::ZERO } else { EXIT_WAIT_MAX };
             BROKER_TIMEOUT.max(settings.broker.timeout + BROKER_MARGIN) + turn
         });
-        Ok(longest.max().unwrap_or(BROKER_TIMEOUT))
+        longest.max().unwrap_or(BROKER_TIMEOUT)
     }
 
     fn paper_broker(&self) -> Result<PaperBroker> {

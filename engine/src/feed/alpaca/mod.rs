@@ -6,10 +6,10 @@
 
 mod message;
 
+use super::rejected::Rejected;
 use super::{Feed, FeedError, Tick};
 use crate::broker::{AlpacaError, alpaca_credentials as credentials};
 use crate::failure::one_line;
-use crate::metrics;
 use crate::net::{AddressError, Pauses, Socket, SocketBounds, SocketError, check_socket};
 use async_trait::async_trait;
 use message::{Said, read};
@@ -90,7 +90,7 @@ pub struct AlpacaFeed {
     socket: Option<Socket>,
     ready: VecDeque<Tick>,
     pauses: Pauses,
-    bad: u64,
+    bad: Rejected,
 }
 
 impl AlpacaFeed {
@@ -108,7 +108,16 @@ impl AlpacaFeed {
         let AlpacaFeedSettings { timeout, silence, .. } = settings;
         let bounds = SocketBounds { connect: timeout, silence, ping: silence / 3, message_bytes: MESSAGE_BYTES_MAX };
         let pauses = Pauses::new(PAUSES.0, PAUSES.1);
-        Ok(Self { settings, url, bounds, symbols, socket: None, ready: VecDeque::new(), pauses, bad: 0 })
+        Ok(Self {
+            settings,
+            url,
+            bounds,
+            symbols,
+            socket: None,
+            ready: VecDeque::new(),
+            pauses,
+            bad: Rejected::default(),
+        })
     }
 
     /// Connects, says who asks, and subscribes.
@@ -181,11 +190,8 @@ impl AlpacaFeed {
     }
 
     fn complain(&mut self, why: &str) {
-        self.bad += 1;
-        metrics::tick_rejected();
-        // A feed that has gone mad must not fill the disk.
-        if self.bad.is_power_of_two() {
-            tracing::error!(why = one_line(why), total = self.bad, "a message of Alpaca's trades cannot be read");
+        if let Some(total) = self.bad.another() {
+            tracing::error!(why = one_line(why), total, "a message of Alpaca's trades cannot be read");
         }
     }
 }

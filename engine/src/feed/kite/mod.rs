@@ -13,12 +13,12 @@ mod packet;
 
 pub(crate) use packet::MESSAGE_BYTES_MAX;
 
+use super::rejected::Rejected;
 use super::{Feed, FeedError, Stamp, Tick};
 use crate::broker::kite::{
     KiteError, KiteSettings, News, Rest, Session, Ticker, instruments_of_the_day, list_due_after, news, roads,
 };
 use crate::clock::Clock;
-use crate::metrics;
 use crate::net::{Frame, Pauses};
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
@@ -76,7 +76,7 @@ pub struct KiteFeed {
     lines: FuturesUnordered<Next>,
     ready: VecDeque<Tick>,
     pauses: Pauses,
-    bad: u64,
+    bad: Rejected,
 }
 
 /// What is subscribed to, by its number.
@@ -122,7 +122,7 @@ impl KiteFeed {
             lines: FuturesUnordered::new(),
             ready: VecDeque::new(),
             pauses: Pauses::new(PAUSES.0, PAUSES.1),
-            bad: 0,
+            bad: Rejected::default(),
         })
     }
 
@@ -221,11 +221,8 @@ impl KiteFeed {
     }
 
     fn complain(&mut self, why: &str) {
-        self.bad += 1;
-        metrics::tick_rejected();
-        // A feed that has gone mad must not fill the disk.
-        if self.bad.is_power_of_two() {
-            tracing::error!(why, total = self.bad, "a message of Kite's ticker cannot be read");
+        if let Some(total) = self.bad.another() {
+            tracing::error!(why, total, "a message of Kite's ticker cannot be read");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Open positions, and calm mode.
 
 use super::Api;
+use super::strategies::Which;
 use crate::http::answer::{Keep, Problem, answer};
 use crate::http::auth::Caller;
 use crate::http::extract::{Body, Params};
@@ -15,20 +16,12 @@ use strat_client::positions::{self, Calm, open_positions};
 use strat_core::key::check_id;
 use strat_core::strategy::Distance;
 use strat_core::{Money, StrategyKey};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 /// Positions whose calm mode is asked for at the same time.
 const AT_A_TIME: usize = 64;
 /// Most positions in an answer.
 const POSITIONS_MAX: usize = 1_000;
-
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Which {
-    /// Whose; a user may leave it out.
-    user_id: Option<String>,
-}
 
 /// How far a level is.
 #[derive(Debug, Serialize, ToSchema)]

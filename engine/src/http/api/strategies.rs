@@ -43,7 +43,7 @@ pub(super) struct Strategies {
 #[serde(deny_unknown_fields)]
 pub(super) struct Which {
     /// Whose; a user may leave it out.
-    user_id: Option<String>,
+    pub(super) user_id: Option<String>,
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
