@@ -14,7 +14,7 @@ use strat_harness::cpu;
 use strat_harness::resp::Conn;
 use strat_harness::servers::engine::{self, Env};
 use strat_harness::servers::{Engine, Postgres};
-use strat_harness::support::until;
+use strat_harness::support::{now_ms, until};
 use tempfile::TempDir;
 
 const USER: &str = "day";
@@ -22,6 +22,8 @@ const USER: &str = "day";
 const SET_EVERY: Duration = Duration::from_millis(100);
 /// Longest wait for anything before the day and after it.
 const LIMIT: Duration = Duration::from_secs(120);
+/// More than the engine takes Alpaca's clock to be off, and Kite's, ms.
+const CLOCK_SKEW_MS: i64 = 2_500;
 /// A share beside those of the day, whose stop shows that everything is awake.
 const FIRST: &str = "IBM";
 
@@ -61,6 +63,7 @@ impl Desk {
         let redis = Server::start(Kind::Module, None);
         redis.make_durable();
         let postgres = Postgres::durable();
+        wait_until_old(&redis);
         arm(&redis, &day.levels());
         let symbols: Vec<_> = day.opening().into_iter().map(|(symbol, _)| symbol).chain([FIRST.to_owned()]).collect();
         let common = [
@@ -190,6 +193,14 @@ fn at_alpaca(fake: &Fake) -> Vec<(&'static str, String)> {
         ("STRAT_ALPACA_KEY_ID", KEY_ID.to_owned()),
         ("STRAT_ALPACA_SECRET_KEY", SECRET_KEY.to_owned()),
     ]
+}
+
+/// Of a cycle that began within a second of the server's start, by the broker's clock, nobody knows whether Redis has forgotten
+/// anything: its exit is looked up before it is sent. No cycle of a usual day is so old.
+fn wait_until_old(redis: &Server) {
+    let epoch = redis.conn().run("STRAT.EPOCH").text();
+    let began: i64 = epoch.split('-').next().and_then(|ms| ms.parse().ok()).expect("epochs begin with epoch ms");
+    until("the server is older than clocks differ", LIMIT, || (now_ms() - began > CLOCK_SKEW_MS).then_some(()));
 }
 
 /// Writes the strategies, and the first one.
