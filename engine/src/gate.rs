@@ -1,6 +1,7 @@
 //! The gate before the executor: no order is sent before Redis was reconciled with Postgres.
 
-use std::collections::HashSet;
+use crate::broker::AccountOf;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -15,7 +16,16 @@ pub struct EpochGate {
     /// Users whose entries are halted.
     users_halted: Arc<Mutex<HashSet<String>>>,
     opened: Arc<Mutex<Option<Instant>>>,
+    accounts: Arc<Mutex<Accounts>>,
     redis_away: Arc<AtomicBool>,
+}
+
+/// Accounts at the broker, for an epoch.
+#[derive(Debug, Default)]
+struct Accounts {
+    all: BTreeSet<AccountOf>,
+    /// Those that have not told their orders: what Redis has lost of them is not known.
+    silent: BTreeSet<AccountOf>,
 }
 
 impl Default for EpochGate {
@@ -26,6 +36,7 @@ impl Default for EpochGate {
             entries_halted: Arc::default(),
             users_halted: Arc::default(),
             opened: Arc::default(),
+            accounts: Arc::default(),
             redis_away: Arc::default(),
         }
     }
@@ -133,6 +144,34 @@ impl EpochGate {
         });
     }
 
+    /// Has the orders of `silent` accounts wait, of `all` that there are, and no others.
+    pub fn hold_accounts(&self, all: BTreeSet<AccountOf>, silent: BTreeSet<AccountOf>) {
+        *self.accounts() = Accounts { all, silent };
+    }
+
+    /// Lets an account's orders go on: it has told those that it has. Whether they had to wait.
+    #[must_use]
+    pub fn let_account_go(&self, account: &AccountOf) -> bool {
+        self.accounts().silent.remove(account)
+    }
+
+    /// Accounts whose orders wait.
+    #[must_use]
+    pub fn silent_accounts(&self) -> BTreeSet<AccountOf> {
+        self.accounts().silent.clone()
+    }
+
+    /// Whether a user's orders wait for his account, exits as well.
+    #[must_use]
+    pub fn account_is_silent(&self, user: &str) -> bool {
+        let Accounts { all, silent } = &*self.accounts();
+        !silent.is_empty() && silent.contains(&AccountOf::of(user, all))
+    }
+
+    fn accounts(&self) -> MutexGuard<'_, Accounts> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Waits until the gate is closed.
     pub async fn closed(&self) {
         self.until(|epoch| epoch.is_none()).await;
@@ -167,6 +206,19 @@ mod tests {
         gate.halt_entries(None, true);
         gate.halt_entries(Some("alice"), false);
         assert!(gate.entries_of_wait("alice"), "everybody's are halted");
+    }
+
+    #[test]
+    fn an_account_that_tells_nothing_holds_up_its_own_users_alone() {
+        let (gate, alices) = (EpochGate::new(), AccountOf::User("alice".to_owned()));
+        assert!(!gate.account_is_silent("alice"));
+        let all = BTreeSet::from([AccountOf::Others, alices.clone()]);
+        gate.hold_accounts(all.clone(), BTreeSet::from([alices.clone()]));
+        assert!(gate.account_is_silent("alice") && !gate.account_is_silent("bob"));
+        gate.hold_accounts(all, BTreeSet::from([AccountOf::Others]));
+        assert!(gate.account_is_silent("bob") && !gate.account_is_silent("alice"));
+        assert!(gate.let_account_go(&AccountOf::Others) && !gate.let_account_go(&alices));
+        assert!(!gate.account_is_silent("bob") && gate.silent_accounts().is_empty());
     }
 
     #[tokio::test]

@@ -1,15 +1,15 @@
 //! Several accounts behind one broker: each user's orders go to his own account, those of everybody else to the main one.
 //!
 //! What differs between accounts is taken as the most careful of them has it: how repeated ids are treated, how long an order
-//! may be denied, how far a clock may be off. A list is only believed where every account has answered.
+//! may be denied, how far a clock may be off. Each account answers for itself; a list of all is only believed where every one has.
 
 use super::{
-    Broker, BrokerError, BrokerOrder, BrokerPosition, Complaint, Idempotency, Noted, OrderRef, OrderRequest,
+    AccountOf, Broker, BrokerError, BrokerOrder, BrokerPosition, Complaint, Idempotency, Noted, OrderRef, OrderRequest,
     OrderState, ReportQueue,
 };
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +36,13 @@ impl Accounts {
 
     fn of(&self, user: &str) -> &dyn Broker {
         self.by_user.get(user).map_or(&*self.main, |account| &**account as &dyn Broker)
+    }
+
+    fn account(&self, account: &AccountOf) -> &dyn Broker {
+        match account {
+            AccountOf::Others => &*self.main,
+            AccountOf::User(user) => self.of(user),
+        }
     }
 
     fn all(&self) -> impl Iterator<Item = &dyn Broker> {
@@ -100,6 +107,18 @@ impl Broker for Accounts {
 
     async fn cancel(&self, order: OrderRef<'_>) -> Result<(), BrokerError> {
         self.of(order.user).cancel(order).await
+    }
+
+    fn accounts(&self) -> BTreeSet<AccountOf> {
+        std::iter::once(AccountOf::Others).chain(self.by_user.keys().cloned().map(AccountOf::User)).collect()
+    }
+
+    async fn orders_of(&self, account: &AccountOf) -> Result<Vec<BrokerOrder>, BrokerError> {
+        self.account(account).orders().await
+    }
+
+    async fn positions_of(&self, account: &AccountOf) -> Result<Vec<BrokerPosition>, BrokerError> {
+        self.account(account).positions().await
     }
 
     async fn orders(&self) -> Result<Vec<BrokerOrder>, BrokerError> {

@@ -33,6 +33,8 @@ pub use paper::{PaperBroker, PaperSettings};
 pub use reports::ReportQueue;
 
 use async_trait::async_trait;
+use std::collections::BTreeSet;
+use std::fmt;
 use std::time::Duration;
 use strat_core::order::ExecType;
 use strat_core::risk::{Intent, Order};
@@ -195,6 +197,33 @@ pub struct Complaint {
     pub urgent: bool,
 }
 
+/// Whose orders go to an account.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AccountOf {
+    /// Those of everybody who has none of his own.
+    Others,
+    /// This user's.
+    User(String),
+}
+
+impl AccountOf {
+    /// The one that a user's orders go to, among all of them.
+    #[must_use]
+    pub fn of(user: &str, all: &BTreeSet<Self>) -> Self {
+        let own = Self::User(user.to_owned());
+        if all.contains(&own) { own } else { Self::Others }
+    }
+}
+
+impl fmt::Display for AccountOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Others => f.write_str("the main account"),
+            Self::User(user) => write!(f, "the account of {user}"),
+        }
+    }
+}
+
 /// A broker.
 #[async_trait]
 pub trait Broker: Send + Sync {
@@ -242,6 +271,27 @@ pub trait Broker: Send + Sync {
     /// # Errors
     /// [`BrokerError`] where the broker gives no answer.
     async fn cancel(&self, order: OrderRef<'_>) -> Result<(), BrokerError>;
+
+    /// The accounts behind it.
+    fn accounts(&self) -> BTreeSet<AccountOf> {
+        BTreeSet::from([AccountOf::Others])
+    }
+
+    /// As [`Broker::orders`], of one of [`Broker::accounts`].
+    ///
+    /// # Errors
+    /// [`BrokerError`] where that one gives no answer that can be believed as a whole.
+    async fn orders_of(&self, _account: &AccountOf) -> Result<Vec<BrokerOrder>, BrokerError> {
+        self.orders().await
+    }
+
+    /// As [`Broker::positions`], of one of [`Broker::accounts`].
+    ///
+    /// # Errors
+    /// [`BrokerError`] where that one gives no answer that can be believed as a whole.
+    async fn positions_of(&self, _account: &AccountOf) -> Result<Vec<BrokerPosition>, BrokerError> {
+        self.positions().await
+    }
 
     /// Every open order, and those of the current day that have ended.
     ///

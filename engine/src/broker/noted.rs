@@ -1,11 +1,12 @@
 //! What calls to the broker have come to, for whoever asks how it is.
 
 use super::{
-    Broker, BrokerError, BrokerOrder, BrokerPosition, Complaint, Idempotency, OrderRef, OrderRequest, OrderState,
-    ReportQueue,
+    AccountOf, Broker, BrokerError, BrokerOrder, BrokerPosition, Complaint, Idempotency, OrderRef, OrderRequest,
+    OrderState, ReportQueue,
 };
 use crate::clock::Clock;
 use async_trait::async_trait;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -180,6 +181,18 @@ impl Noted {
     pub fn status(&self) -> BrokerStatus {
         BrokerStatus { complaint: self.inner.complaint(), ..self.health.status() }
     }
+
+    /// Calls to the account of a single user are noted by that.
+    async fn noted_of<T>(
+        &self,
+        account: &AccountOf,
+        call: impl Future<Output = Result<T, BrokerError>>,
+    ) -> Result<T, BrokerError> {
+        match account {
+            AccountOf::Others => self.health.begin().end(call.await),
+            AccountOf::User(_) => call.await,
+        }
+    }
 }
 
 #[async_trait]
@@ -217,6 +230,18 @@ impl Broker for Noted {
     async fn cancel(&self, order: OrderRef<'_>) -> Result<(), BrokerError> {
         let begun = self.health.begin();
         begun.end(self.inner.cancel(order).await)
+    }
+
+    fn accounts(&self) -> BTreeSet<AccountOf> {
+        self.inner.accounts()
+    }
+
+    async fn orders_of(&self, account: &AccountOf) -> Result<Vec<BrokerOrder>, BrokerError> {
+        self.noted_of(account, self.inner.orders_of(account)).await
+    }
+
+    async fn positions_of(&self, account: &AccountOf) -> Result<Vec<BrokerPosition>, BrokerError> {
+        self.noted_of(account, self.inner.positions_of(account)).await
     }
 
     async fn orders(&self) -> Result<Vec<BrokerOrder>, BrokerError> {

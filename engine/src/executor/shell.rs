@@ -53,7 +53,7 @@ pub(super) struct Run {
     alarm: String,
     /// It was said that the exit is not sent because another engine trades.
     told_not_sent: bool,
-    /// It waits for its account's limit of calls.
+    /// It waits for its account.
     put_off: bool,
 }
 
@@ -98,7 +98,7 @@ impl Run {
         StrategyKey::parse(&self.job().key).map_or("", |key| key.user)
     }
 
-    /// Whether it waits for its account's limit of calls.
+    /// Whether it waits for its account: for the limit of calls, or for word of what it has.
     pub(super) const fn is_put_off(&self) -> bool {
         self.put_off
     }
@@ -177,7 +177,7 @@ impl Run {
         let job = self.machine.job();
         match effect {
             Effect::Claim { epoch } => {
-                let put_off = executor.entry_put_off(job);
+                let put_off = executor.waits_for_account(job).or_else(|| executor.entry_put_off(job));
                 self.put_off = put_off.is_some();
                 if let Some(why) = put_off {
                     self.give_back_ahead().await;
@@ -347,6 +347,12 @@ impl Executor {
         if let Err(error) = self.redis.clone().strat_unlock(key, token).await {
             tracing::warn!(key, %error, "cannot give a lock back; it will run out");
         }
+    }
+
+    /// Why an order is not even claimed: its account has not told what it has since Redis may have lost some of it.
+    fn waits_for_account(&self, job: &Job) -> Option<String> {
+        let silent = StrategyKey::parse(&job.key).is_some_and(|key| self.epoch.account_is_silent(key.user));
+        silent.then(|| "its account has not told its orders yet: /health says why".to_owned())
     }
 
     /// Why an entry from the queue is not even claimed yet: its account makes as many calls as the broker takes. One that may be

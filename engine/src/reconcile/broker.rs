@@ -4,23 +4,18 @@
 //! strategy's own of the current cycle. Everything else is reported, and never guessed at or acted upon.
 
 use super::Reconciler;
+use super::accounts::{Answers, ask};
 use super::audit::{accounts_for, row_of};
-use crate::broker::{BrokerError, BrokerOrder, OrderState};
+use crate::broker::{AccountOf, BrokerOrder, OrderState};
 use crate::executor::Job;
 use crate::executor::machine::LATER_ATTEMPTS_MAX;
-use crate::failure::sentence;
 use crate::store::{KnownOrder, OrderRow};
 use color_eyre::Result;
-use color_eyre::eyre::eyre;
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 use strat_client::{ReportRequest, StratCommands as _};
 use strat_core::order::OrderIdentity;
 use strat_core::{Action, Leg, Quantity, Strategy, StrategyKey};
-use tokio::time::timeout;
 
-/// Longest wait for a listing.
-pub(super) const LIST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Orders settled in one pass; the next one goes on.
 const SETTLED_MAX: usize = 1_000;
 /// Dead attempts before the current one among which an order is looked for.
@@ -81,14 +76,13 @@ pub fn exit_of(strategy: &Strategy, state: &OrderState) -> Action {
 }
 
 impl Reconciler {
-    /// One look at the broker's orders. Jobs for what is not reported yet go to the executor.
+    /// One look at the orders of these accounts. Jobs for what is not reported yet go to the executor. Answers the accounts
+    /// that did not tell theirs.
     ///
     /// # Errors
-    /// Where the broker, Redis or Postgres gives no answer.
-    pub(super) async fn settle_with_broker(&self) -> Result<()> {
-        let listed = timeout(LIST_TIMEOUT, self.broker.orders()).await;
-        let listed = listed.unwrap_or_else(|_| Err(BrokerError::Unknown("no answer in time".to_owned())));
-        let listed = listed.map_err(|error| eyre!("the broker does not list its orders: {error}"))?;
+    /// Where no account answers, or Redis or Postgres does not.
+    pub(super) async fn settle_with_broker(&self, accounts: &BTreeSet<AccountOf>) -> Result<BTreeSet<AccountOf>> {
+        let Answers { all: listed, silent } = ask(accounts, "orders", |account| self.broker.orders_of(account)).await?;
         let ids: Vec<String> = listed.iter().map(|order| order.state.client_order_id.clone()).collect();
         let known = self.store.known_orders(&ids).await?;
         let (mut settled, mut lost) = (0, Vec::new());
@@ -116,7 +110,7 @@ impl Reconciler {
             }
         }
         self.write_lost(&lost).await;
-        Ok(())
+        Ok(silent)
     }
 
     /// The strategy whose order this is, among its user's.
@@ -230,17 +224,6 @@ impl Reconciler {
         let state = &order.state;
         if told.orders.insert(format!("{} {}", state.client_order_id, state.cum_qty)) {
             tracing::error!(user = order.user, symbol = order.symbol, order = state.client_order_id, status = %state.status, quantity = %order.quantity, filled = %state.cum_qty, "{what}");
-        }
-    }
-
-    /// As [`Reconciler::settle_with_broker`] for a pass while orders go on: trouble is said, and nothing is held up.
-    pub(super) async fn look_at_broker(&self, held: &BTreeMap<(String, String), Quantity>) {
-        let look = async {
-            self.settle_with_broker().await?;
-            self.compare_positions(held).await
-        };
-        if let Err(error) = look.await {
-            tracing::warn!(error = sentence(&error), "the broker's books could not be compared");
         }
     }
 

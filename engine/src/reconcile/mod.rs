@@ -3,6 +3,7 @@
 //! Redis may lose what it held: a flush, a restart without its file, a failover. Its epoch changes then, orders are
 //! claimed with the old one in vain (`UNSYNCED`), and nothing is sent until a reconciliation has finished for the new one.
 
+mod accounts;
 mod audit;
 mod broker;
 mod catch_up;
@@ -163,6 +164,7 @@ impl Reconciler {
             }
             () = self.epoch_changed(), if heeds_gate => true,
             () = self.sync.doubt(), if pause.is_none() => false,
+            () = self.ask_silent() => false,
         }
     }
 
@@ -222,7 +224,7 @@ impl Reconciler {
             self.look_at_broker(&held).await;
         } else {
             // Memory may have lost what the broker knows: nothing is sent before that is known.
-            self.settle_with_broker().await?;
+            self.settle_accounts().await?;
             // Nor may a stop be looser than it was before.
             self.guard.give_trails_back(&redis).await?;
         }

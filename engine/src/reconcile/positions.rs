@@ -1,23 +1,23 @@
 //! What strategies hold, compared with what the accounts at the broker hold.
 
 use super::Reconciler;
-use super::broker::LIST_TIMEOUT;
-use crate::broker::{BrokerError, BrokerPosition};
+use super::accounts::{Answers, ask};
+use crate::broker::{AccountOf, BrokerPosition};
 use crate::store::Fields;
 use color_eyre::Result;
-use color_eyre::eyre::eyre;
 use std::collections::BTreeMap;
 use strat_core::{Quantity, Side, StrategyKey};
-use tokio::time::timeout;
 
 impl Reconciler {
     /// Compares what the strategies hold with what the accounts hold. A difference that lasts is told once; accounts
     /// may be traded by others too, so nothing is done about it.
     pub(super) async fn compare_positions(&self, held: &BTreeMap<(String, String), Quantity>) -> Result<()> {
-        let listed = timeout(LIST_TIMEOUT, self.broker.positions()).await;
-        let listed = listed.unwrap_or_else(|_| Err(BrokerError::Unknown("no answer in time".to_owned())));
-        let listed = listed.map_err(|error| eyre!("the broker does not list its positions: {error}"))?;
-        let now = differences(held, listed);
+        let accounts = self.broker.accounts();
+        let Answers { all: listed, silent } =
+            ask(&accounts, "positions", |account| self.broker.positions_of(account)).await?;
+        let mut now = differences(held, listed);
+        // What these hold is not known.
+        now.retain(|(user, _), _| !silent.contains(&AccountOf::of(user, &accounts)));
         let mut told = self.told();
         for (account, (ours, brokers)) in &now {
             let lasts = told.positions.get(account) == Some(&(*ours, *brokers));
