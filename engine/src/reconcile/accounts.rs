@@ -110,3 +110,33 @@ impl Reconciler {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(name: &str) -> AccountOf {
+        AccountOf::User(name.to_owned())
+    }
+
+    async fn answer(account: &AccountOf) -> Result<Vec<u8>, BrokerError> {
+        match account {
+            AccountOf::Others => Ok(vec![1]),
+            AccountOf::User(_) => Err(BrokerError::Unavailable("log in".to_owned())),
+        }
+    }
+
+    #[tokio::test]
+    async fn who_answers_is_believed_and_who_does_not_is_named() {
+        let all = BTreeSet::from([AccountOf::Others, user("late"), user("out")]);
+        let Answers { all: listed, silent } = ask(&all, "orders", answer).await.unwrap();
+        assert_eq!((listed, silent), (vec![1], BTreeSet::from([user("late"), user("out")])));
+    }
+
+    #[tokio::test]
+    async fn where_nobody_answers_nothing_is_known() {
+        let all = BTreeSet::from([user("late"), user("out")]);
+        let error = ask(&all, "orders", answer).await.unwrap_err().to_string();
+        assert!(error.starts_with("the broker does not list its orders: "), "{error}");
+    }
+}

@@ -111,6 +111,11 @@ async fn one_account_in_trouble_is_named_and_the_others_trade_on() {
     let complaint = all.complaint().unwrap();
     assert!(complaint.urgent && complaint.text.starts_with("account of alice: ") && complaint.text.contains("log in"));
     assert!(all.orders().await.is_err(), "half a list is none");
+    let (others, alices) = (AccountOf::Others, AccountOf::User("alice".to_owned()));
+    assert_eq!(all.accounts(), BTreeSet::from([others.clone(), alices.clone()]));
+    assert!(all.orders_of(&alices).await.is_err());
+    assert_eq!(all.orders_of(&others).await.unwrap()[0].user, "bob");
+    assert_eq!(all.positions_of(&alices).await.unwrap(), []);
 }
 
 #[test]
