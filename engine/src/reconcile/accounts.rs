@@ -5,14 +5,17 @@ use crate::broker::{AccountOf, BrokerError};
 use crate::failure::sentence;
 use color_eyre::Result;
 use color_eyre::eyre::eyre;
-use futures_util::future::{FutureExt as _, join_all};
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use strat_core::Quantity;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 
 /// Longest wait for a listing.
 const LIST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How much longer an account may take than the first that answers: everybody waits for that.
+const BEHIND_MAX: Duration = Duration::from_secs(2);
 /// How often accounts are asked again whose users wait for that.
 const SILENT_EVERY: Duration = Duration::from_secs(2);
 
@@ -35,28 +38,28 @@ pub(super) async fn ask<'a, T, F>(
 where
     F: Future<Output = Result<Vec<T>, BrokerError>>,
 {
-    let silence = |_| Err(BrokerError::Unknown("no answer in time".to_owned()));
-    let answers = accounts.iter().map(|account| {
-        timeout(LIST_TIMEOUT, list(account)).map(move |answer| (account, answer.unwrap_or_else(silence)))
-    });
-    let mut told = Answers { all: Vec::new(), silent: BTreeSet::new() };
-    let mut trouble = None;
-    for (account, answer) in join_all(answers).await {
+    let mut asked: FuturesUnordered<_> =
+        accounts.iter().map(|account| list(account).map(move |answer| (account, answer))).collect();
+    let mut answers = Answers { all: Vec::new(), silent: accounts.clone() };
+    let mut trouble = BrokerError::Unknown("no answer in time".to_owned());
+    let mut until = Instant::now() + LIST_TIMEOUT;
+    while let Ok(Some((account, answer))) = timeout_at(until, asked.next()).await {
         match answer {
-            Ok(listed) => told.all.extend(listed),
+            Ok(listed) => {
+                answers.all.extend(listed);
+                answers.silent.remove(account);
+                until = until.min(Instant::now() + BEHIND_MAX);
+            }
             Err(error) => {
                 tracing::debug!(%account, %error, what, "an account does not tell");
-                told.silent.insert(account.clone());
-                trouble.get_or_insert(error);
+                trouble = error;
             }
         }
     }
-    match trouble {
-        Some(error) if told.silent.len() == accounts.len() => {
-            Err(eyre!("the broker does not list its {what}: {error}"))
-        }
-        _ => Ok(told),
+    if answers.silent.len() == accounts.len() {
+        return Err(eyre!("the broker does not list its {what}: {trouble}"));
     }
+    Ok(answers)
 }
 
 impl Reconciler {
@@ -122,15 +125,18 @@ mod tests {
     async fn answer(account: &AccountOf) -> Result<Vec<u8>, BrokerError> {
         match account {
             AccountOf::Others => Ok(vec![1]),
+            AccountOf::User(name) if name == "dumb" => std::future::pending().await,
             AccountOf::User(_) => Err(BrokerError::Unavailable("log in".to_owned())),
         }
     }
 
     #[tokio::test]
-    async fn who_answers_is_believed_and_who_does_not_is_named() {
-        let all = BTreeSet::from([AccountOf::Others, user("late"), user("out")]);
+    async fn who_answers_is_believed_and_nobody_waits_long_for_who_does_not() {
+        let begun = Instant::now();
+        let all = BTreeSet::from([AccountOf::Others, user("dumb"), user("out")]);
         let Answers { all: listed, silent } = ask(&all, "orders", answer).await.unwrap();
-        assert_eq!((listed, silent), (vec![1], BTreeSet::from([user("late"), user("out")])));
+        assert_eq!((listed, silent), (vec![1], BTreeSet::from([user("dumb"), user("out")])));
+        assert!(begun.elapsed() < LIST_TIMEOUT);
     }
 
     #[tokio::test]
