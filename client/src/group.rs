@@ -196,6 +196,16 @@ impl GroupReader {
         Ok(entries)
     }
 
+    /// Has entries count as never handed out, and wait for `min_idle` of [`Self::claim`] from now on.
+    pub(crate) async fn forget_deliveries(&mut self, stream: &str, ids: &[&str]) -> Result<()> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let mut command = redis::cmd("XCLAIM");
+        command.arg(stream).arg(self.group).arg(&self.consumer).arg(0).arg(ids).arg("RETRYCOUNT").arg(0).arg("JUSTID");
+        Ok(command.exec_async(&mut self.commands).await?)
+    }
+
     pub(crate) async fn acknowledge(&mut self, stream: &str, ids: &[&str]) -> Result<()> {
         if ids.is_empty() {
             return Ok(());

@@ -16,16 +16,9 @@ pub struct EpochGate {
     /// Users whose entries are halted.
     users_halted: Arc<Mutex<HashSet<String>>>,
     opened: Arc<Mutex<Option<Instant>>>,
-    accounts: Arc<Mutex<Accounts>>,
+    /// Accounts that have not told their orders: what Redis has lost of them is not known.
+    silent: Arc<watch::Sender<BTreeSet<AccountOf>>>,
     redis_away: Arc<AtomicBool>,
-}
-
-/// Accounts at the broker, for an epoch.
-#[derive(Debug, Default)]
-struct Accounts {
-    all: BTreeSet<AccountOf>,
-    /// Those that have not told their orders: what Redis has lost of them is not known.
-    silent: BTreeSet<AccountOf>,
 }
 
 impl Default for EpochGate {
@@ -36,7 +29,7 @@ impl Default for EpochGate {
             entries_halted: Arc::default(),
             users_halted: Arc::default(),
             opened: Arc::default(),
-            accounts: Arc::default(),
+            silent: Arc::default(),
             redis_away: Arc::default(),
         }
     }
@@ -144,32 +137,34 @@ impl EpochGate {
         });
     }
 
-    /// Has the orders of `silent` accounts wait, of `all` that there are, and no others.
-    pub fn hold_accounts(&self, all: BTreeSet<AccountOf>, silent: BTreeSet<AccountOf>) {
-        *self.accounts() = Accounts { all, silent };
+    /// Has the orders of these accounts wait, and no others'. For who then opens the gate.
+    pub fn hold_accounts(&self, silent: BTreeSet<AccountOf>) {
+        self.silent.send_replace(silent);
     }
 
     /// Lets an account's orders go on: it has told those that it has. Whether they had to wait.
-    #[must_use]
     pub fn let_account_go(&self, account: &AccountOf) -> bool {
-        self.accounts().silent.remove(account)
+        self.silent.send_if_modified(|silent| silent.remove(account))
     }
 
     /// Accounts whose orders wait.
     #[must_use]
     pub fn silent_accounts(&self) -> BTreeSet<AccountOf> {
-        self.accounts().silent.clone()
+        self.silent.borrow().clone()
     }
 
-    /// Whether a user's orders wait for his account, exits as well.
+    /// Whether an account's orders wait, exits as well.
     #[must_use]
-    pub fn account_is_silent(&self, user: &str) -> bool {
-        let Accounts { all, silent } = &*self.accounts();
-        !silent.is_empty() && silent.contains(&AccountOf::of(user, all))
+    pub fn is_silent(&self, account: &AccountOf) -> bool {
+        self.silent.borrow().contains(account)
     }
 
-    fn accounts(&self) -> MutexGuard<'_, Accounts> {
-        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Waits until an account's orders may go on.
+    pub async fn account_told(&self, account: &AccountOf) {
+        // The sender lives as long as `self`, so this is no error that happens.
+        if self.silent.subscribe().wait_for(|silent| !silent.contains(account)).await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Waits until the gate is closed.
@@ -208,17 +203,19 @@ mod tests {
         assert!(gate.entries_of_wait("alice"), "everybody's are halted");
     }
 
-    #[test]
-    fn an_account_that_tells_nothing_holds_up_its_own_users_alone() {
+    #[tokio::test]
+    async fn an_account_that_tells_nothing_waits_alone_until_it_does() {
         let (gate, alices) = (EpochGate::new(), AccountOf::User("alice".to_owned()));
-        assert!(!gate.account_is_silent("alice"));
-        let all = BTreeSet::from([AccountOf::Others, alices.clone()]);
-        gate.hold_accounts(all.clone(), BTreeSet::from([alices.clone()]));
-        assert!(gate.account_is_silent("alice") && !gate.account_is_silent("bob"));
-        gate.hold_accounts(all, BTreeSet::from([AccountOf::Others]));
-        assert!(gate.account_is_silent("bob") && !gate.account_is_silent("alice"));
-        assert!(gate.let_account_go(&AccountOf::Others) && !gate.let_account_go(&alices));
-        assert!(!gate.account_is_silent("bob") && gate.silent_accounts().is_empty());
+        gate.account_told(&alices).await;
+        gate.hold_accounts(BTreeSet::from([alices.clone()]));
+        assert!(gate.is_silent(&alices) && !gate.is_silent(&AccountOf::Others));
+        let waiting = tokio::spawn({
+            let (gate, alices) = (gate.clone(), alices.clone());
+            async move { gate.account_told(&alices).await }
+        });
+        assert!(gate.let_account_go(&alices) && !gate.let_account_go(&alices));
+        waiting.await.unwrap();
+        assert!(!gate.is_silent(&alices) && gate.silent_accounts().is_empty());
     }
 
     #[tokio::test]

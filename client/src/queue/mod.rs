@@ -132,6 +132,15 @@ impl QueueReader {
         Ok(claimed.into_iter().map(typed).collect())
     }
 
+    /// Puts entries back that nothing was done for: whoever is handed one next takes it for new. [`QueueReader::claim`] hands
+    /// them out once they have waited for its `min_idle`.
+    ///
+    /// # Errors
+    /// Whatever the server or the connection says: then they count as handed out.
+    pub async fn put_back(&mut self, stream: &str, ids: &[&str]) -> Result<()> {
+        self.group.forget_deliveries(stream, ids).await
+    }
+
     /// Takes an entry out of the queue: its order is not wanted any more (`BUSY`, `NOSTRAT`), or it is a [`BadEntry`].
     /// An order that was carried out is acknowledged by `STRAT.REPORT … ACK` instead, which checks the token.
     ///

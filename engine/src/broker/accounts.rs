@@ -1,7 +1,7 @@
 //! Several accounts behind one broker: each user's orders go to his own account, those of everybody else to the main one.
 //!
 //! What differs between accounts is taken as the most careful of them has it: how repeated ids are treated, how long an order
-//! may be denied, how far a clock may be off. Each account answers for itself; a list of all is only believed where every one has.
+//! may be denied, how far a clock may be off. Each account tells its own orders; a list of all is only believed where every one has told.
 
 use super::{
     AccountOf, Broker, BrokerError, BrokerOrder, BrokerPosition, Complaint, Idempotency, Noted, OrderRef, OrderRequest,
@@ -111,6 +111,10 @@ impl Broker for Accounts {
 
     fn accounts(&self) -> BTreeSet<AccountOf> {
         std::iter::once(AccountOf::Others).chain(self.by_user.keys().cloned().map(AccountOf::User)).collect()
+    }
+
+    fn account_of(&self, user: &str) -> AccountOf {
+        if self.by_user.contains_key(user) { AccountOf::User(user.to_owned()) } else { AccountOf::Others }
     }
 
     async fn orders_of(&self, account: &AccountOf) -> Result<Vec<BrokerOrder>, BrokerError> {

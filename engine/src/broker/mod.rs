@@ -206,15 +206,6 @@ pub enum AccountOf {
     User(String),
 }
 
-impl AccountOf {
-    /// The one that a user's orders go to, among all of them.
-    #[must_use]
-    pub fn of(user: &str, all: &BTreeSet<Self>) -> Self {
-        let own = Self::User(user.to_owned());
-        if all.contains(&own) { own } else { Self::Others }
-    }
-}
-
 impl fmt::Display for AccountOf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -275,6 +266,11 @@ pub trait Broker: Send + Sync {
     /// The accounts behind it.
     fn accounts(&self) -> BTreeSet<AccountOf> {
         BTreeSet::from([AccountOf::Others])
+    }
+
+    /// Which of them a user's orders go to.
+    fn account_of(&self, _user: &str) -> AccountOf {
+        AccountOf::Others
     }
 
     /// As [`Broker::orders`], of one of [`Broker::accounts`].

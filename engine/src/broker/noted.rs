@@ -182,7 +182,7 @@ impl Noted {
         BrokerStatus { complaint: self.inner.complaint(), ..self.health.status() }
     }
 
-    /// Calls to the account of a single user are noted by that.
+    /// Listings of a single user's account are noted by its own [`Noted`] alone: this one is of all that is done.
     async fn noted_of<T>(
         &self,
         account: &AccountOf,
@@ -234,6 +234,10 @@ impl Broker for Noted {
 
     fn accounts(&self) -> BTreeSet<AccountOf> {
         self.inner.accounts()
+    }
+
+    fn account_of(&self, user: &str) -> AccountOf {
+        self.inner.account_of(user)
     }
 
     async fn orders_of(&self, account: &AccountOf) -> Result<Vec<BrokerOrder>, BrokerError> {

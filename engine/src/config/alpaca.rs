@@ -1,8 +1,8 @@
 //! Settings of an account at Alpaca.
 
 use super::Settings;
-use super::account::{checked, key, secret_row, shown, user};
 use super::table::{Setting, row};
+use super::values::{checked, key, secret_row, shown, user};
 use crate::broker::AlpacaSettings;
 use crate::feed::AlpacaFeedSettings;
 use crate::net::{check_rest, check_socket};

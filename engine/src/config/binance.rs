@@ -1,8 +1,8 @@
 //! Settings of an account at Binance Spot, and of its market data.
 
 use super::Settings;
-use super::account::{checked, key, secret_row, shown, user};
 use super::table::{Setting, row, whole};
+use super::values::{KEY_BYTES_MAX, checked, key, secret_row, shown, user};
 use crate::broker::BinanceSettings;
 use crate::net::{check_rest, check_socket};
 use secrecy::SecretString;
@@ -147,7 +147,7 @@ pub(super) const RECV_WINDOW: Setting = row(
 fn plain_key(value: &str) -> Result<SecretString, String> {
     match key(value) {
         Ok(key) if value.bytes().all(|byte| byte.is_ascii_alphanumeric()) => Ok(key),
-        _ => Err("is not up to 256 letters and digits".to_owned()),
+        _ => Err(format!("is not up to {KEY_BYTES_MAX} letters and digits")),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Settings of HTTP: where it listens, who may ask, and how often.
 
-use super::account::{is_set, secret_row, shown};
 use super::table::{Setting, row, whole};
+use super::values::{is_set, secret_row, shown};
 use secrecy::SecretString;
 use std::net::SocketAddr;
 

@@ -1,7 +1,7 @@
 //! Settings of an account at Kite.
 
-use super::account::{checked, key, secret_row, shown, user};
 use super::table::{Setting, one_of, path, row, whole};
+use super::values::{checked, key, secret_row, shown, user};
 use super::{BrokerKind, Settings};
 use crate::broker::{KITE_LIMITS, KITE_URLS, KiteSettings, LimitSettings, MarketProtection, Product};
 use crate::feed::KiteMode;

@@ -1,6 +1,5 @@
 //! Settings: defaults, then the TOML file, then the environment, then flags. Every one is a row of [`table::TABLE`].
 
-mod account;
 mod accounts;
 mod alpaca;
 mod binance;
@@ -16,8 +15,8 @@ mod schedule;
 mod sources;
 mod table;
 mod upkeep;
+mod values;
 
-pub use account::is_set;
 pub use alpaca::AlpacaConfig;
 pub use binance::BinanceConfig;
 pub use broker::{BrokerKind, BrokerSettings};
@@ -28,6 +27,7 @@ pub use risk::RiskConfig;
 pub use sources::SourceSettings;
 pub use table::{Secret, Setting, TABLE};
 pub use upkeep::UpkeepConfig;
+pub use values::is_set;
 
 use crate::broker::PaperSettings;
 use crate::calendar::Calendars;

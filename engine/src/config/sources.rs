@@ -1,7 +1,7 @@
 //! Settings of the feeds that anybody can write to: a Redis stream, and a WebSocket that speaks JSON.
 
-use super::account::{checked, secret_row, shown};
 use super::table::{Setting, one_of, row};
+use super::values::{checked, secret_row, shown};
 use crate::failure::failure;
 use crate::feed::{Mapping, Pointer, StreamSettings, TimeUnit};
 use crate::net::check_socket;

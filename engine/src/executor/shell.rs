@@ -114,6 +114,7 @@ impl Run {
             return Effect::Done;
         }
         self.ended_before = *self.executor.ended.borrow();
+        self.put_off = false;
         let go = self.executor.go();
         if let Input::Go { epoch, .. } = &go {
             self.epoch.clone_from(epoch);
@@ -160,8 +161,15 @@ impl Run {
     pub(super) async fn watch(&self) -> Input {
         tokio::select! {
             input = self.hand.watch(self.patience()) => input,
-            () = self.executor.epoch.moved(self.epoch.as_deref()) => Input::EpochChanged,
+            () = self.may_claim_anew() => Input::EpochChanged,
         }
+    }
+
+    /// Waits until the gate has opened for another epoch, for this account as well: until then its fills are reported as before.
+    async fn may_claim_anew(&self) {
+        let gate = &self.executor.epoch;
+        gate.moved(self.epoch.as_deref()).await;
+        gate.account_told(&self.executor.broker.account_of(self.user())).await;
     }
 
     /// How long an order may go without a word of the broker before it is looked at.
@@ -177,7 +185,7 @@ impl Run {
         let job = self.machine.job();
         match effect {
             Effect::Claim { epoch } => {
-                let put_off = executor.waits_for_account(job).or_else(|| executor.entry_put_off(job));
+                let put_off = executor.untold(job).or_else(|| executor.entry_put_off(job));
                 self.put_off = put_off.is_some();
                 if let Some(why) = put_off {
                     self.give_back_ahead().await;
@@ -222,6 +230,9 @@ impl Run {
                 // Redis came back while it was looked up, and another job has told it that this attempt is dead.
                 if self.is_superseded() || self.machine.is_alone() && executor.has_ended(&request.client_order_id) {
                     return Input::Submitted(Err(BrokerError::Unavailable("a later attempt is asked for".to_owned())));
+                }
+                if let Some(why) = executor.untold(job).filter(|_| !self.machine.is_alone()) {
+                    return Input::Submitted(Err(BrokerError::Unavailable(why)));
                 }
                 let lease = &executor.settings.lease;
                 if !(if self.machine.is_alone() { lease.may_act() } else { lease.may_trade() }) {
@@ -350,9 +361,13 @@ impl Executor {
     }
 
     /// Why an order is not even claimed: its account has not told what it has since Redis may have lost some of it.
-    fn waits_for_account(&self, job: &Job) -> Option<String> {
-        let silent = StrategyKey::parse(&job.key).is_some_and(|key| self.epoch.account_is_silent(key.user));
-        silent.then(|| "its account has not told its orders yet: /health says why".to_owned())
+    fn untold(&self, job: &Job) -> Option<String> {
+        self.is_untold(&job.key).then(|| "its account has not told its orders: /health names it".to_owned())
+    }
+
+    /// Whether a strategy's orders wait for its account to tell those that it has.
+    pub(super) fn is_untold(&self, key: &str) -> bool {
+        StrategyKey::parse(key).is_some_and(|key| self.epoch.is_silent(&self.broker.account_of(key.user)))
     }
 
     /// Why an entry from the queue is not even claimed yet: its account makes as many calls as the broker takes. One that may be

@@ -1,7 +1,7 @@
 //! How the parts of the engine are, asked at the moment.
 
 use super::Watched;
-use crate::broker::BrokerStatus;
+use crate::broker::{AccountOf, BrokerStatus};
 use crate::guard::{GuardStatus, Watcher};
 use crate::market::{MarketStats, Refusal};
 use crate::store::Ping;
@@ -12,6 +12,7 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use color_eyre::Result;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,8 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 const UNKNOWN_MAX: Duration = Duration::from_secs(10);
 /// How old the guard's knowledge may be while Redis is there.
 const BEHIND_MAX: Duration = Duration::from_secs(10);
+/// Accounts that are named.
+const NAMED_MAX: usize = 20;
 
 pub(super) async fn health(State(watched): State<Arc<Watched>>) -> impl IntoResponse {
     let (healthy, body) = health_of(&watched).await;
@@ -207,15 +210,27 @@ fn check_guard(guard: GuardStatus) -> Value {
 
 /// As its calls have gone: it is not asked for the sake of this.
 fn check_broker(broker: BrokerStatus, (unknown, longest): (usize, Duration), watched: &Watched) -> Value {
-    let mut body = broker_json(broker, unknown, longest);
+    let silent = watched.gate.silent_accounts();
+    let mut body = broker_json(broker, &silent, unknown, longest);
     body["orders_working"] = watched.executor.working().into();
     body["trading"] = watched.trades().into();
     body
 }
 
-fn broker_json(broker: BrokerStatus, unknown: usize, longest: Duration) -> Value {
-    let error = match broker.error() {
-        Some(error) => Some(error.to_owned()),
+/// What is wrong with the broker, where something is.
+pub(super) fn broker_error(broker: &BrokerStatus, silent: &BTreeSet<AccountOf>) -> Option<String> {
+    let waits = || {
+        let named: Vec<_> = silent.iter().take(NAMED_MAX).map(ToString::to_string).collect();
+        (!named.is_empty()).then(|| {
+            format!("orders wait, exits as well, until their accounts tell those that they have: {}", named.join(", "))
+        })
+    };
+    broker.error().map(str::to_owned).or_else(waits)
+}
+
+fn broker_json(broker: BrokerStatus, silent: &BTreeSet<AccountOf>, unknown: usize, longest: Duration) -> Value {
+    let error = match broker_error(&broker, silent) {
+        Some(error) => Some(error),
         None if longest > UNKNOWN_MAX => {
             Some(format!("whether it has an order is not known for {} s: look at the broker", longest.as_secs()))
         }
@@ -233,6 +248,7 @@ fn broker_json(broker: BrokerStatus, unknown: usize, longest: Duration) -> Value
         "calls_failed": broker.failed,
         "calls_limited": broker.limited,
         "unknown_orders": unknown,
+        "accounts_waited_for": silent.len(),
     })
 }
 
@@ -273,7 +289,9 @@ mod tests {
             limited: 0,
             complaint: None,
         };
-        let of = |status: &BrokerStatus, seconds| broker_json(status.clone(), 1, Duration::from_secs(seconds));
+        let of = |status: &BrokerStatus, seconds| {
+            broker_json(status.clone(), &BTreeSet::new(), 1, Duration::from_secs(seconds))
+        };
         assert_eq!(of(&status, 0)["status"], "ok");
         let unknown = of(&status, 11);
         assert!(unknown["status"] == "unhealthy" && unknown["error"].to_string().contains("11 s"), "{unknown}");
@@ -288,17 +306,16 @@ mod tests {
 
     #[test]
     fn a_broker_is_healthy_until_it_lets_no_order_in() {
-        let told = |urgent| {
-            let complaint = Some(Complaint { text: "log in".to_owned(), urgent });
+        let of = |complaint, silent: &[AccountOf]| {
             let (kind, trouble, last) = ("kite".to_owned(), None, None);
-            broker_json(
-                BrokerStatus { kind, trouble, last, calls: 0, failed: 0, limited: 0, complaint },
-                0,
-                Duration::ZERO,
-            )
+            let status = BrokerStatus { kind, trouble, last, calls: 0, failed: 0, limited: 0, complaint };
+            broker_json(status, &silent.iter().cloned().collect(), 0, Duration::ZERO)
         };
+        let told = |urgent| of(Some(Complaint { text: "log in".to_owned(), urgent }), &[]);
         assert_eq!((&told(false)["status"], &told(false)["notice"]), (&json!("ok"), &json!("log in")));
         assert_eq!((&told(true)["status"], &told(true)["error"]), (&json!("unhealthy"), &json!("log in")));
+        let waits = of(None, &[AccountOf::User("bob".to_owned())]);
+        assert!(waits["status"] == "unhealthy" && waits["error"].to_string().contains("the account of bob"), "{waits}");
     }
 
     #[test]

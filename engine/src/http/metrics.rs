@@ -1,6 +1,6 @@
 //! `GET /metrics`: what was counted, and what is taken at the moment of asking.
 
-use super::health::{ask_backlog, ask_postgres, ask_queues, ask_redis};
+use super::health::{ask_backlog, ask_postgres, ask_queues, ask_redis, broker_error};
 use super::{Api, Watched};
 use crate::market::Refusal;
 use crate::metrics::{install, module_counted};
@@ -60,7 +60,8 @@ fn take_counted(watched: &Watched) {
     counter!("strat_journal_applied_total").absolute(sync.applied);
     counter!("strat_journal_rejected_total").absolute(sync.rejected);
     watched.rows.stats().named().into_iter().for_each(|(name, count)| counter!(name).absolute(count));
-    gauge!("strat_broker_up").set(number(watched.broker.status().error().is_none()));
+    gauge!("strat_broker_up")
+        .set(number(broker_error(&watched.broker.status(), &watched.gate.silent_accounts()).is_none()));
     gauge!("strat_orders_unknown").set(watched.executor.unknown().0 as f64);
     gauge!("strat_reconciled").set(number(watched.gate.peek().is_some()));
     gauge!("strat_engine_uptime_seconds").set(watched.started.elapsed().as_secs_f64());

@@ -3,8 +3,8 @@
 use super::Reconciler;
 use crate::broker::{AccountOf, BrokerError};
 use crate::failure::sentence;
-use color_eyre::Result;
 use color_eyre::eyre::eyre;
+use color_eyre::{Report, Result};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,74 +13,86 @@ use strat_core::Quantity;
 use tokio::time::{Instant, sleep, timeout_at};
 
 /// Longest wait for a listing.
-const LIST_TIMEOUT: Duration = Duration::from_secs(10);
-/// How much longer an account may take than the first that answers: everybody waits for that.
+pub(super) const LIST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How much longer an account may take than the first that answers while nobody trades.
 const BEHIND_MAX: Duration = Duration::from_secs(2);
 /// How often accounts are asked again whose users wait for that.
 const SILENT_EVERY: Duration = Duration::from_secs(2);
 
-/// What accounts have told, and which of them have told nothing.
+/// What each account has told, and why others have not.
 #[derive(Debug)]
 pub(super) struct Answers<T> {
-    pub(super) all: Vec<T>,
-    pub(super) silent: BTreeSet<AccountOf>,
+    pub(super) told: BTreeMap<AccountOf, Vec<T>>,
+    pub(super) silent: BTreeMap<AccountOf, Report>,
 }
 
-/// Asks each of the accounts.
-///
-/// # Errors
-/// Where none of them answers.
+impl<T> Answers<T> {
+    /// These answers, unless there is none: then why.
+    pub(super) fn some(mut self) -> Result<Self> {
+        match self.silent.pop_first() {
+            Some((_, why)) if self.told.is_empty() => Err(why),
+            Some((account, why)) => {
+                self.silent.insert(account, why);
+                Ok(self)
+            }
+            None => Ok(self),
+        }
+    }
+}
+
+/// Asks each of the accounts; once one has answered, the others have no longer than `behind` left.
 pub(super) async fn ask<'a, T, F>(
     accounts: &'a BTreeSet<AccountOf>,
     what: &str,
+    behind: Duration,
     list: impl Fn(&'a AccountOf) -> F,
-) -> Result<Answers<T>>
+) -> Answers<T>
 where
     F: Future<Output = Result<Vec<T>, BrokerError>>,
 {
     let mut asked: FuturesUnordered<_> =
-        accounts.iter().map(|account| list(account).map(move |answer| (account, answer))).collect();
-    let mut answers = Answers { all: Vec::new(), silent: accounts.clone() };
-    let mut trouble = BrokerError::Unknown("no answer in time".to_owned());
+        accounts.iter().map(|account| list(account).map(move |answer| (account.clone(), answer))).collect();
+    let silence = |why: BrokerError| eyre!("the broker does not list its {what}: {why}");
+    let unheard =
+        |account: &AccountOf| (account.clone(), silence(BrokerError::Unknown("no answer in time".to_owned())));
+    let mut answers = Answers { told: BTreeMap::new(), silent: accounts.iter().map(unheard).collect() };
     let mut until = Instant::now() + LIST_TIMEOUT;
     while let Ok(Some((account, answer))) = timeout_at(until, asked.next()).await {
         match answer {
             Ok(listed) => {
-                answers.all.extend(listed);
-                answers.silent.remove(account);
-                until = until.min(Instant::now() + BEHIND_MAX);
+                answers.silent.remove(&account);
+                answers.told.insert(account, listed);
+                until = until.min(Instant::now() + behind);
             }
-            Err(error) => {
-                tracing::debug!(%account, %error, what, "an account does not tell");
-                trouble = error;
-            }
+            Err(why) => drop(answers.silent.insert(account, silence(why))),
         }
     }
-    if answers.silent.len() == accounts.len() {
-        return Err(eyre!("the broker does not list its {what}: {trouble}"));
-    }
-    Ok(answers)
+    answers
 }
 
 impl Reconciler {
     /// Before the gate opens: what the accounts have, whatever Redis remembers. The users of those that do not tell wait.
     ///
     /// # Errors
-    /// As [`Reconciler::settle_with_broker`].
+    /// Where none of them tells, or nothing can be made of what any of them tells.
     pub(super) async fn settle_accounts(&self) -> Result<()> {
-        let all = self.broker.accounts();
-        let silent = self.settle_with_broker(&all).await?;
+        let silent = self.settle_with_broker(BEHIND_MAX).await?;
         for account in &silent {
-            tracing::error!(%account, "it does not tell its orders: those of its users wait until it does, everybody else's go on");
+            tracing::error!(%account, "ORDERS WAIT: it does not tell those that it has, its users' are not sent until it does; everybody else's go on");
         }
-        self.gate.hold_accounts(all, silent);
+        self.gate.hold_accounts(silent);
         Ok(())
     }
 
-    /// As [`Reconciler::settle_with_broker`] for a pass while orders go on: trouble is said, and nothing is held up.
+    /// A look at the broker's books while orders go on: trouble is said, and nothing is held up.
     pub(super) async fn look_at_broker(&self, held: &BTreeMap<(String, String), Quantity>) {
         let look = async {
-            self.look_at_orders(&self.broker.accounts()).await?;
+            let silent = self.settle_with_broker(LIST_TIMEOUT).await?;
+            for account in self.gate.silent_accounts().difference(&silent) {
+                if self.gate.let_account_go(account) {
+                    tracing::warn!(%account, "it has told its orders: those of its users go on");
+                }
+            }
             self.compare_positions(held).await
         };
         if let Err(error) = look.await {
@@ -88,27 +100,32 @@ impl Reconciler {
         }
     }
 
-    /// Looks at the orders of these accounts, and lets those go on that have told them.
-    async fn look_at_orders(&self, accounts: &BTreeSet<AccountOf>) -> Result<()> {
-        let silent = self.settle_with_broker(accounts).await?;
-        for account in accounts.difference(&silent) {
-            if self.gate.let_account_go(account) {
-                tracing::info!(%account, "it has told its orders: those of its users go on");
+    /// Looks at the orders of each account; answers those of which that was not possible.
+    async fn settle_with_broker(&self, behind: Duration) -> Result<BTreeSet<AccountOf>> {
+        let accounts = self.broker.accounts();
+        let answers = ask(&accounts, "orders", behind, |account| self.broker.orders_of(account)).await;
+        let mut settled = Answers { told: BTreeMap::new(), silent: answers.silent };
+        for (account, listed) in answers.told {
+            match self.settle_listed(listed).await {
+                Ok(()) => drop(settled.told.insert(account, Vec::<()>::new())),
+                Err(why) => drop(settled.silent.insert(account, why)),
             }
         }
-        Ok(())
+        let settled = settled.some()?;
+        for (account, why) in &settled.silent {
+            tracing::warn!(%account, why = sentence(why), "its orders could not be compared");
+        }
+        Ok(settled.silent.into_keys().collect())
     }
 
-    /// Asks accounts again whose users wait, for ever.
-    pub(super) async fn ask_silent(&self) {
+    /// Waits until an account answers whose users wait for that.
+    pub(super) async fn an_account_tells(&self) {
         loop {
             sleep(SILENT_EVERY).await;
             let silent = self.gate.silent_accounts();
-            if silent.is_empty() || self.gate.peek().is_none() {
-                continue;
-            }
-            if let Err(error) = self.look_at_orders(&silent).await {
-                tracing::debug!(error = sentence(&error), "accounts do not tell their orders yet");
+            let answers = ask(&silent, "orders", LIST_TIMEOUT, |account| self.broker.orders_of(account)).await;
+            if !answers.told.is_empty() {
+                return;
             }
         }
     }
@@ -131,18 +148,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_answers_is_believed_and_nobody_waits_long_for_who_does_not() {
-        let begun = Instant::now();
+    async fn who_answers_is_believed_and_who_does_not_is_not_waited_for() {
         let all = BTreeSet::from([AccountOf::Others, user("dumb"), user("out")]);
-        let Answers { all: listed, silent } = ask(&all, "orders", answer).await.unwrap();
-        assert_eq!((listed, silent), (vec![1], BTreeSet::from([user("dumb"), user("out")])));
-        assert!(begun.elapsed() < LIST_TIMEOUT);
+        let answers = ask(&all, "orders", Duration::from_millis(20), answer).await.some().unwrap();
+        assert_eq!(answers.told, BTreeMap::from([(AccountOf::Others, vec![1])]));
+        let why: Vec<_> = answers.silent.values().map(ToString::to_string).collect();
+        let begins = "the broker does not list its orders: ";
+        assert!(why[0].starts_with(begins) && why[0].ends_with("no answer in time"), "{why:?}");
+        assert!(why[1].starts_with(begins) && why[1].ends_with("log in"), "{why:?}");
     }
 
     #[tokio::test]
     async fn where_nobody_answers_nothing_is_known() {
         let all = BTreeSet::from([user("late"), user("out")]);
-        let error = ask(&all, "orders", answer).await.unwrap_err().to_string();
-        assert!(error.starts_with("the broker does not list its orders: "), "{error}");
+        assert!(ask(&all, "orders", BEHIND_MAX, answer).await.some().is_err());
     }
 }

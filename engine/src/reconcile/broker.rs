@@ -4,9 +4,8 @@
 //! strategy's own of the current cycle. Everything else is reported, and never guessed at or acted upon.
 
 use super::Reconciler;
-use super::accounts::{Answers, ask};
 use super::audit::{accounts_for, row_of};
-use crate::broker::{AccountOf, BrokerOrder, OrderState};
+use crate::broker::{BrokerOrder, OrderState};
 use crate::executor::Job;
 use crate::executor::machine::LATER_ATTEMPTS_MAX;
 use crate::store::{KnownOrder, OrderRow};
@@ -16,7 +15,7 @@ use strat_client::{ReportRequest, StratCommands as _};
 use strat_core::order::OrderIdentity;
 use strat_core::{Action, Leg, Quantity, Strategy, StrategyKey};
 
-/// Orders settled in one pass; the next one goes on.
+/// Orders of an account settled in one pass; the next one goes on.
 const SETTLED_MAX: usize = 1_000;
 /// Dead attempts before the current one among which an order is looked for.
 const ATTEMPTS_MAX: u64 = 32;
@@ -76,13 +75,11 @@ pub fn exit_of(strategy: &Strategy, state: &OrderState) -> Action {
 }
 
 impl Reconciler {
-    /// One look at the orders of these accounts. Jobs for what is not reported yet go to the executor. Answers the accounts
-    /// that did not tell theirs.
+    /// One look at what an account has told. Jobs for what is not reported yet go to the executor.
     ///
     /// # Errors
-    /// Where no account answers, or Redis or Postgres does not.
-    pub(super) async fn settle_with_broker(&self, accounts: &BTreeSet<AccountOf>) -> Result<BTreeSet<AccountOf>> {
-        let Answers { all: listed, silent } = ask(accounts, "orders", |account| self.broker.orders_of(account)).await?;
+    /// Where the broker, Redis or Postgres gives no answer.
+    pub(super) async fn settle_listed(&self, listed: Vec<BrokerOrder>) -> Result<()> {
         let ids: Vec<String> = listed.iter().map(|order| order.state.client_order_id.clone()).collect();
         let known = self.store.known_orders(&ids).await?;
         let (mut settled, mut lost) = (0, Vec::new());
@@ -110,7 +107,7 @@ impl Reconciler {
             }
         }
         self.write_lost(&lost).await;
-        Ok(silent)
+        Ok(())
     }
 
     /// The strategy whose order this is, among its user's.

@@ -164,7 +164,7 @@ impl Reconciler {
             }
             () = self.epoch_changed(), if heeds_gate => true,
             () = self.sync.doubt(), if pause.is_none() => false,
-            () = self.ask_silent() => false,
+            () = self.an_account_tells() => false,
         }
     }
 

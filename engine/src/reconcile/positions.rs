@@ -1,8 +1,8 @@
 //! What strategies hold, compared with what the accounts at the broker hold.
 
 use super::Reconciler;
-use super::accounts::{Answers, ask};
-use crate::broker::{AccountOf, BrokerPosition};
+use super::accounts::{LIST_TIMEOUT, ask};
+use crate::broker::BrokerPosition;
 use crate::store::Fields;
 use color_eyre::Result;
 use std::collections::BTreeMap;
@@ -13,11 +13,12 @@ impl Reconciler {
     /// may be traded by others too, so nothing is done about it.
     pub(super) async fn compare_positions(&self, held: &BTreeMap<(String, String), Quantity>) -> Result<()> {
         let accounts = self.broker.accounts();
-        let Answers { all: listed, silent } =
-            ask(&accounts, "positions", |account| self.broker.positions_of(account)).await?;
-        let mut now = differences(held, listed);
-        // What these hold is not known.
-        now.retain(|(user, _), _| !silent.contains(&AccountOf::of(user, &accounts)));
+        let list = |account| self.broker.positions_of(account);
+        let answers = ask(&accounts, "positions", LIST_TIMEOUT, list).await.some()?;
+        let mut now = differences(held, answers.told.into_values().flatten().collect());
+        // What these hold is not known: it is as it was.
+        let is_silent = |user: &str| answers.silent.contains_key(&self.broker.account_of(user));
+        now.retain(|(user, _), _| !is_silent(user));
         let mut told = self.told();
         for (account, (ours, brokers)) in &now {
             let lasts = told.positions.get(account) == Some(&(*ours, *brokers));
@@ -26,7 +27,7 @@ impl Reconciler {
                 tracing::warn!(user, symbol, %ours, broker = %brokers, "the account holds another quantity than its strategies say");
             }
         }
-        told.told_positions.retain(|account| now.contains_key(account));
+        told.told_positions.retain(|account| now.contains_key(account) || is_silent(&account.0));
         told.positions = now;
         Ok(())
     }

@@ -36,6 +36,8 @@ struct State {
     /// Requests that are answered with a limit, and what it says.
     limited: (usize, Duration),
     expired: bool,
+    /// Whether it does not list orders; everything else it does.
+    lists_nothing: bool,
     asked: Vec<String>,
 }
 
@@ -75,6 +77,17 @@ impl World {
     /// The next so many requests are answered with the limit.
     pub fn limit(&self, requests: usize, retry_after: Duration) {
         self.state().limited = (requests, retry_after);
+    }
+
+    /// Whether lists of orders are refused, as from a service that is overloaded, and everything else is answered.
+    pub fn set_lists_nothing(&self, refuses: bool) {
+        self.state().lists_nothing = refuses;
+    }
+
+    /// See [`World::set_lists_nothing`].
+    #[must_use]
+    pub fn lists_nothing(&self) -> bool {
+        self.state().lists_nothing
     }
 
     /// Whether the token, or key, is taken. Sockets that are open are not touched: see [`Hub::close`].

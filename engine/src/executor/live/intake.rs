@@ -130,12 +130,13 @@ impl Driver {
     }
 
     async fn accept(self: &Arc<Self>, queue: &mut QueueReader, deliveries: Vec<(Delivery, Option<Ahead>)>) {
+        let mut untold = Vec::new();
         for (delivery, ahead) in deliveries {
             match delivery {
                 Ok(entry) => {
                     crash_point("delivered");
                     let queue = if entry.stream.ends_with("exits") { Queue::Exits } else { Queue::Orders };
-                    self.take(entry, ahead, room_of(queue));
+                    untold.extend(self.take(entry, ahead, room_of(queue)));
                 }
                 Err(bad) => {
                     tracing::error!(%bad, "an entry that is no order was discarded");
@@ -145,21 +146,48 @@ impl Driver {
                 }
             }
         }
+        self.put_back(queue, untold).await;
+    }
+
+    /// Nothing was done for these: whoever is handed one next, also after a restart, need not doubt that.
+    async fn put_back(&self, queue: &mut QueueReader, entries: Vec<EntryName>) {
+        for entries in entries.chunk_by(|one, next| one.stream == next.stream) {
+            let ids: Vec<_> = entries.iter().map(|name| name.id.as_str()).collect();
+            match queue.put_back(&entries[0].stream, &ids).await {
+                // It has been handed out to nobody, then; a count that is too high was somebody's.
+                Ok(()) => held(&self.refused).extend(entries.iter().map(|name| (name.clone(), 0))),
+                Err(error) => tracing::warn!(%error, "cannot put orders back that wait for their accounts"),
+            }
+        }
     }
 
     /// Starts an entry's job. Entries whose order works, or whose job is under way, come again from `claim` and are in
-    /// good hands; one that there is no room for comes again as well.
-    fn take(self: &Arc<Self>, mut entry: QueueEntry, ahead: Option<Ahead>, which: usize) {
+    /// good hands; one that there is no room for comes again as well. So does one whose account has not told the orders that it
+    /// has: where it was new, its name is answered, and it is to be put back.
+    fn take(self: &Arc<Self>, mut entry: QueueEntry, ahead: Option<Ahead>, which: usize) -> Option<EntryName> {
         let name = EntryName::of(&entry);
         let deliveries = entry.deliveries;
         // Held to the end: the reader and whoever takes over must not start an entry twice.
         let mut refused = held(&self.refused);
         if held(&self.under_way).contains(&name) {
-            return self.give_back(&entry.key, ahead);
+            self.give_back(&entry.key, ahead);
+            return None;
         }
         // Nobody else had it in between.
-        if refused.remove(&name).is_some_and(|deliveries| entry.deliveries == deliveries + 1) {
+        let before = refused.remove(&name);
+        if before.is_some_and(|before| entry.deliveries == before + 1) {
             entry.deliveries = 1;
+        }
+        if self.executor.is_untold(&entry.key) {
+            self.give_back(&entry.key, ahead);
+            if before.is_none() {
+                tell_untold(&entry, which);
+            }
+            let is_new = entry.deliveries == 1;
+            if is_new && refused.len() < REFUSED_MAX {
+                refused.insert(name.clone(), deliveries);
+            }
+            return is_new.then_some(name);
         }
         match Arc::clone(&self.backlog[which]).try_acquire_owned() {
             Ok(permit) => {
@@ -176,6 +204,7 @@ impl Driver {
                 }
             }
         }
+        None
     }
 
     /// Gives the lock of an entry back that is not worked on here and now.
@@ -192,5 +221,15 @@ impl Driver {
             () = self.cancel.cancelled() => {}
             () = sleep(TROUBLE_WAIT) => {}
         }
+    }
+}
+
+/// Says once of an entry that it waits for its account.
+fn tell_untold(entry: &QueueEntry, which: usize) {
+    let QueueEntry { key, action, .. } = entry;
+    if which == EXITS {
+        tracing::error!(key, %action, "EXIT NOT SENT: its account has not told the orders that it has, /health names it; it is sent once it has");
+    } else {
+        tracing::warn!(key, %action, "an entry waits: its account has not told the orders that it has");
     }
 }

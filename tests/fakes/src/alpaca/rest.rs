@@ -76,6 +76,9 @@ async fn list(State(world): Shared, headers: HeaderMap, Query(query): Asked) -> 
     if !knows(&headers) {
         return refuse("unauthorized");
     }
+    if world.lists_nothing() {
+        return answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "message": "service unavailable" }));
+    }
     let word = |name: &str, default: &'static str| query.get(name).map_or(default, String::as_str).to_owned();
     let (status, direction) = (word("status", "open"), word("direction", "desc"));
     let Ok(limit) = word("limit", "50").parse::<usize>() else { return refuse("malformed") };

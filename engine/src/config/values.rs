@@ -1,4 +1,4 @@
-//! What settings of accounts and of other holders of secrets have in common.
+//! Values that several settings have: secrets, users, addresses.
 
 use super::Settings;
 use super::table::{Secret, Setting, row};
@@ -6,7 +6,7 @@ use crate::net::AddressError;
 use secrecy::{ExposeSecret as _, SecretString};
 
 /// Longest key of an account.
-const KEY_BYTES_MAX: usize = 256;
+pub(super) const KEY_BYTES_MAX: usize = 256;
 
 /// Whether there is a secret at all; an empty one is none.
 #[must_use]
