@@ -195,8 +195,8 @@ fn at_alpaca(fake: &Fake) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Of a cycle that began within a second of the server's start, by the broker's clock, nobody knows whether Redis has forgotten
-/// anything: its exit is looked up before it is sent. No cycle of a usual day is so old.
+/// Of a cycle that may have begun before the server did, as far as clocks differ, nobody knows whether Redis has forgotten
+/// anything: its exit is looked up before it is sent. Cycles of a usual day are younger.
 fn wait_until_old(redis: &Server) {
     let epoch = redis.conn().run("STRAT.EPOCH").text();
     let began: i64 = epoch.split('-').next().and_then(|ms| ms.parse().ok()).expect("epochs begin with epoch ms");
