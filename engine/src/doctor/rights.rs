@@ -30,6 +30,7 @@ const HARMLESS: &[&[&str]] = &[
     &["XREAD", "COUNT", "1", "STREAMS", "queue:exits", "$"],
     &["XREADGROUP", "GROUP", "strat-doctor", "none", "COUNT", "1", "STREAMS", "queue:exits", "0"],
     &["XAUTOCLAIM", "queue:exits", "strat-doctor", "none", "0", "0"],
+    &["XCLAIM", "queue:exits", "strat-doctor", "none", "0", "0-1", "JUSTID"],
     &["XACK", "queue:exits", "strat-doctor", "0-1"],
     &["XDEL", "queue:exits", "0-1"],
     &["XPENDING", "queue:exits", "strat-doctor"],

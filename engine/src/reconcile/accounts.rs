@@ -10,14 +10,16 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use strat_core::Quantity;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 /// Longest wait for a listing.
 pub(super) const LIST_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much longer an account may take than the first that answers while nobody trades.
 const BEHIND_MAX: Duration = Duration::from_secs(2);
 /// How often accounts are asked again whose users wait for that.
-const SILENT_EVERY: Duration = Duration::from_secs(2);
+const SILENT_EVERY: Duration = Duration::from_secs(5);
+/// Longest work on what one account of several has told: its users wait for the rest, and nobody else.
+const SETTLE_MAX: Duration = Duration::from_secs(10);
 
 /// What each account has told, and why others have not.
 #[derive(Debug)]
@@ -78,7 +80,7 @@ impl Reconciler {
     pub(super) async fn settle_accounts(&self) -> Result<()> {
         let silent = self.settle_with_broker(BEHIND_MAX).await?;
         for account in &silent {
-            tracing::error!(%account, "ORDERS WAIT: it does not tell those that it has, its users' are not sent until it does; everybody else's go on");
+            tracing::error!(%account, "ORDERS WAIT: what it has is not known, its users' are not sent until it is; everybody else's go on");
         }
         self.gate.hold_accounts(silent);
         Ok(())
@@ -87,8 +89,10 @@ impl Reconciler {
     /// A look at the broker's books while orders go on: trouble is said, and nothing is held up.
     pub(super) async fn look_at_broker(&self, held: &BTreeMap<(String, String), Quantity>) {
         let look = async {
-            let silent = self.settle_with_broker(LIST_TIMEOUT).await?;
-            for account in self.gate.silent_accounts().difference(&silent) {
+            let waiting = self.gate.silent_accounts();
+            let behind = if waiting.is_empty() { LIST_TIMEOUT } else { BEHIND_MAX };
+            let silent = self.settle_with_broker(behind).await?;
+            for account in waiting.difference(&silent) {
                 if self.gate.let_account_go(account) {
                     tracing::warn!(%account, "it has told its orders: those of its users go on");
                 }
@@ -104,9 +108,16 @@ impl Reconciler {
     async fn settle_with_broker(&self, behind: Duration) -> Result<BTreeSet<AccountOf>> {
         let accounts = self.broker.accounts();
         let answers = ask(&accounts, "orders", behind, |account| self.broker.orders_of(account)).await;
+        // A single account has all the time that there is: it makes nobody else wait.
+        let limit = if accounts.len() > 1 { SETTLE_MAX } else { Duration::MAX };
+        let mut settling: FuturesUnordered<_> = answers
+            .told
+            .into_iter()
+            .map(|(account, listed)| timeout(limit, self.settle_listed(listed)).map(move |outcome| (account, outcome)))
+            .collect();
         let mut settled = Answers { told: BTreeMap::new(), silent: answers.silent };
-        for (account, listed) in answers.told {
-            match self.settle_listed(listed).await {
+        while let Some((account, outcome)) = settling.next().await {
+            match outcome.unwrap_or_else(|_| Err(eyre!("its orders were not compared in time"))) {
                 Ok(()) => drop(settled.told.insert(account, Vec::<()>::new())),
                 Err(why) => drop(settled.silent.insert(account, why)),
             }
@@ -123,7 +134,7 @@ impl Reconciler {
         loop {
             sleep(SILENT_EVERY).await;
             let silent = self.gate.silent_accounts();
-            let answers = ask(&silent, "orders", LIST_TIMEOUT, |account| self.broker.orders_of(account)).await;
+            let answers = ask(&silent, "orders", Duration::ZERO, |account| self.broker.orders_of(account)).await;
             if !answers.told.is_empty() {
                 return;
             }

@@ -11,7 +11,7 @@ use strat_client::{Delivery, Queue, QueueEntry, QueueReader};
 use strat_core::Code;
 use strat_core::planted::{self, Mistake};
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 /// Entries read, or taken over, at once.
 const COUNT: usize = 100;
@@ -19,6 +19,9 @@ const COUNT: usize = 100;
 const TROUBLE_WAIT: Duration = Duration::from_millis(500);
 /// Entries remembered that there was no room for; more are taken for sent, which is the safe side.
 const REFUSED_MAX: usize = 10_000;
+
+/// How often an entry was handed out that was put back.
+const PUT_BACK: u64 = 0;
 
 const fn room_of(queue: Queue) -> usize {
     match queue {
@@ -89,11 +92,12 @@ impl Driver {
             }
             let ttl = self.executor.settings.lock_ttl;
             let epoch_given = (!planted::is(Mistake::StaleEpoch)).then_some(&*epoch);
+            let asked = Instant::now();
             match reader.take(queue, free, BLOCK, ttl, epoch_given).await {
                 Ok(taken) => {
                     let ahead = |claim| Ahead { epoch: Arc::clone(&epoch), claim };
                     let deliveries = taken.into_iter().map(|taken| (taken.delivery, taken.claim.map(ahead)));
-                    self.accept(&mut reader, deliveries.collect()).await;
+                    self.accept(&mut reader, deliveries.collect(), asked).await;
                 }
                 Err(error) if error.code() == Some(Code::Unsynced) => self.executor.epoch.invalidate(&epoch),
                 Err(error) => self.trouble("cannot read an order queue", &error).await,
@@ -120,16 +124,24 @@ impl Driver {
             if self.executor.epoch.peek().is_none() || !self.executor.settings.lease.may_trade() {
                 continue;
             }
+            let asked = Instant::now();
             match queue.claim(ttl, COUNT).await {
                 Ok(deliveries) => {
-                    self.accept(&mut queue, deliveries.into_iter().map(|delivery| (delivery, None)).collect()).await;
+                    let deliveries = deliveries.into_iter().map(|delivery| (delivery, None)).collect();
+                    self.accept(&mut queue, deliveries, asked).await;
                 }
                 Err(error) => self.trouble("cannot take over unfinished orders", &error).await,
             }
         }
     }
 
-    async fn accept(self: &Arc<Self>, queue: &mut QueueReader, deliveries: Vec<(Delivery, Option<Ahead>)>) {
+    /// Begins with what was handed out to a question of then.
+    async fn accept(
+        self: &Arc<Self>,
+        queue: &mut QueueReader,
+        deliveries: Vec<(Delivery, Option<Ahead>)>,
+        asked: Instant,
+    ) {
         let mut untold = Vec::new();
         for (delivery, ahead) in deliveries {
             match delivery {
@@ -146,18 +158,24 @@ impl Driver {
                 }
             }
         }
-        self.put_back(queue, untold).await;
+        // Later than this another engine may have been handed them, and have sent them.
+        let settings = &self.executor.settings;
+        if asked.elapsed() < settings.lock_ttl / 2 && settings.lease.may_trade() {
+            self.put_back(queue, untold).await;
+        }
     }
 
     /// Nothing was done for these: whoever is handed one next, also after a restart, need not doubt that.
     async fn put_back(&self, queue: &mut QueueReader, entries: Vec<EntryName>) {
         for entries in entries.chunk_by(|one, next| one.stream == next.stream) {
             let ids: Vec<_> = entries.iter().map(|name| name.id.as_str()).collect();
-            match queue.put_back(&entries[0].stream, &ids).await {
-                // It has been handed out to nobody, then; a count that is too high was somebody's.
-                Ok(()) => held(&self.refused).extend(entries.iter().map(|name| (name.clone(), 0))),
-                Err(error) => tracing::warn!(%error, "cannot put orders back that wait for their accounts"),
+            if let Err(error) = queue.put_back(&entries[0].stream, &ids).await {
+                tracing::warn!(%error, "cannot put orders back that wait for their accounts");
+                continue;
             }
+            // A count that is higher than that of the next time was somebody's who had it in between.
+            let mut refused = held(&self.refused);
+            entries.iter().for_each(|name| refused.get_mut(name).into_iter().for_each(|count| *count = PUT_BACK));
         }
     }
 
@@ -180,7 +198,7 @@ impl Driver {
         }
         if self.executor.is_untold(&entry.key) {
             self.give_back(&entry.key, ahead);
-            if before.is_none() {
+            if before != Some(PUT_BACK) {
                 tell_untold(&entry, which);
             }
             let is_new = entry.deliveries == 1;
@@ -224,7 +242,7 @@ impl Driver {
     }
 }
 
-/// Says once of an entry that it waits for its account.
+/// Says of an entry that it waits for its account: once of a new one, again and again of one that may have been sent before.
 fn tell_untold(entry: &QueueEntry, which: usize) {
     let QueueEntry { key, action, .. } = entry;
     if which == EXITS {
