@@ -28,18 +28,15 @@ pub(super) struct Answers<T> {
     pub(super) silent: BTreeMap<AccountOf, Report>,
 }
 
-impl<T> Answers<T> {
-    /// These answers, unless there is none: then why.
-    pub(super) fn some(mut self) -> Result<Self> {
-        match self.silent.pop_first() {
-            Some((_, why)) if self.told.is_empty() => Err(why),
-            Some((account, why)) => {
-                self.silent.insert(account, why);
-                Ok(self)
-            }
-            None => Ok(self),
-        }
+/// Those that are silent, unless all are: then why.
+pub(super) fn unless_all(
+    mut silent: BTreeMap<AccountOf, Report>,
+    accounts: &BTreeSet<AccountOf>,
+) -> Result<BTreeMap<AccountOf, Report>> {
+    if silent.len() < accounts.len() {
+        return Ok(silent);
     }
+    silent.pop_first().map_or(Ok(BTreeMap::new()), |(_, why)| Err(why))
 }
 
 /// Asks each of the accounts; once one has answered, the others have no longer than `behind` left.
@@ -115,18 +112,17 @@ impl Reconciler {
             .into_iter()
             .map(|(account, listed)| timeout(limit, self.settle_listed(listed)).map(move |outcome| (account, outcome)))
             .collect();
-        let mut settled = Answers { told: BTreeMap::new(), silent: answers.silent };
+        let mut silent = answers.silent;
         while let Some((account, outcome)) = settling.next().await {
-            match outcome.unwrap_or_else(|_| Err(eyre!("its orders were not compared in time"))) {
-                Ok(()) => drop(settled.told.insert(account, Vec::<()>::new())),
-                Err(why) => drop(settled.silent.insert(account, why)),
+            if let Err(why) = outcome.unwrap_or_else(|_| Err(eyre!("its orders were not compared in time"))) {
+                silent.insert(account, why);
             }
         }
-        let settled = settled.some()?;
-        for (account, why) in &settled.silent {
+        let silent = unless_all(silent, &accounts)?;
+        for (account, why) in &silent {
             tracing::warn!(%account, why = sentence(why), "its orders could not be compared");
         }
-        Ok(settled.silent.into_keys().collect())
+        Ok(silent.into_keys().collect())
     }
 
     /// Waits until an account answers whose users wait for that.
@@ -161,9 +157,10 @@ mod tests {
     #[tokio::test]
     async fn who_answers_is_believed_and_who_does_not_is_not_waited_for() {
         let all = BTreeSet::from([AccountOf::Others, user("dumb"), user("out")]);
-        let answers = ask(&all, "orders", Duration::from_millis(20), answer).await.some().unwrap();
-        assert_eq!(answers.told, BTreeMap::from([(AccountOf::Others, vec![1])]));
-        let why: Vec<_> = answers.silent.values().map(ToString::to_string).collect();
+        let Answers { told, silent } = ask(&all, "orders", Duration::from_millis(20), answer).await;
+        assert_eq!(told, BTreeMap::from([(AccountOf::Others, vec![1])]));
+        let silent = unless_all(silent, &all).unwrap();
+        let why: Vec<_> = silent.values().map(ToString::to_string).collect();
         let begins = "the broker does not list its orders: ";
         assert!(why[0].starts_with(begins) && why[0].ends_with("no answer in time"), "{why:?}");
         assert!(why[1].starts_with(begins) && why[1].ends_with("log in"), "{why:?}");
@@ -172,6 +169,6 @@ mod tests {
     #[tokio::test]
     async fn where_nobody_answers_nothing_is_known() {
         let all = BTreeSet::from([user("late"), user("out")]);
-        assert!(ask(&all, "orders", BEHIND_MAX, answer).await.some().is_err());
+        assert!(unless_all(ask(&all, "orders", BEHIND_MAX, answer).await.silent, &all).is_err());
     }
 }

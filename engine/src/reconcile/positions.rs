@@ -1,7 +1,7 @@
 //! What strategies hold, compared with what the accounts at the broker hold.
 
 use super::Reconciler;
-use super::accounts::{LIST_TIMEOUT, ask};
+use super::accounts::{Answers, LIST_TIMEOUT, ask, unless_all};
 use crate::broker::BrokerPosition;
 use crate::store::Fields;
 use color_eyre::Result;
@@ -14,10 +14,11 @@ impl Reconciler {
     pub(super) async fn compare_positions(&self, held: &BTreeMap<(String, String), Quantity>) -> Result<()> {
         let accounts = self.broker.accounts();
         let list = |account| self.broker.positions_of(account);
-        let answers = ask(&accounts, "positions", LIST_TIMEOUT, list).await.some()?;
-        let mut now = differences(held, answers.told.into_values().flatten().collect());
+        let Answers { told: listed, silent } = ask(&accounts, "positions", LIST_TIMEOUT, list).await;
+        let silent = unless_all(silent, &accounts)?;
+        let mut now = differences(held, listed.into_values().flatten().collect());
         // What these hold is not known: it is as it was.
-        let is_silent = |user: &str| answers.silent.contains_key(&self.broker.account_of(user));
+        let is_silent = |user: &str| silent.contains_key(&self.broker.account_of(user));
         now.retain(|(user, _), _| !is_silent(user));
         let mut told = self.told();
         for (account, (ours, brokers)) in &now {
